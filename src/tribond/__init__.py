@@ -1,0 +1,47 @@
+"""tribond: M3GNet, the graph network whose bonds listen to angles, as one PyTorch package.
+
+    import tribond
+    potential = tribond.load()
+    potential.predict(atoms)[0].forces        # eV/Å
+    atoms.calc = tribond.Calculator(potential)
+
+Names are imported on first use, so that the command line can print its help without waiting for PyTorch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tribond.calculators.ase import Calculator
+    from tribond.checkpoints.registry import load
+    from tribond.graph.atom_graph import AtomGraph
+    from tribond.nn.config import M3GNetConfig
+    from tribond.nn.m3gnet import M3GNet
+    from tribond.potential import Potential, Prediction
+
+_HOME = {
+    "AtomGraph": "tribond.graph.atom_graph",
+    "Calculator": "tribond.calculators.ase",
+    "M3GNet": "tribond.nn.m3gnet",
+    "M3GNetConfig": "tribond.nn.config",
+    "Potential": "tribond.potential",
+    "Prediction": "tribond.potential",
+    "load": "tribond.checkpoints.registry",
+}
+
+__all__ = ["AtomGraph", "Calculator", "M3GNet", "M3GNetConfig", "Potential", "Prediction", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        msg = f"module 'tribond' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

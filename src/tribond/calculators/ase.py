@@ -1,0 +1,50 @@
+"""A potential as an ASE calculator."""
+
+from typing import Any, ClassVar
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator as ASECalculator
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from tribond.potential import Potential
+
+
+class Calculator(ASECalculator):
+    """Energy (eV), energies (eV), forces (eV/Å) and stress (eV/Å³, Voigt order, ASE's sign) for ASE.
+
+    Args:
+        potential: from `tribond.load`.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+
+    def __init__(self, potential: Potential, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.potential = potential
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill `results`; everything comes from one evaluation.
+
+        Raises:
+            StructureError: for atoms that make no sense or hold an element the potential does not know.
+            PropertyNotImplementedError: when stress is asked of a system that is not fully periodic.
+        """
+        super().calculate(atoms, properties, system_changes)
+        prediction = self.potential.predict(self.atoms)[0]
+        self.results = {
+            "energy": prediction.energy,
+            "free_energy": prediction.energy,
+            "energies": prediction.atomic_energies,
+            "forces": prediction.forces,
+        }
+        if prediction.stress is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress)
+        elif properties is not None and "stress" in properties:
+            msg = f"stress needs a cell periodic along a, b and c; this one has pbc = {self.atoms.pbc.tolist()}"
+            raise PropertyNotImplementedError(msg)

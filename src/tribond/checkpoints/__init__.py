@@ -1,0 +1,1 @@
+"""Model files: our own format, and the names they are known by."""

@@ -1,0 +1,106 @@
+"""tribond's own model file: one safetensors file that carries its config and provenance as JSON in the header.
+
+Nothing in it can execute. The JSON is, under the key "tribond":
+
+    {"format_version": 1, "config": {M3GNetConfig fields}, "metadata": {name, licence, training data, ...}}
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from tribond.errors import CheckpointError
+from tribond.nn.config import M3GNetConfig
+from tribond.nn.m3gnet import M3GNet
+
+FORMAT_VERSION = 1
+HEADER_KEY = "tribond"
+
+# One function a step: UPGRADES[n] turns the header of version n into that of version n + 1.
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> None:
+    """Write a model file: whole or not at all, never half.
+
+    Args:
+        path: the file, by convention *.safetensors.
+        model: its weights are stored in the precision they have.
+        metadata: provenance, anything JSON can hold; "name" is what `repr` and `tribond info` show.
+    """
+    header = {"format_version": FORMAT_VERSION, "config": model.config.to_dict(), "metadata": dict(metadata)}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(Path(path), save(tensors, metadata={HEADER_KEY: json.dumps(header)}))
+
+
+def read_header(path: Path | str) -> dict[str, Any]:
+    """Config and metadata of a model file, without its weights, upgraded to the present format.
+
+    Raises:
+        CheckpointError: if the file is damaged, of another kind, or written by a newer tribond.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[HEADER_KEY])
+    except (SafetensorError, OSError) as error:
+        msg = f"{path} is not a readable model file ({error}); download or copy it again"
+        raise CheckpointError(msg) from error
+    except (KeyError, json.JSONDecodeError) as error:
+        msg = f"{path} is a safetensors file, but not one that tribond wrote"
+        raise CheckpointError(msg) from error
+    version = header["format_version"]
+    if version > FORMAT_VERSION:
+        msg = f"{path} has format version {version}; this tribond reads up to {FORMAT_VERSION}: upgrade tribond"
+        raise CheckpointError(msg)
+    for step in range(version, FORMAT_VERSION):
+        header = UPGRADES[step](header)
+    return header
+
+
+def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GNet, dict[str, Any]]:
+    """Model and metadata of a model file.
+
+    Args:
+        path: the file.
+        dtype: precision of the model; None takes that of the file.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or its tensors are not exactly those that its config asks for.
+    """
+    header = read_header(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    stored = tensors["atom_embedding.weight"].dtype if "atom_embedding.weight" in tensors else torch.float32
+    model = M3GNet(M3GNetConfig.from_dict(header["config"]), dtype or stored)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if wanted != found:
+        wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        msg = f"{path}: these tensors are missing, left over or of another shape than the config asks: {wrong}"
+        raise CheckpointError(msg)
+    model.load_state_dict(tensors)
+    return model, header["metadata"]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put content into a file such that any reader sees the old file or the new one, whole."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,144 @@
+"""A batch of atomic systems as tensors: what every model of tribond reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class AtomGraph:
+    """Atoms, cells and bonds of one or many systems, concatenated; bonds are sorted by their centre atom.
+
+    Positions and cells are float64 whatever the precision of the model, so that a bond across a large cell loses no
+    digits; the model rounds the bond vectors, not the positions. Nothing here is ever modified in place.
+    """
+
+    positions: Tensor  # (atoms, 3) float64 | Å, as given: atoms may lie outside the cell
+    atomic_numbers: Tensor  # (atoms,) int64
+    system_index: Tensor  # (atoms,) int64 | the system an atom belongs to, ascending
+    cell: Tensor  # (systems, 3, 3) float64 | Å, rows are a, b, c; zero rows where there is no lattice vector
+    pbc: Tensor  # (systems, 3) bool | periodic along a, b, c
+    edge_index: Tensor  # (2, edges) int64 | row 0: centre i (ascending), row 1: neighbour j
+    cell_shifts: Tensor  # (edges, 3) float64 | whole cells between i and the image of j (ASE's S)
+    angle_edges: Tensor  # (angle_edges,) int64 | the bonds shorter than the three-body cutoff, ascending
+    state: Tensor | None = None  # (systems, state) float64, or (systems,) int64 for categories | the input u
+
+    @property
+    def num_systems(self) -> int:
+        """Systems in the batch."""
+        return self.cell.shape[0]
+
+    @property
+    def num_atoms(self) -> int:
+        """Atoms of all systems together."""
+        return self.positions.shape[0]
+
+    @property
+    def num_edges(self) -> int:
+        """Directed bonds of all systems together: i to j and j to i are two."""
+        return self.edge_index.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.positions.device
+
+    def edge_vectors(self) -> Tensor:
+        """Vectors r_j + S·cell - r_i of all bonds.  (edges, 3), Å, float64 (float32 where the device has no float64)."""
+        centre, neighbour = self.edge_index
+        cell_of_edge = self.cell[self.system_index[centre]]
+        shift = torch.einsum("ea,eax->ex", self.cell_shifts, cell_of_edge)
+        return self.positions[neighbour] - self.positions[centre] + shift
+
+    def volumes(self) -> Tensor:
+        """Cell volumes; left-handed cells count positive, systems that are not fully periodic give NaN. (systems,), Å³."""
+        volume = torch.linalg.det(self.cell).abs()
+        return torch.where(self.pbc.all(dim=1), volume, torch.nan)
+
+    def atoms_per_system(self) -> Tensor:
+        """Number of atoms of every system.  (systems,) int64."""
+        return torch.zeros_like(self.cell[:, 0, 0], dtype=torch.long).index_add(
+            0, self.system_index, torch.ones_like(self.system_index)
+        )
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch on another device."""
+        device = torch.device(device)
+
+        def move(value: Tensor | None) -> Tensor | None:
+            if value is None:
+                return None
+            if device.type == "mps" and value.dtype == torch.float64:  # Apple's GPUs have no float64
+                value = value.float()
+            return value.to(device)
+
+        moved: dict[str, Any] = {field.name: move(getattr(self, field.name)) for field in fields(self)}
+        return replace(self, **moved)
+
+    @staticmethod
+    def batch(graphs: Sequence["AtomGraph"]) -> "AtomGraph":
+        """Concatenate graphs into one; the order of systems, atoms and bonds is kept.
+
+        Raises:
+            ValueError: if `graphs` is empty, or only some of them carry a state.
+        """
+        if not graphs:
+            msg = "cannot batch zero graphs"
+            raise ValueError(msg)
+        with_state = [graph.state for graph in graphs if graph.state is not None]
+        if with_state and len(with_state) < len(graphs):
+            msg = f"{len(graphs) - len(with_state)} of {len(graphs)} systems have no state input; give all or none"
+            raise ValueError(msg)
+        first_atom = _offsets([graph.num_atoms for graph in graphs])
+        first_edge = _offsets([graph.num_edges for graph in graphs])
+        first_system = _offsets([graph.num_systems for graph in graphs])
+        return AtomGraph(
+            positions=torch.cat([graph.positions for graph in graphs]),
+            atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
+            system_index=torch.cat([g.system_index + s for g, s in zip(graphs, first_system, strict=True)]),
+            cell=torch.cat([graph.cell for graph in graphs]),
+            pbc=torch.cat([graph.pbc for graph in graphs]),
+            edge_index=torch.cat([g.edge_index + a for g, a in zip(graphs, first_atom, strict=True)], dim=1),
+            cell_shifts=torch.cat([graph.cell_shifts for graph in graphs]),
+            angle_edges=torch.cat([g.angle_edges + e for g, e in zip(graphs, first_edge, strict=True)]),
+            state=torch.cat(with_state) if with_state else None,
+        )
+
+    def split(self) -> list["AtomGraph"]:
+        """The single systems, in order: the inverse of `batch`."""
+        atoms = self.atoms_per_system().tolist()
+        system_of_edge = self.system_index[self.edge_index[0]]
+        edges = torch.bincount(system_of_edge, minlength=self.num_systems).tolist()
+        angles = torch.bincount(system_of_edge[self.angle_edges], minlength=self.num_systems).tolist()
+        graphs, atom, edge, angle = [], 0, 0, 0
+        for system in range(self.num_systems):
+            of_atom = slice(atom, atom + atoms[system])
+            of_edge = slice(edge, edge + edges[system])
+            of_angle = slice(angle, angle + angles[system])
+            graphs.append(
+                AtomGraph(
+                    positions=self.positions[of_atom],
+                    atomic_numbers=self.atomic_numbers[of_atom],
+                    system_index=self.system_index[of_atom] - system,
+                    cell=self.cell[system : system + 1],
+                    pbc=self.pbc[system : system + 1],
+                    edge_index=self.edge_index[:, of_edge] - atom,
+                    cell_shifts=self.cell_shifts[of_edge],
+                    angle_edges=self.angle_edges[of_angle] - edge,
+                    state=None if self.state is None else self.state[system : system + 1],
+                )
+            )
+            atom, edge, angle = of_atom.stop, of_edge.stop, of_angle.stop
+        return graphs
+
+
+def _offsets(sizes: Sequence[int]) -> list[int]:
+    """Where each part starts when parts of these sizes are laid end to end."""
+    starts, total = [], 0
+    for size in sizes:
+        starts.append(total)
+        total += size
+    return starts

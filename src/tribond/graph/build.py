@@ -1,0 +1,119 @@
+"""From ASE and pymatgen structures to AtomGraph, with the checks that turn bad input into clear errors."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from tribond.errors import StructureError
+from tribond.graph.atom_graph import AtomGraph
+from tribond.graph.neighbors import neighbor_list
+
+if TYPE_CHECKING:
+    from pymatgen.core import Molecule, Structure
+
+    AnyStructure: TypeAlias = Atoms | Structure | Molecule
+
+# Closer than this two atoms are one atom twice, whatever the elements: H2 has 0.74 Å, nothing real is below 0.3 Å.
+SMALLEST_DISTANCE = 0.1  # Å
+SMALLEST_RELATIVE_VOLUME = 1e-6  # volume over the product of the lattice vectors' lengths
+
+
+def atom_graph(structure: "AnyStructure", cutoff: float, threebody_cutoff: float) -> AtomGraph:
+    """Describe one structure by its atoms and bonds.
+
+    Args:
+        structure: ASE Atoms, or a pymatgen Structure or Molecule; only read.
+        cutoff: longest bond, Å.
+        threebody_cutoff: longest bond that takes part in angles, Å.
+
+    Returns:
+        The graph of one system. No bonds, no angles and no atoms are all valid.
+
+    Raises:
+        StructureError: for positions or cells that are not finite, periodic axes without volume, or coinciding atoms.
+    """
+    atoms = as_atoms(structure)
+    positions = np.asarray(atoms.positions, dtype=np.float64)
+    cell = np.asarray(atoms.cell.array, dtype=np.float64)
+    pbc = np.asarray(atoms.pbc, dtype=bool)
+    _check_finite(atoms, positions, cell)
+    _check_cell(cell, pbc)
+    centres, neighbours, shifts, lengths = neighbor_list(positions, cell, pbc, cutoff)
+    _check_distances(atoms, centres, neighbours, lengths)
+    return AtomGraph(
+        positions=torch.from_numpy(positions.copy()),
+        atomic_numbers=torch.from_numpy(np.asarray(atoms.numbers, dtype=np.int64).copy()),
+        system_index=torch.zeros(len(atoms), dtype=torch.long),
+        cell=torch.from_numpy(cell.copy())[None],
+        pbc=torch.from_numpy(pbc.copy())[None],
+        edge_index=torch.from_numpy(np.stack([centres, neighbours])),
+        cell_shifts=torch.from_numpy(shifts.astype(np.float64)),
+        angle_edges=torch.from_numpy(np.flatnonzero(lengths < threebody_cutoff)),
+    )
+
+
+def as_atoms(structure: "AnyStructure") -> Atoms:
+    """The structure as ASE Atoms; Atoms come back as they are.
+
+    Raises:
+        StructureError: if it is neither ASE's nor pymatgen's, or has partly occupied sites.
+    """
+    if isinstance(structure, Atoms):
+        return structure
+    if not all(hasattr(structure, name) for name in ("species", "cart_coords")):
+        msg = f"a structure must be ase.Atoms or a pymatgen Structure or Molecule, not {type(structure).__name__}"
+        raise StructureError(msg)
+    if not structure.is_ordered:
+        msg = f"{structure.formula} has partly occupied sites; order it first (pymatgen's OrderDisorderedStructure...)"
+        raise StructureError(msg)
+    numbers = [specie.Z for specie in structure.species]
+    lattice: Any = getattr(structure, "lattice", None)
+    if lattice is None:
+        return Atoms(numbers=numbers, positions=structure.cart_coords, pbc=False)
+    return Atoms(numbers=numbers, positions=structure.cart_coords, cell=lattice.matrix, pbc=lattice.pbc)
+
+
+def as_list(structures: "AnyStructure | Iterable[AnyStructure]") -> list["AnyStructure"]:
+    """One structure or many, as a list. (ASE Atoms and pymatgen structures are iterable themselves: over atoms.)"""
+    if isinstance(structures, Atoms) or hasattr(structures, "cart_coords"):
+        return [structures]
+    return list(structures)
+
+
+def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    if len(bad):
+        first = int(bad[0])
+        msg = f"the position of atom {first} ({atoms.symbols[first]}) is {positions[first].tolist()}; it must be finite"
+        raise StructureError(msg)
+    if not np.isfinite(cell).all():
+        msg = f"the cell {cell.tolist()} must be finite"
+        raise StructureError(msg)
+
+
+def _check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
+    periodic = cell[pbc]
+    if len(periodic) == 0:
+        return
+    lengths = np.linalg.norm(periodic, axis=1)
+    extent = np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))  # length, area or volume that the vectors span
+    if np.any(lengths == 0) or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
+        axes = ", ".join(axis for axis, on in zip("abc", pbc, strict=True) if on)
+        msg = f"periodic along {axes}, but these lattice vectors span no volume: {periodic.tolist()}; mend cell or pbc"
+        raise StructureError(msg)
+
+
+def _check_distances(atoms: Atoms, centres: np.ndarray, neighbours: np.ndarray, lengths: np.ndarray) -> None:
+    if len(lengths) == 0:
+        return
+    shortest = int(np.argmin(lengths))
+    if lengths[shortest] < SMALLEST_DISTANCE:
+        i, j = int(centres[shortest]), int(neighbours[shortest])
+        symbol_i, symbol_j = (chemical_symbols[atoms.numbers[k]] for k in (i, j))
+        image = " and a periodic image of itself" if i == j else f" and atom {j} ({symbol_j})"
+        msg = f"atom {i} ({symbol_i}){image} are {lengths[shortest]:.3g} Å apart; remove the duplicate or mend the cell"
+        raise StructureError(msg)

@@ -1,0 +1,104 @@
+"""One block of M3GNet: three-body to bond, then bond, atom and state updates, equations (2)-(6)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from tribond.nn.activations import silu
+from tribond.nn.config import M3GNetConfig
+from tribond.nn.gated_mlp import MLP, GatedMLP
+from tribond.nn.three_body import ThreeBodyToBond
+
+
+class GraphUpdate(nn.Module):
+    """φ(v_i ⊕ v_j ⊕ e_ij ⊕ u) ⊙ W⁰ e⁰_ij: what (4) adds to a bond and (5) sums onto an atom."""
+
+    def __init__(self, config: M3GNetConfig, out_features: int, state_width: int, *, activate_gate: bool) -> None:
+        super().__init__()
+        self.parts = [config.node_features, config.node_features, config.edge_features, state_width]
+        self.phi = GatedMLP([sum(self.parts), *config.update_hidden, out_features])
+        self.edge_gate = nn.Linear(config.num_edge_basis, out_features, bias=config.edge_gate_bias)
+        self.activate_gate = activate_gate
+
+    def forward(
+        self, nodes: Tensor, edges: Tensor, edge_state: Tensor | None, edge_basis: Tensor, edge_index: Tensor
+    ) -> Tensor:
+        """The message of every bond.
+
+        Args:
+            nodes: (atoms, node_features) v.
+            edges: (edges, edge_features) e.
+            edge_state: (atoms, state_width) u of the system of every atom, or None.
+            edge_basis: (edges, num_edge_basis) e⁰.
+            edge_index: (2, edges).
+
+        Returns:
+            (edges, out_features), zero with two derivatives at the cutoff if e⁰ is.
+        """
+        weight, bias = self.phi.first_layer()
+        of_centre, of_neighbour, of_edge, of_state = weight.split(self.parts, dim=1)
+        # W (v_i ⊕ v_j ⊕ e_ij ⊕ u) = W₁ v_i + W₂ v_j + W₃ e_ij + W₄ u: all but the third once per atom, not per bond.
+        centre_part = linear(nodes, of_centre, bias)
+        if edge_state is not None:
+            centre_part = centre_part + linear(edge_state, of_state)
+        centre, neighbour = edge_index
+        first = linear(edges, of_edge) + centre_part[centre] + linear(nodes, of_neighbour)[neighbour]
+        gate = self.edge_gate(edge_basis)
+        return self.phi.after_first(first) * (silu(gate) if self.activate_gate else gate)
+
+
+class M3GNetBlock(nn.Module):
+    """Equations (2)-(6), in the order of the config."""
+
+    def __init__(self, config: M3GNetConfig, state_width: int) -> None:
+        super().__init__()
+        self.three_body = ThreeBodyToBond(config)
+        self.bond_update = GraphUpdate(config, config.edge_features, state_width, activate_gate=False)
+        self.atom_update = GraphUpdate(
+            config, config.node_features, state_width, activate_gate=config.atom_gate_activation == "silu"
+        )
+        self.state_update = (
+            MLP([state_width + config.node_features, config.state_features, config.state_features])
+            if config.state != "none"
+            else None
+        )
+        self.atom_first = config.block_order == "atom_first"
+        self.onto = 0 if config.message_target == "centre" else 1  # the row of edge_index that (5) sums onto
+
+    def forward(
+        self,
+        nodes: Tensor,
+        edges: Tensor,
+        state: Tensor | None,
+        *,
+        edge_basis: Tensor,
+        angular_basis: tuple[Tensor, Tensor, Tensor],
+        edge_index: Tensor,
+        angle_edges: Tensor,
+        system_index: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """v, e and u after this block: (atoms, node_features), (edges, edge_features), (systems, state_features)."""
+        edges = self.three_body(nodes, edges, angular_basis, edge_index, angle_edges)  # (2), (3)
+        state_of_atom = None if state is None else state[system_index]
+        if self.atom_first:
+            nodes = self._update_atoms(nodes, edges, state_of_atom, edge_basis, edge_index)
+        edges = edges + self.bond_update(nodes, edges, state_of_atom, edge_basis, edge_index)  # (4)
+        if not self.atom_first:
+            nodes = self._update_atoms(nodes, edges, state_of_atom, edge_basis, edge_index)
+        if self.state_update is not None and state is not None:
+            mean = system_mean(nodes, system_index, len(state))
+            state = self.state_update(torch.cat([state, mean], dim=1))  # (6)
+        return nodes, edges, state
+
+    def _update_atoms(
+        self, nodes: Tensor, edges: Tensor, state_of_atom: Tensor | None, edge_basis: Tensor, edge_index: Tensor
+    ) -> Tensor:
+        messages = self.atom_update(nodes, edges, state_of_atom, edge_basis, edge_index)
+        return nodes.index_add(0, edge_index[self.onto], messages)  # (5)
+
+
+def system_mean(nodes: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
+    """Mean of v over the atoms of every system; zero for a system without atoms. (systems, node_features)."""
+    total = nodes.new_zeros(num_systems, nodes.shape[1]).index_add(0, system_index, nodes)
+    count = nodes.new_zeros(num_systems).index_add(0, system_index, torch.ones_like(nodes[:, 0]))
+    return total / count.clamp(min=1)[:, None]

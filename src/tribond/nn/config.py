@@ -1,0 +1,179 @@
+"""What distinguishes one M3GNet from another: a frozen config and named presets.
+
+Five published codes compute five slightly different M3GNets from the same paper. Every difference is one field here;
+docs/theory.md has the table with the reasons.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self, get_args, get_origin
+
+from ase.data import atomic_numbers, chemical_symbols
+
+from tribond.errors import ConfigError, UnknownElementError
+
+Readout = Literal["extensive", "weighted_atom", "set2set", "mean"]
+RadialBasis = Literal["smooth", "spherical_bessel"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class M3GNetConfig:
+    """Hyperparameters of an M3GNet; the defaults are the paper's.
+
+    Raises:
+        ConfigError: for values out of range, naming the field.
+    """
+
+    elements: tuple[str, ...]  # chemical symbols, in the order of the embedding's rows
+    cutoff: float = 5.0  # Å, longest bond
+    threebody_cutoff: float = 4.0  # Å, longest bond of an angle
+    max_n: int = 3  # radial functions per angular momentum
+    max_l: int = 3  # angular momenta l = 0 ... max_l - 1; at most 4
+    num_blocks: int = 3
+    node_features: int = 64  # width of v_i
+    edge_features: int = 64  # width of e_ij
+
+    update_hidden: tuple[int, ...] = (64,)  # hidden widths of the gated MLPs of (4) and (5)
+    readout_hidden: tuple[int, ...] = (64, 64)  # hidden widths of the readout's MLP
+
+    edge_basis: RadialBasis = "smooth"  # e⁰_ij: (10)-(15), or all j_l(z_ln r / r_c)
+    angle_radial_basis: RadialBasis = "spherical_bessel"  # radial part of (2)
+    angle_gate: Literal["end", "centre"] = "end"  # the atom whose σ(W v + b) gates an angle in (2): k or i
+    message_target: Literal["centre", "neighbour"] = "centre"  # the end of the bond that (5) adds its message to
+    block_order: Literal["bond_first", "atom_first"] = "bond_first"
+    atom_gate_activation: Literal["silu", "linear"] = "silu"  # of W_v⁰ e⁰ in (5); W_e⁰ e⁰ in (4) is always linear
+    edge_gate_bias: bool = False  # bias of W_e⁰ and W_v⁰
+    bond_embedding_bias: bool = False
+
+    readout: Readout = "extensive"
+    readout_weight_hidden: tuple[int, ...] = (64,)  # hidden widths of the weights of "weighted_atom" (9)
+    set2set_steps: int = 3
+    set2set_layers: int = 1
+    classification: bool = False  # a sigmoid after an intensive readout
+    num_targets: int = 1
+
+    state: Literal["none", "continuous", "categorical"] = "none"
+    state_size: int = 0  # numbers in a continuous input, or how many categories there are
+    state_features: int = 64  # width of u after the first update
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for field in fields(self):
+            if get_origin(field.type) is Literal and getattr(self, field.name) not in get_args(field.type):
+                options = ", ".join(map(repr, get_args(field.type)))
+                _fail(field.name, getattr(self, field.name), f"one of {options}")
+        unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers or symbol == "X"]
+        if unknown or not self.elements or len(set(self.elements)) < len(self.elements):
+            _fail("elements", unknown or self.elements, "distinct chemical symbols")
+        if not 0 < self.threebody_cutoff <= self.cutoff:
+            _fail("threebody_cutoff", self.threebody_cutoff, f"above 0 and at most the cutoff, {self.cutoff} Å")
+        for name in ("max_n", "num_blocks", "node_features", "edge_features", "num_targets", "state_features"):
+            if getattr(self, name) < 1:
+                _fail(name, getattr(self, name), "at least 1")
+        if not 1 <= self.max_l <= MAX_L:
+            _fail("max_l", self.max_l, f"between 1 and {MAX_L}")
+        if (self.state == "none") != (self.state_size == 0):
+            _fail("state_size", self.state_size, "0 without a state input and positive with one")
+        if self.readout == "extensive" and self.classification:
+            _fail("classification", self.classification, "False for an extensive readout")
+
+    @property
+    def num_edge_basis(self) -> int:
+        """Radial functions in e⁰_ij."""
+        return self.max_n if self.edge_basis == "smooth" else self.max_n * self.max_l
+
+    @property
+    def atomic_numbers(self) -> tuple[int, ...]:
+        """The elements as atomic numbers."""
+        return tuple(atomic_numbers[symbol] for symbol in self.elements)
+
+    def check_elements(self, atomic_numbers: Iterable[int]) -> None:
+        """Raise UnknownElementError if one of the atoms is of an element that the model has no embedding for."""
+        if unknown := sorted(set(atomic_numbers) - set(self.atomic_numbers)):
+            names = ", ".join(chemical_symbols[number] for number in unknown)
+            msg = f"this model does not know {names}; it knows {' '.join(self.elements)}"
+            raise UnknownElementError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: if a field is unknown or missing.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            msg = f"unknown M3GNet settings {unknown}; known are {sorted(known)}"
+            raise ConfigError(msg)
+        if "elements" not in values:
+            msg = "an M3GNet needs `elements`, the list of chemical symbols it shall know"
+            raise ConfigError(msg)
+        fixed: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fixed)
+
+
+MAX_L = 4  # real spherical harmonics are written out up to l = 3
+
+# The 89 elements of the Materials Project's calculations: H to Pu without Po, At, Rn, Fr and Ra.
+MATERIALS_PROJECT_ELEMENTS = tuple(s for s in chemical_symbols[1:95] if s not in ("Po", "At", "Rn", "Fr", "Ra"))
+
+_PAPER = M3GNetConfig(elements=MATERIALS_PROJECT_ELEMENTS)
+_MATGL_PYG = replace(
+    _PAPER,
+    edge_basis="spherical_bessel",
+    update_hidden=(64, 64),
+    readout_hidden=(64, 64, 64),
+    atom_gate_activation="linear",
+    bond_embedding_bias=True,
+    readout_weight_hidden=(),
+    set2set_layers=3,
+)
+_MATTERSIM = replace(
+    _PAPER,
+    elements=tuple(chemical_symbols[1:95]),
+    max_n=4,
+    max_l=4,
+    node_features=128,
+    edge_features=128,
+    update_hidden=(128,),
+    readout_hidden=(128, 128),
+    angle_gate="centre",
+)
+PRESETS: Mapping[str, M3GNetConfig] = {
+    "paper": _PAPER,  # and its TensorFlow code, m3gnet
+    "matgl_pyg": _MATGL_PYG,  # MatGL 3 and later
+    "matgl_dgl": replace(_MATGL_PYG, message_target="neighbour"),  # MatGL up to 2, weights of 2023 to 2025
+    "mattersim": _MATTERSIM,  # MatterSim v1 1M; 5M is 256 features wide
+    "m3gnet_pytorch": replace(
+        _MATTERSIM,
+        num_blocks=4,
+        node_features=64,
+        edge_features=64,
+        update_hidden=(64,),
+        readout_hidden=(64, 64),
+        block_order="atom_first",
+        atom_gate_activation="linear",
+        edge_gate_bias=True,
+    ),
+}
+
+
+def preset(name: str, **changes: Any) -> M3GNetConfig:
+    """A named config, with some fields changed.
+
+    Raises:
+        ConfigError: if there is no such preset or field.
+    """
+    if name not in PRESETS:
+        msg = f"unknown preset {name!r}; there are {', '.join(PRESETS)}"
+        raise ConfigError(msg)
+    return M3GNetConfig.from_dict(PRESETS[name].to_dict() | changes)
+
+
+def _fail(name: str, value: object, wanted: str) -> None:
+    msg = f"M3GNet setting {name} = {value!r} must be {wanted}"
+    raise ConfigError(msg)

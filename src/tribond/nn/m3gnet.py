@@ -1,0 +1,130 @@
+"""M3GNet: Chen & Ong, Nat. Comput. Sci. 2, 718 (2022), arXiv 2202.02450. Equation numbers are the paper's.
+
+The network is a pure function of the bond vectors: forces and stress are linear in its one derivative dE/dr_ij.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from tribond.errors import ConfigError
+from tribond.graph.atom_graph import AtomGraph
+from tribond.nn.basis import SmoothBessel, SphericalBessel
+from tribond.nn.block import M3GNetBlock
+from tribond.nn.config import M3GNetConfig
+from tribond.nn.gated_mlp import MLP
+from tribond.nn.readout import AtomicReadout, IntensiveReadout
+from tribond.nn.reference_energy import ReferenceEnergy
+from tribond.nn.three_body import AngularBasis
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the last block leaves: v, e and u."""
+
+    nodes: Tensor  # (atoms, node_features)
+    edges: Tensor  # (edges, edge_features)
+    state: Tensor | None  # (systems, state_features)
+
+
+class M3GNet(nn.Module):
+    """The network of Fig. 1b with every dialect of `M3GNetConfig`.
+
+    `atomic_energies` gives the energy of every atom (7); `property` gives one value a system (8)-(9). Which of them a
+    model has is decided by `config.readout`.
+
+    Args:
+        config: the hyperparameters.
+        dtype: precision of the weights. Constants are worked out in float64 and rounded to it once: to change the
+            precision later, build another model and load the state.
+    """
+
+    row_of_element: Tensor
+
+    def __init__(self, config: M3GNetConfig, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.config = config
+        self.atom_embedding = nn.Embedding(len(config.elements), config.node_features)
+        self.edge_basis: nn.Module = (
+            SmoothBessel(config.max_n, config.cutoff)
+            if config.edge_basis == "smooth"
+            else SphericalBessel(config.max_n, config.max_l, config.cutoff)
+        )
+        self.bond_embedding = MLP([config.num_edge_basis, config.edge_features], bias=config.bond_embedding_bias)
+        self.angular_basis = AngularBasis(config)
+        # A continuous u enters the first block as it is, as in the paper's code; categories are embedded.
+        categorical = config.state == "categorical"
+        self.state_embedding = nn.Embedding(config.state_size, config.state_features) if categorical else None
+        first_width = config.state_features if categorical else config.state_size
+        later_width = config.state_features if config.state != "none" else 0
+        self.blocks = nn.ModuleList(
+            M3GNetBlock(config, first_width if index == 0 else later_width) for index in range(config.num_blocks)
+        )
+        self.readout: nn.Module = AtomicReadout(config) if config.readout == "extensive" else IntensiveReadout(config)
+        self.reference_energy = ReferenceEnergy(len(config.elements))
+        rows = torch.full((119,), -1)
+        rows[list(config.atomic_numbers)] = torch.arange(len(config.elements))
+        self.register_buffer("row_of_element", rows, persistent=False)
+        self.to(dtype)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the network."""
+        return self.atom_embedding.weight.dtype
+
+    def features(self, edge_vectors: Tensor, graph: AtomGraph) -> Features:
+        """Run all blocks.
+
+        Args:
+            edge_vectors: (edges, 3) Å; the positions of the graph are not used.
+            graph: gives the elements, the bonds and the state input.
+
+        Raises:
+            ConfigError: if the state input is missing or not wanted.
+        """
+        vectors = edge_vectors.to(self.dtype)
+        lengths = torch.linalg.vector_norm(vectors, dim=1)
+        edge_basis = self.edge_basis(lengths).flatten(1)  # e⁰_ij
+        angular_basis = self.angular_basis(vectors[graph.angle_edges], lengths[graph.angle_edges])
+        nodes = self.atom_embedding(self.row_of_element[graph.atomic_numbers])
+        edges = self.bond_embedding(edge_basis)
+        state = self._embed_state(graph)
+        for block in self.blocks:
+            nodes, edges, state = block(
+                nodes,
+                edges,
+                state,
+                edge_basis=edge_basis,
+                angular_basis=angular_basis,
+                edge_index=graph.edge_index,
+                angle_edges=graph.angle_edges,
+                system_index=graph.system_index,
+            )
+        return Features(nodes, edges, state)
+
+    def atomic_energies(self, edge_vectors: Tensor, graph: AtomGraph) -> Tensor:
+        """Energy of every atom (7), the pure function that forces and stress are derivatives of.  (atoms,) eV, float64.
+
+        The `offset` of the reference energies is per system and not in here: see `system_energies`.
+        """
+        network = self.readout(self.features(edge_vectors, graph).nodes)[:, 0]
+        return self.reference_energy(network, self.row_of_element[graph.atomic_numbers])
+
+    def system_energies(self, atomic_energies: Tensor, graph: AtomGraph) -> Tensor:
+        """Sum over the atoms of every system.  (atoms,) eV -> (systems,) eV; a system without atoms has energy zero."""
+        total = atomic_energies.new_zeros(graph.num_systems).index_add(0, graph.system_index, atomic_energies)
+        return total + self.reference_energy.offset
+
+    def property(self, edge_vectors: Tensor, graph: AtomGraph) -> Tensor:
+        """The property of every system (8)-(9).  (systems, num_targets)."""
+        features = self.features(edge_vectors, graph)
+        return self.readout(features.nodes, features.state, graph.system_index, graph.num_systems)
+
+    def _embed_state(self, graph: AtomGraph) -> Tensor | None:
+        if self.config.state == "none":
+            return None
+        if graph.state is None:
+            msg = f"this model needs a {self.config.state} state input of size {self.config.state_size}"
+            raise ConfigError(msg)
+        return graph.state.to(self.dtype) if self.state_embedding is None else self.state_embedding(graph.state)
