@@ -86,7 +86,7 @@ class M3GNetBlock(nn.Module):
         if not self.atom_first:
             nodes = self._update_atoms(nodes, edges, state_of_atom, edge_basis, edge_index)
         if self.state_update is not None and state is not None:
-            mean = system_mean(nodes, system_index, len(state))
+            mean = system_mean(nodes, system_index, state.shape[0])
             state = self.state_update(torch.cat([state, mean], dim=1))  # (6)
         return nodes, edges, state
 

@@ -72,7 +72,7 @@ class ThreeBodyToBond(nn.Module):
         gate = torch.sigmoid(self.atom_gate(nodes)).unflatten(1, self.shape)  # σ(W_v v + b_v)
         centre, neighbour = edge_index[:, angle_edges]
         gated_by = neighbour if self.gated_atom == "end" else centre
-        messages = angular_messages(*angular_basis, gate[gated_by], centre, len(nodes))
+        messages = angular_messages(*angular_basis, gate[gated_by], centre, nodes.shape[0])
         return edges.index_add(0, angle_edges, self.bond_update(messages.flatten(1)))
 
 

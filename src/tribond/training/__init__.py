@@ -1,0 +1,1 @@
+"""Training on energies, forces and stresses, with Lightning (the extra `train`)."""
