@@ -14,6 +14,7 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list, atom_graph
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
+from tribond.typing import AtomicEnergies, Energies, Forces, Stresses, Virials
 
 if TYPE_CHECKING:
     from tribond.graph.build import AnyStructure
@@ -36,11 +37,11 @@ class Prediction:
 class Evaluation:
     """The same for a batch of systems, as tensors that still know their gradients."""
 
-    energy: Tensor  # (systems,) eV
-    atomic_energies: Tensor  # (atoms,) eV
-    forces: Tensor  # (atoms, 3) eV/Å
-    virial: Tensor  # (systems, 3, 3) eV | dE/dε, symmetric
-    stress: Tensor  # (systems, 3, 3) eV/Å³ | virial / volume; NaN unless fully periodic
+    energy: Energies  # (systems,) eV
+    atomic_energies: AtomicEnergies  # (atoms,) eV
+    forces: Forces  # (atoms, 3) eV/Å
+    virial: Virials  # (systems, 3, 3) eV | dE/dε, symmetric
+    stress: Stresses  # (systems, 3, 3) eV/Å³ | virial / volume; NaN unless fully periodic
 
 
 def evaluate(model: M3GNet, graph: AtomGraph, *, create_graph: bool = False) -> Evaluation:
@@ -95,7 +96,7 @@ def hessian(model: M3GNet, graph: AtomGraph) -> Tensor:
         vectors = positions[neighbour] - positions[centre] + constant
         energy = model.atomic_energies(vectors, graph).sum()
         (gradient,) = torch.autograd.grad(energy, positions, create_graph=True, materialize_grads=True)
-        if not gradient.requires_grad:  # no bonds: the energy does not depend on the positions at all
+        if graph.num_edges == 0:  # the energy does not depend on the positions at all
             return torch.zeros(*positions.shape, *positions.shape, dtype=positions.dtype, device=positions.device)
         rows = [
             torch.autograd.grad(component, positions, retain_graph=True, materialize_grads=True)[0]

@@ -1,6 +1,6 @@
 """Frames as graphs with labels, built on the fly, and batched by the number of bonds."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -145,6 +145,6 @@ class EdgeBudgetBatches(Sampler[list[int]]):
         self.done = 0
 
 
-def count_edges(dataset: FrameDataset, indices: Iterator[int]) -> NDArray[np.int64]:
+def count_edges(dataset: FrameDataset, indices: Iterable[int]) -> NDArray[np.int64]:
     """Bonds of the frames, which costs one neighbour list each."""
     return np.array([dataset[index].graph.num_edges for index in indices], dtype=np.int64)

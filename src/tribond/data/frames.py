@@ -5,11 +5,11 @@ import gzip
 import lzma
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import ase.io
 import numpy as np
@@ -79,7 +79,7 @@ def read_frames(
 def _read_images(file: str) -> list[Atoms]:
     """All structures of a file. A compressed one is unpacked first: ASE would start anew from its top for each frame."""
     path = Path(file)
-    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     if path.suffix not in openers:
         return list(ase.io.read(path, index=":"))
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,18 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from tribond.typing import (
+    AngleEdges,
+    AtomicNumbers,
+    Cells,
+    CellShifts,
+    EdgeIndex,
+    EdgeVectors,
+    PeriodicAxes,
+    Positions,
+    SystemIndex,
+)
+
 
 @dataclass(frozen=True, eq=False)
 class AtomGraph:
@@ -16,14 +28,14 @@ class AtomGraph:
     digits; the model rounds the bond vectors, not the positions. Nothing here is ever modified in place.
     """
 
-    positions: Tensor  # (atoms, 3) float64 | Å, as given: atoms may lie outside the cell
-    atomic_numbers: Tensor  # (atoms,) int64
-    system_index: Tensor  # (atoms,) int64 | the system an atom belongs to, ascending
-    cell: Tensor  # (systems, 3, 3) float64 | Å, rows are a, b, c; zero rows where there is no lattice vector
-    pbc: Tensor  # (systems, 3) bool | periodic along a, b, c
-    edge_index: Tensor  # (2, edges) int64 | row 0: centre i (ascending), row 1: neighbour j
-    cell_shifts: Tensor  # (edges, 3) float64 | whole cells between i and the image of j (ASE's S)
-    angle_edges: Tensor  # (angle_edges,) int64 | the bonds shorter than the three-body cutoff, ascending
+    positions: Positions  # (atoms, 3) float64 | Å, as given: atoms may lie outside the cell
+    atomic_numbers: AtomicNumbers  # (atoms,) int64
+    system_index: SystemIndex  # (atoms,) int64 | the system an atom belongs to, ascending
+    cell: Cells  # (systems, 3, 3) float64 | Å, rows are a, b, c; zero rows where there is no lattice vector
+    pbc: PeriodicAxes  # (systems, 3) bool | periodic along a, b, c
+    edge_index: EdgeIndex  # (2, edges) int64 | row 0: centre i (ascending), row 1: neighbour j
+    cell_shifts: CellShifts  # (edges, 3) float64 | whole cells between i and the image of j (ASE's S)
+    angle_edges: AngleEdges  # (angle_edges,) int64 | the bonds shorter than the three-body cutoff, ascending
     state: Tensor | None = None  # (systems, state) float64, or (systems,) int64 for categories | the input u
 
     @property
@@ -46,7 +58,7 @@ class AtomGraph:
         """Where the tensors lie."""
         return self.positions.device
 
-    def edge_vectors(self) -> Tensor:
+    def edge_vectors(self) -> EdgeVectors:
         """Vectors r_j + S·cell - r_i of all bonds.  (edges, 3), Å, float64 (float32 where the device has no float64)."""
         centre, neighbour = self.edge_index
         cell_of_edge = self.cell[self.system_index[centre]]

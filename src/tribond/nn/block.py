@@ -8,6 +8,7 @@ from tribond.nn.activations import silu
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.gated_mlp import MLP, GatedMLP
 from tribond.nn.three_body import ThreeBodyToBond
+from tribond.typing import AngleEdges, EdgeBasis, EdgeFeatures, EdgeIndex, NodeFeatures, StateFeatures, SystemIndex
 
 
 class GraphUpdate(nn.Module):
@@ -21,14 +22,19 @@ class GraphUpdate(nn.Module):
         self.activate_gate = activate_gate
 
     def forward(
-        self, nodes: Tensor, edges: Tensor, edge_state: Tensor | None, edge_basis: Tensor, edge_index: Tensor
+        self,
+        nodes: NodeFeatures,
+        edges: EdgeFeatures,
+        state_of_atom: Tensor | None,
+        edge_basis: EdgeBasis,
+        edge_index: EdgeIndex,
     ) -> Tensor:
         """The message of every bond.
 
         Args:
             nodes: (atoms, node_features) v.
             edges: (edges, edge_features) e.
-            edge_state: (atoms, state_width) u of the system of every atom, or None.
+            state_of_atom: (atoms, state_width) u of the system of every atom, or None.
             edge_basis: (edges, num_edge_basis) e⁰.
             edge_index: (2, edges).
 
@@ -39,8 +45,8 @@ class GraphUpdate(nn.Module):
         of_centre, of_neighbour, of_edge, of_state = weight.split(self.parts, dim=1)
         # W (v_i ⊕ v_j ⊕ e_ij ⊕ u) = W₁ v_i + W₂ v_j + W₃ e_ij + W₄ u: all but the third once per atom, not per bond.
         centre_part = linear(nodes, of_centre, bias)
-        if edge_state is not None:
-            centre_part = centre_part + linear(edge_state, of_state)
+        if state_of_atom is not None:
+            centre_part = centre_part + linear(state_of_atom, of_state)
         centre, neighbour = edge_index
         first = linear(edges, of_edge) + centre_part[centre] + linear(nodes, of_neighbour)[neighbour]
         gate = self.edge_gate(edge_basis)
@@ -67,17 +73,17 @@ class M3GNetBlock(nn.Module):
 
     def forward(
         self,
-        nodes: Tensor,
-        edges: Tensor,
-        state: Tensor | None,
+        nodes: NodeFeatures,
+        edges: EdgeFeatures,
+        state: StateFeatures | None,
         *,
-        edge_basis: Tensor,
+        edge_basis: EdgeBasis,
         angular_basis: tuple[Tensor, Tensor, Tensor],
-        edge_index: Tensor,
-        angle_edges: Tensor,
-        system_index: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """v, e and u after this block: (atoms, node_features), (edges, edge_features), (systems, state_features)."""
+        edge_index: EdgeIndex,
+        angle_edges: AngleEdges,
+        system_index: SystemIndex,
+    ) -> tuple[NodeFeatures, EdgeFeatures, StateFeatures | None]:
+        """v, e and u after this block."""
         edges = self.three_body(nodes, edges, angular_basis, edge_index, angle_edges)  # (2), (3)
         state_of_atom = None if state is None else state[system_index]
         if self.atom_first:

@@ -17,15 +17,16 @@ from tribond.nn.gated_mlp import MLP
 from tribond.nn.readout import AtomicReadout, IntensiveReadout
 from tribond.nn.reference_energy import ReferenceEnergy
 from tribond.nn.three_body import AngularBasis
+from tribond.typing import AtomicEnergies, EdgeFeatures, EdgeVectors, Energies, NodeFeatures, StateFeatures
 
 
 @dataclass(frozen=True)
 class Features:
     """What the last block leaves: v, e and u."""
 
-    nodes: Tensor  # (atoms, node_features)
-    edges: Tensor  # (edges, edge_features)
-    state: Tensor | None  # (systems, state_features)
+    nodes: NodeFeatures
+    edges: EdgeFeatures
+    state: StateFeatures | None
 
 
 class M3GNet(nn.Module):
@@ -73,7 +74,7 @@ class M3GNet(nn.Module):
         """Precision of the network."""
         return self.atom_embedding.weight.dtype
 
-    def features(self, edge_vectors: Tensor, graph: AtomGraph) -> Features:
+    def features(self, edge_vectors: EdgeVectors, graph: AtomGraph) -> Features:
         """Run all blocks.
 
         Args:
@@ -103,7 +104,7 @@ class M3GNet(nn.Module):
             )
         return Features(nodes, edges, state)
 
-    def atomic_energies(self, edge_vectors: Tensor, graph: AtomGraph) -> Tensor:
+    def atomic_energies(self, edge_vectors: EdgeVectors, graph: AtomGraph) -> AtomicEnergies:
         """Energy of every atom (7), the pure function that forces and stress are derivatives of.  (atoms,) eV, float64.
 
         The `offset` of the reference energies is per system and not in here: see `system_energies`.
@@ -111,18 +112,21 @@ class M3GNet(nn.Module):
         network = self.readout(self.features(edge_vectors, graph).nodes)[:, 0]
         return self.reference_energy(network, self.row_of_element[graph.atomic_numbers])
 
-    def system_energies(self, atomic_energies: Tensor, graph: AtomGraph) -> Tensor:
+    def system_energies(self, atomic_energies: AtomicEnergies, graph: AtomGraph) -> Energies:
         """Sum over the atoms of every system.  (atoms,) eV -> (systems,) eV; a system without atoms has energy zero."""
         total = atomic_energies.new_zeros(graph.num_systems).index_add(0, graph.system_index, atomic_energies)
         return total + self.reference_energy.offset
 
-    def property(self, edge_vectors: Tensor, graph: AtomGraph) -> Tensor:
+    def property(self, edge_vectors: EdgeVectors, graph: AtomGraph) -> Tensor:
         """The property of every system (8)-(9).  (systems, num_targets)."""
         features = self.features(edge_vectors, graph)
         return self.readout(features.nodes, features.state, graph.system_index, graph.num_systems)
 
     def _embed_state(self, graph: AtomGraph) -> Tensor | None:
         if self.config.state == "none":
+            if graph.state is not None:
+                msg = "this model takes no state input"
+                raise ConfigError(msg)
             return None
         if graph.state is None:
             msg = f"this model needs a {self.config.state} state input of size {self.config.state_size}"

@@ -1,0 +1,106 @@
+"""The command `tribond`: its verbs, and what happens when they fail."""
+
+import os
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tribond.cli import output
+from tribond.cli.info import info
+from tribond.cli.predict import predict
+from tribond.cli.relax import relax
+from tribond.errors import ConfigError, ModelNotFoundError, TribondError
+
+EXTRAS = {  # packages that only some verbs need, and the extra that brings them
+    "lightning": "train",
+    "tensorboard": "train",
+    "torchmetrics": "train",
+    "pymatgen": "pymatgen",
+}
+
+
+class LazyCommand(TyperCommand):
+    """A verb whose module is imported only when it is run, so that `tribond --help` needs nothing of it.
+
+    The module has an attribute `app`, a typer.Typer.
+    """
+
+    def __init__(self, name: str, module: str, summary: str) -> None:
+        super().__init__(name, help=summary)
+        self.module = module
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: D102, as click has it
+        app = import_module(self.module).app
+        return typer.main.get_command(app).make_context(info_name, args, parent, **extra)
+
+
+class Verbs(TyperGroup):
+    """All verbs in the order in which people meet them; errors become one line and an exit status."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for command in (
+            LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
+            LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
+        ):
+            self.add_command(command)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
+        return ["relax", "predict", "train", "evaluate", "info"]
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
+        try:
+            return super().invoke(ctx)
+        except (TribondError, OSError) as error:
+            output.report(error)
+            status = output.USAGE if isinstance(error, ModelNotFoundError | ConfigError) else output.FAILED
+            raise typer.Exit(status) from error
+        except ImportError as error:
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None or output.debugging():
+                raise
+            output.report(
+                TribondError(f"this needs {error.name}, which is not installed: pip install 'tribond[{extra}]'")
+            )
+            raise typer.Exit(output.FAILED) from error
+
+
+app = typer.Typer(
+    cls=Verbs,
+    name="tribond",
+    help="M3GNet interatomic potentials: relax structures, predict, train and evaluate.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(relax)
+app.command()(predict)
+app.command()(info)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tribond {output.version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def set_up(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and warnings. Also by TRIBOND_DEBUG=1.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Handle the options that come before the verb."""
+    if debug:
+        os.environ["TRIBOND_DEBUG"] = "1"  # the environment, so that worker processes of a verb see it too
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

@@ -1,0 +1,286 @@
+"""Relaxation of atoms and cell. ASE does the work; this file chooses, watches and records."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixSymmetry
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS, FIRE, FIRE2, LBFGS, BFGSLineSearch
+from ase.optimize.optimize import Optimizer
+
+from tribond.errors import ConfigError, StructureError, TribondError
+from tribond.units import EV_PER_A3_TO_GPA
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "FIRE": FIRE,
+    "FIRE2": FIRE2,
+    "LBFGS": LBFGS,
+    "BFGS": BFGS,
+    "BFGSLineSearch": BFGSLineSearch,
+}
+DEFAULT_OPTIMIZER = "FIRE"
+DEFAULT_FMAX = 0.01  # eV/Å
+DEFAULT_STEPS = 500
+SYMPREC = 0.01  # Å | within this two positions count as equivalent, for space groups and for fix_symmetry
+LARGEST_VOLUME_RATIO = 3.0  # a cell that grows or shrinks by more has left what any potential was trained on
+
+
+class RelaxationError(TribondError):
+    """The relaxation ran away: NaN, coinciding atoms, an exploding or collapsing cell."""
+
+
+@dataclass(frozen=True)
+class RelaxationStep:
+    """The state after one step of the optimizer; step 0 is the start."""
+
+    step: int
+    energy: float  # eV
+    fmax_eV_per_A: float  # what is converged: the longest force on an atom or, divided by the atoms, on the cell
+    max_force: float  # eV/Å | the longest force on an atom, constraints applied
+    stress: np.ndarray | None  # (3, 3) eV/Å³, ASE's sign: tension positive; None unless fully periodic
+    volume: float | None  # Å³; None unless fully periodic
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """How a relaxation went. Both structures carry their energy, forces and stress in a SinglePointCalculator."""
+
+    initial: Atoms  # the start; made exactly symmetric where symmetry was to be kept
+    final: Atoms
+    converged: bool
+    history: tuple[RelaxationStep, ...]  # (steps + 1,)
+    fmax_eV_per_A: float  # the threshold asked for
+    optimizer: str
+    relax_cell: bool  # False also where it was asked for but the structure is not fully periodic
+    pressure_GPa: float
+    fix_symmetry: bool
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimizer; 0 if the start was relaxed already."""
+        return self.history[-1].step
+
+    def enthalpy(self, step: RelaxationStep) -> float:
+        """Energy plus pressure times volume, eV: what a relaxation under pressure lowers."""
+        return step.energy + self.pressure_GPa / EV_PER_A3_TO_GPA * (step.volume or 0.0)
+
+    def summary(self) -> dict[str, Any]:
+        """Settings, outcome, and the structure before and after, as plain numbers with the unit in each name."""
+        return {
+            "converged": self.converged,
+            "steps": self.steps,
+            "settings": {
+                "optimizer": self.optimizer,
+                "fmax_eV_per_A": self.fmax_eV_per_A,
+                "relax_cell": self.relax_cell,
+                "pressure_GPa": self.pressure_GPa,
+                "fix_symmetry": self.fix_symmetry,
+                "symprec_A": SYMPREC,
+            },
+            "before": self._describe(self.initial, self.history[0]),
+            "after": self._describe(self.final, self.history[-1]),
+        }
+
+    def _describe(self, atoms: Atoms, step: RelaxationStep) -> dict[str, Any]:
+        return {
+            "formula": atoms.get_chemical_formula(),
+            "num_atoms": len(atoms),
+            "pbc": atoms.pbc.tolist(),
+            "cell_A": atoms.cell.array.tolist(),
+            "lengths_A": atoms.cell.lengths().tolist(),
+            "angles_degree": atoms.cell.angles().tolist(),
+            "volume_A3": step.volume,
+            "energy_eV": step.energy,
+            "energy_eV_per_atom": step.energy / len(atoms),
+            "enthalpy_eV": self.enthalpy(step),
+            "fmax_eV_per_A": step.fmax_eV_per_A,
+            "max_force_eV_per_A": step.max_force,
+            "stress_eV_per_A3": None if step.stress is None else step.stress.tolist(),
+            "space_group": space_group(atoms),
+        }
+
+
+def relax(
+    atoms: Atoms,
+    calculator: Calculator,
+    *,
+    fmax_eV_per_A: float = DEFAULT_FMAX,
+    steps: int = DEFAULT_STEPS,
+    optimizer: str = DEFAULT_OPTIMIZER,
+    relax_cell: bool = True,
+    pressure_GPa: float = 0.0,
+    fix_symmetry: bool = False,
+    on_step: Callable[[RelaxationStep, Atoms], object] | None = None,
+) -> Relaxation:
+    """Move atoms and cell to the nearest minimum of the energy, or of the enthalpy under pressure.
+
+    The cell moves through its logarithmic strain (ase.filters.FrechetCellFilter). Constraints of the input are
+    kept; atoms fixed by them move with the cell, so that their fractional coordinates stay.
+
+    Args:
+        atoms: the start; not changed.
+        calculator: any ASE calculator.
+        fmax_eV_per_A: converged when no force on an atom, and no cell force (virial / number of atoms), is longer.
+        steps: give up after so many steps; the result then says converged = False.
+        optimizer: a name in OPTIMIZERS.
+        relax_cell: relax the cell too. Only done for structures that are periodic along all three axes.
+        pressure_GPa: hydrostatic pressure from outside; compression positive.
+        fix_symmetry: keep the space group found with SYMPREC.
+        on_step: called with each step, the start included, and a copy of the structure that carries its results.
+
+    Raises:
+        ConfigError: for a setting that is unknown, out of range or without effect.
+        StructureError: if the calculator cannot describe the start, or pressure or symmetry do not apply to it.
+        RelaxationError: if the relaxation runs away instead of coming to rest.
+    """
+    _check_settings(fmax_eV_per_A, steps, optimizer, pressure_GPa, relax_cell=relax_cell)
+    _check_structure(atoms, pressure_GPa, fix_symmetry=fix_symmetry)
+    relax_cell = relax_cell and bool(atoms.pbc.all())
+    moving = atoms.copy()
+    moving.calc = calculator
+    moving.get_potential_energy()  # what is wrong with the start is said before spglib or ASE trip over it
+    if fix_symmetry:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # spglib's deprecations concern ASE
+            symmetry = FixSymmetry(moving, symprec=SYMPREC)
+        moving.set_constraint([*moving.constraints, symmetry])
+    pressure = pressure_GPa / EV_PER_A3_TO_GPA
+    target: Any = FrechetCellFilter(moving, scalar_pressure=pressure) if relax_cell else moving
+    history: list[RelaxationStep] = []
+    snapshots: list[Atoms] = []  # the first and the latest
+    with _runaway_explained(history), OPTIMIZERS[optimizer](target, logfile=None) as dynamics:
+        for at_rest in dynamics.irun(fmax=fmax_eV_per_A, steps=steps):
+            fmax = float(np.linalg.norm(target.get_forces(), axis=1).max())  # ASE's own criterion
+            step = _observe(moving, dynamics.nsteps, fmax)
+            history.append(step)
+            snapshots[1:] = [_snapshot(moving, atoms)]
+            if on_step is not None:
+                on_step(step, snapshots[-1])
+            _check_sane(step, history[0])
+            converged = bool(at_rest)
+    return Relaxation(
+        initial=snapshots[0],
+        final=snapshots[-1],
+        converged=converged,
+        history=tuple(history),
+        fmax_eV_per_A=fmax_eV_per_A,
+        optimizer=optimizer,
+        relax_cell=relax_cell,
+        pressure_GPa=pressure_GPa,
+        fix_symmetry=fix_symmetry,
+    )
+
+
+def space_group(atoms: Atoms, symprec: float = SYMPREC) -> str | None:
+    """Space group such as 'Fm-3m (225)', or None unless fully periodic or where spglib finds none.
+
+    Args:
+        atoms: the structure.
+        symprec: largest distance in Å between positions that count as equivalent.
+    """
+    import spglib
+
+    if not atoms.pbc.all():
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # spglib 2.7 announces its next way to fail; both are handled here
+        try:
+            return spglib.get_spacegroup((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec)
+        except spglib.SpglibError:
+            return None
+
+
+def _check_settings(fmax: float, steps: int, optimizer: str, pressure_GPa: float, *, relax_cell: bool) -> None:
+    if optimizer not in OPTIMIZERS:
+        raise ConfigError(f"unknown optimizer {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
+    if not (np.isfinite(fmax) and fmax > 0):
+        raise ConfigError(f"fmax must be a positive force in eV/Å, not {fmax}")
+    if steps < 0:
+        raise ConfigError(f"steps must not be negative, as {steps} is")
+    if not np.isfinite(pressure_GPa):
+        raise ConfigError(f"the pressure must be finite, not {pressure_GPa} GPa")
+    if pressure_GPa and not relax_cell:
+        raise ConfigError(f"a pressure ({pressure_GPa:g} GPa) has no effect on a fixed cell; leave one of the two out")
+
+
+def _check_structure(atoms: Atoms, pressure_GPa: float, *, fix_symmetry: bool) -> None:
+    if len(atoms) == 0:
+        raise StructureError("there are no atoms in this structure")
+    if atoms.pbc.all():
+        return
+    axes = ", ".join(axis for axis, on in zip("abc", atoms.pbc, strict=True) if on) or "no axis"
+    if pressure_GPa:
+        raise StructureError(f"pressure needs a structure periodic along a, b and c; this one is along {axes}")
+    if fix_symmetry:
+        raise StructureError(f"keeping the space group needs a structure periodic along a, b and c, not along {axes}")
+
+
+def _observe(atoms: Atoms, step: int, fmax: float) -> RelaxationStep:
+    stress, volume = None, None
+    if atoms.pbc.all():
+        volume = float(atoms.get_volume())
+        try:
+            stress = atoms.get_stress(voigt=False)
+        except PropertyNotImplementedError:
+            stress = None  # a calculator without stress can still relax atoms in a fixed cell
+    return RelaxationStep(
+        step=step,
+        energy=float(atoms.get_potential_energy()),
+        fmax_eV_per_A=fmax,
+        max_force=float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
+        stress=stress,
+        volume=volume,
+    )
+
+
+def _check_sane(step: RelaxationStep, start: RelaxationStep) -> None:
+    if not np.isfinite([step.energy, step.fmax_eV_per_A]).all():
+        where = "for the structure as given" if step.step == 0 else f"at step {step.step}"
+        raise RelaxationError(
+            f"the model gives an energy of {step.energy} eV and a largest force of {step.fmax_eV_per_A} eV/Å {where}; "
+            "the structure is outside what the model can describe"
+        )
+    if step.volume is None or start.volume is None:
+        return
+    ratio = step.volume / start.volume
+    if not 1 / LARGEST_VOLUME_RATIO <= ratio <= LARGEST_VOLUME_RATIO:
+        change = "grew" if ratio > 1 else "shrank"
+        raise RelaxationError(
+            f"the cell {change} from {start.volume:.1f} to {step.volume:.1f} Å³ by step {step.step}: the relaxation runs "
+            "away; check the input's lattice and pressure, or relax the atoms alone first, with the cell fixed"
+        )
+
+
+@contextmanager
+def _runaway_explained(history: list[RelaxationStep]) -> Iterator[None]:
+    """After the first step, what breaks is the relaxation, not the input; the message says when and why."""
+    try:
+        yield
+    except RelaxationError:
+        raise
+    except (StructureError, np.linalg.LinAlgError, RuntimeError) as error:
+        # ASE's FixSymmetry raises a bare RuntimeError for a strain step it cannot make symmetric.
+        is_foreign = isinstance(error, RuntimeError) and "FixSymmetry" not in str(error)
+        if not history or is_foreign:
+            raise
+        raise RelaxationError(f"the relaxation ran away after step {history[-1].step}: {error}") from error
+
+
+def _snapshot(moving: Atoms, original: Atoms) -> Atoms:
+    """A copy with the original's constraints and with results that need no calculator."""
+    results = {
+        key: moving.calc.results[key]
+        for key in ("energy", "free_energy", "forces", "stress")
+        if key in moving.calc.results
+    }
+    snapshot = moving.copy()
+    snapshot.set_constraint([constraint.copy() for constraint in original.constraints])
+    snapshot.calc = SinglePointCalculator(snapshot, **results)
+    return snapshot

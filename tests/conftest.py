@@ -1,0 +1,81 @@
+"""What all tests share: small models with random weights in float64, and one structure of every kind."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from ase import Atoms
+from hypothesis import settings
+
+from tests.models import random_model, small_config
+from tests.structures import BONDED, PERIODIC, STRUCTURES
+from tribond.nn.config import PRESETS, M3GNetConfig
+from tribond.nn.m3gnet import M3GNet
+from tribond.potential import Potential
+
+# The same examples every time, however slow the machine, and no files left behind.
+settings.register_profile("tribond", derandomize=True, deadline=None, max_examples=10, database=None)
+settings.load_profile("tribond")
+
+
+@pytest.fixture(scope="session")
+def make_config() -> Callable[..., M3GNetConfig]:
+    """(preset, **changes) -> a small config."""
+    return small_config
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., M3GNet]:
+    """(preset, seed=..., dtype=..., **changes) -> a small model with random weights."""
+
+    def make(name: str = "paper", *, seed: int = 0, dtype: torch.dtype = torch.float64, **changes: Any) -> M3GNet:
+        return random_model(small_config(name, **changes), seed, dtype)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_potential(make_model: Callable[..., M3GNet]) -> Callable[..., Potential]:
+    """(preset, seed=..., dtype=..., **changes) -> a small potential with random weights."""
+
+    def make(name: str = "paper", **settings: Any) -> Potential:
+        return Potential(make_model(name, **settings), {"name": f"random {name}"})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def potential(make_potential: Callable[..., Potential]) -> Potential:
+    """The paper's M3GNet, small."""
+    return make_potential()
+
+
+@pytest.fixture(scope="session", params=PRESETS)
+def every_potential(request: pytest.FixtureRequest, make_potential: Callable[..., Potential]) -> Potential:
+    """Every published dialect, small."""
+    return make_potential(request.param)
+
+
+@pytest.fixture
+def structures() -> dict[str, Atoms]:
+    """One structure of every kind, by name."""
+    return {name: build() for name, build in STRUCTURES.items()}
+
+
+@pytest.fixture(params=STRUCTURES)
+def every_structure(request: pytest.FixtureRequest) -> Atoms:
+    """Crystals, slabs, wires, molecules, atoms and nothing at all."""
+    return STRUCTURES[request.param]()
+
+
+@pytest.fixture(params=BONDED)
+def bonded_structure(request: pytest.FixtureRequest) -> Atoms:
+    """Those with at least one bond."""
+    return STRUCTURES[request.param]()
+
+
+@pytest.fixture(params=PERIODIC)
+def periodic_structure(request: pytest.FixtureRequest) -> Atoms:
+    """Those with a stress."""
+    return STRUCTURES[request.param]()

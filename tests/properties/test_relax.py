@@ -1,0 +1,244 @@
+import json
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc111, molecule
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+from ase.constraints import FixAtoms
+from ase.units import GPa
+
+from tribond.errors import ConfigError, StructureError
+from tribond.properties.relax import OPTIMIZERS, RelaxationError, relax, space_group
+
+EMT_COPPER_VOLUME = 11.5656  # Å³/atom, minimum of EMT's energy of fcc Cu, a = 3.5902 Å
+
+
+@pytest.fixture
+def strained_copper():
+    atoms = bulk("Cu", cubic=True)
+    atoms.set_cell(atoms.cell.array @ np.array([[1.04, 0.02, 0], [0, 1.03, 0.01], [0, 0, 0.98]]), scale_atoms=True)
+    atoms.rattle(0.05, seed=1)
+    return atoms
+
+
+class Scripted(Calculator):
+    """Whatever a function of the volume and the number of calls says, without forces on atoms."""
+
+    implemented_properties = ("energy", "free_energy", "forces", "stress")
+
+    def __init__(self, energy=lambda volume, calls: 0.0, pressure=0.0, fail_at=None):
+        super().__init__()
+        self.energy, self.pressure, self.fail_at, self.calls = energy, pressure, fail_at, 0
+
+    def calculate(self, atoms=None, properties=None, system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        self.calls += 1
+        if self.calls == self.fail_at:
+            raise StructureError("atom 0 (Cu) and atom 1 (Cu) are 0.01 Å apart")
+        energy = self.energy(atoms.get_volume(), self.calls)
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": np.ones((len(atoms), 3)),
+            "stress": np.array([-1, -1, -1, 0, 0, 0]) * self.pressure,
+        }
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_finds_the_crystal_at_rest(strained_copper, optimizer):
+    result = relax(strained_copper, EMT(), optimizer=optimizer, fmax_eV_per_A=0.002)
+    assert result.converged
+    assert result.history[-1].fmax_eV_per_A < 0.002
+    assert result.final.get_volume() / 4 == pytest.approx(EMT_COPPER_VOLUME, rel=2e-3)
+    assert np.linalg.norm(result.final.get_forces(), axis=1).max() < 0.003
+    assert np.abs(result.final.get_stress()).max() < 0.1 * GPa
+    assert space_group(result.final) == "Fm-3m (225)"
+
+
+def test_input_is_not_changed(strained_copper):
+    before = strained_copper.copy()
+    relax(strained_copper, EMT())
+    assert strained_copper == before
+    assert strained_copper.calc is None
+
+
+def test_history_has_every_step_and_ends_with_the_final_structure(strained_copper):
+    seen = []
+    result = relax(strained_copper, EMT(), on_step=lambda step, atoms: seen.append((step, atoms)))
+    assert [step.step for step in result.history] == list(range(result.steps + 1))
+    assert [step for step, _ in seen] == list(result.history)
+    for step, atoms in seen:
+        assert atoms.get_potential_energy() == step.energy
+        assert atoms.get_volume() == pytest.approx(step.volume)
+        assert atoms.get_stress(voigt=False) == pytest.approx(step.stress)
+    assert seen[0][1] == result.initial
+    assert seen[-1][1] == result.final
+    assert result.initial.get_volume() == pytest.approx(strained_copper.get_volume())
+
+
+def test_fixed_cell_moves_only_atoms(strained_copper):
+    result = relax(strained_copper, EMT(), relax_cell=False)
+    assert result.converged
+    assert not result.relax_cell
+    assert np.array_equal(result.final.cell.array, strained_copper.cell.array)
+    assert result.history[-1].energy < result.history[0].energy
+
+
+def test_pressure_is_met_by_the_stress(strained_copper):
+    result = relax(strained_copper, EMT(), pressure_GPa=10.0, fmax_eV_per_A=1e-4)
+    assert result.final.get_stress() / GPa == pytest.approx([-10, -10, -10, 0, 0, 0], abs=0.02)
+    assert result.final.get_volume() / 4 < EMT_COPPER_VOLUME
+    first, last = result.history[0], result.history[-1]
+    assert result.enthalpy(last) < result.enthalpy(first)
+    assert result.enthalpy(last) == pytest.approx(last.energy + 10 * GPa * last.volume)
+
+
+def test_molecule_relaxes_its_atoms_only():
+    start = molecule("H2O")
+    result = relax(start, EMT())
+    assert result.converged
+    assert not result.relax_cell
+    assert result.history[-1].volume is None
+    assert result.history[-1].stress is None
+    assert result.history[-1].energy < result.history[0].energy
+    assert result.summary()["after"]["space_group"] is None
+
+
+def test_slab_keeps_its_cell_and_its_fixed_layer():
+    slab = fcc111("Cu", (2, 2, 3), vacuum=6.0, a=3.7)
+    slab.pbc = (True, True, False)
+    slab.set_constraint(FixAtoms(indices=range(4)))
+    result = relax(slab, EMT())
+    assert result.converged
+    assert np.array_equal(result.final.cell.array, slab.cell.array)
+    assert np.array_equal(result.final.positions[:4], slab.positions[:4])
+    assert not np.allclose(result.final.positions[4:], slab.positions[4:])
+    assert result.final.constraints[0].index.tolist() == [0, 1, 2, 3]
+
+
+def test_fixed_atoms_keep_fractional_coordinates_when_the_cell_moves(strained_copper):
+    strained_copper.set_constraint(FixAtoms(indices=[1]))
+    result = relax(strained_copper, EMT())
+    assert result.final.get_scaled_positions()[1] == pytest.approx(strained_copper.get_scaled_positions()[1])
+
+
+def test_symmetry_is_kept_on_demand():
+    nearly_bcc = bulk("Cu", "bcc", a=2.9, cubic=True)
+    nearly_bcc.set_cell(nearly_bcc.cell.array * [1, 1, 1.002], scale_atoms=True)  # a nudge down Bain's path to fcc
+    kept = relax(nearly_bcc, EMT(), fix_symmetry=True, fmax_eV_per_A=1e-4)
+    assert kept.converged
+    assert space_group(kept.final) == "Im-3m (229)"
+    assert kept.final.constraints == []
+    free = relax(nearly_bcc, EMT(), optimizer="FIRE", fmax_eV_per_A=1e-4)
+    assert space_group(free.final) == "Fm-3m (225)"
+    assert free.history[-1].energy < kept.history[-1].energy - 0.05
+
+
+def test_relaxed_start_needs_no_step(strained_copper):
+    relaxed = relax(strained_copper, EMT(), fmax_eV_per_A=0.005).final
+    again = relax(relaxed, EMT(), fmax_eV_per_A=0.01)
+    assert again.converged
+    assert again.steps == 0
+    assert again.initial == again.final
+
+
+def test_too_few_steps_are_not_called_converged(strained_copper):
+    result = relax(strained_copper, EMT(), steps=2)
+    assert not result.converged
+    assert result.steps == 2
+
+
+def test_summary_is_plain_json(strained_copper):
+    result = relax(strained_copper, EMT())
+    summary = json.loads(json.dumps(result.summary(), allow_nan=False))
+    assert summary["converged"] is True
+    assert summary["before"]["space_group"] == "P1 (1)"
+    assert summary["after"]["space_group"] == "Fm-3m (225)"
+    assert summary["after"]["volume_A3"] == pytest.approx(result.final.get_volume())
+    assert summary["after"]["energy_eV_per_atom"] == pytest.approx(result.final.get_potential_energy() / 4)
+    assert summary["after"]["angles_degree"] == pytest.approx([90, 90, 90], abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "Newton"}, "unknown optimizer 'Newton'; choose one of FIRE"),
+        ({"fmax_eV_per_A": 0.0}, "positive"),
+        ({"fmax_eV_per_A": float("nan")}, "positive"),
+        ({"steps": -1}, "steps"),
+        ({"pressure_GPa": float("inf")}, "finite"),
+        ({"pressure_GPa": 1.0, "relax_cell": False}, "no effect on a fixed cell"),
+    ],
+)
+def test_senseless_settings_are_refused(strained_copper, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        relax(strained_copper, EMT(), **settings)
+
+
+@pytest.mark.parametrize("setting", [{"pressure_GPa": 1.0}, {"fix_symmetry": True}])
+def test_what_needs_a_crystal_says_so(setting):
+    with pytest.raises(StructureError, match="periodic along a, b and c"):
+        relax(molecule("H2O"), EMT(), **setting)
+
+
+def test_no_atoms_are_refused():
+    with pytest.raises(StructureError, match="no atoms"):
+        relax(Atoms(), EMT())
+
+
+def test_errors_of_the_start_pass_through(strained_copper):
+    with pytest.raises(StructureError, match="^atom 0"):
+        relax(strained_copper, Scripted(fail_at=1))
+
+
+def test_exploding_cell_is_stopped():
+    calculator = Scripted(energy=lambda volume, _: -volume, pressure=1.0)
+    with pytest.raises(RelaxationError, match=r"cell grew from 11\.\d to .* by step \d+"):
+        relax(bulk("Cu"), calculator)
+
+
+def test_collapsing_cell_is_stopped():
+    calculator = Scripted(energy=lambda volume, _: volume, pressure=-1.0)
+    with pytest.raises(RelaxationError, match="cell shrank"):
+        relax(bulk("Cu"), calculator)
+
+
+def test_nan_is_stopped_where_it_appears(strained_copper):
+    with pytest.raises(RelaxationError, match="for the structure as given"):
+        relax(strained_copper, Scripted(energy=lambda *_: float("nan")))
+    with pytest.raises(RelaxationError, match="at step 3"):
+        relax(strained_copper, Scripted(energy=lambda _, calls: float("nan") if calls > 3 else 0.0))
+
+
+def test_atoms_that_collide_on_the_way_are_the_relaxations_fault(strained_copper):
+    with pytest.raises(RelaxationError, match="ran away after step 2: atom 0"):
+        relax(strained_copper, Scripted(fail_at=4))
+
+
+def test_calculator_without_stress_relaxes_atoms():
+    class ForcesOnly(Scripted):
+        def calculate(self, *args, **kwargs):
+            super().calculate(*args, **kwargs)
+            self.results["forces"] = np.zeros((1, 3))
+            del self.results["stress"]
+
+        implemented_properties = ("energy", "free_energy", "forces")
+
+    result = relax(bulk("Cu"), ForcesOnly(), relax_cell=False)
+    assert result.converged
+    assert result.history[0].stress is None
+
+
+@pytest.mark.parametrize(
+    ("atoms", "name"),
+    [
+        (bulk("NaCl", "rocksalt", a=5.64), "Fm-3m (225)"),
+        (bulk("Si"), "Fd-3m (227)"),
+        (molecule("H2O"), None),
+        (Atoms("Cu2", cell=[3, 3, 3], pbc=True), None),  # one atom twice: nothing that spglib can name
+    ],
+)
+def test_space_group(atoms, name):
+    assert space_group(atoms) == name
