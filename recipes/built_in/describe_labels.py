@@ -17,8 +17,7 @@ from ase.io import read
 from elements import ELEMENTS
 from split import is_validation
 from tribond.data.split import reduced_formula
-
-GPA = 160.21766  # GPa per eV/Å³
+from tribond.units import EV_PER_A3_TO_GPA as GPA
 
 
 def describe(frames: Sequence[Atoms]) -> None:

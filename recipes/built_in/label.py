@@ -31,12 +31,13 @@ from torch_geometric.data import Batch
 
 from descent import Descent
 from generate_crystals import Generator, Parents
+from tribond.units import EV_PER_A3_TO_GPA as GPA
 
 CHECKPOINT = "pretrained_potentials/SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth"
 MAX_FORCE = 30.0  # eV/Å
-MAX_STRESS = 100.0 / 160.21766  # eV/Å³ (100 GPa)
+MAX_STRESS = 100.0 / GPA  # eV/Å³ (100 GPa)
 ENERGY_RANGE = (-20.0, 10.0)  # eV/atom
-CONVERGED = (0.05, 0.5 / 160.21766)  # a descent ends below this force (eV/Å) and stress (eV/Å³)
+CONVERGED = (0.05, 0.5 / GPA)  # a descent ends below this force (eV/Å) and stress (eV/Å³)
 BATCH_ATOMS = 48
 
 Labels = tuple[float, np.ndarray, np.ndarray]

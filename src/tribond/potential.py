@@ -1,7 +1,7 @@
 """A trained M3GNet as a potential: energy, forces, stress and hessian of structures."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -197,7 +197,7 @@ class Potential:
                 first = len(predictions) - graph.num_systems
                 for index, single in enumerate(graph.split(), start=first):
                     second = hessian(self.model, single).cpu().double().numpy()
-                    predictions[index] = Prediction(**(vars(predictions[index]) | {"hessian": second}))
+                    predictions[index] = replace(predictions[index], hessian=second)
         return predictions
 
     def _batches(self, structures: list["AnyStructure"]) -> Iterator[AtomGraph]:

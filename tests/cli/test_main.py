@@ -1,7 +1,10 @@
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+import typer
 
 import tribond as package
 from tribond.cli import main
@@ -34,6 +37,17 @@ def test_help_does_not_wait_for_the_heavy_packages(arguments):
     assert "Usage: tribond" in help_text
     heavy = {"torch", "ase", "numpy", "scipy", "matplotlib", "spglib", "lightning", "pymatgen"}
     assert not heavy & set(loaded.split())
+
+
+def test_terminals_without_special_letters_get_question_marks():
+    program = (
+        "import sys; from tribond.cli.main import main\n"
+        "sys.argv = ['tribond', '--version']\n"
+        "try:\n    main()\nexcept SystemExit:\n    print('eV/Å')"
+    )
+    environment = dict(os.environ, PYTHONIOENCODING="ascii")
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert run.stdout.endswith("eV/?\n")
 
 
 def test_usage_errors_have_their_own_status(tribond):
@@ -75,6 +89,22 @@ def test_unknown_model_names_those_there_are(tribond, tmp_path):
     assert result.exit_code == 2
     assert "no model is called 'nothing'" in result.output
     assert "names are: default" in result.output
+
+
+def test_lazy_verbs_get_their_arguments_and_one_line_errors(tribond, monkeypatch):
+    lazy = typer.Typer()
+
+    @lazy.command()
+    def train(settings: str, steps: int = 10):
+        if steps < 0:
+            raise ConfigError("steps must be positive")
+        typer.echo(f"{settings} for {steps} steps")
+
+    monkeypatch.setattr(main, "import_module", lambda _: SimpleNamespace(app=lazy))
+    assert tribond("train", "x.yaml", "--steps", 5).stdout == "x.yaml for 5 steps\n"
+    assert "--steps" in tribond("train", "--help").stdout
+    failed = tribond("train", "x.yaml", "--steps", "-1")
+    assert (failed.exit_code, failed.output) == (2, "error: steps must be positive\n")
 
 
 def test_missing_extra_says_what_to_install(tribond, monkeypatch):

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from ase.build import bulk, molecule
+from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import read, write
@@ -213,8 +213,8 @@ def test_contradictions_are_wrong_usage(tribond, cif, monkeypatch, arguments):
 
 
 def test_optimizer_is_not_case_sensitive(tribond, cif):
-    assert tribond("relax", cif, "--optimizer", "lbfgs", "--quiet").exit_code == 0
-    assert json.loads(cif.with_name("Cu_relaxation.json").read_text())["settings"]["optimizer"] == "LBFGS"
+    assert tribond("relax", cif, "--optimizer", "fire", "--quiet").exit_code == 0
+    assert json.loads(cif.with_name("Cu_relaxation.json").read_text())["settings"]["optimizer"] == "FIRE"
 
 
 def test_quiet_prints_nothing(tribond, cif):
@@ -281,6 +281,15 @@ def test_atoms_out_of_reach_are_told(tribond, tmp_path):
     result = tribond("relax", tmp_path / "gas.cif")
     assert result.exit_code == 0
     assert "1 of 1 atoms without a neighbour" in result.output
+
+
+def test_slab_in_a_periodic_box_gets_a_hint(tribond, tmp_path):
+    slab = fcc111("Cu", (1, 1, 3), vacuum=6.0)
+    slab.pbc = True
+    write(tmp_path / "slab.vasp", slab)
+    hint = "slab.vasp has 12.0 Å of vacuum along c"
+    assert hint in tribond("relax", tmp_path / "slab.vasp").output
+    assert hint not in tribond("relax", tmp_path / "slab.vasp", "--fix-cell").output
 
 
 def test_partly_occupied_sites_are_refused(tribond, tmp_path):

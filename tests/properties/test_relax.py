@@ -164,7 +164,7 @@ def test_summary_is_plain_json(strained_copper):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"optimizer": "Newton"}, "unknown optimizer 'Newton'; choose one of FIRE"),
+        ({"optimizer": "Newton"}, "unknown optimizer 'Newton'; choose one of LBFGS"),
         ({"fmax_eV_per_A": 0.0}, "positive"),
         ({"fmax_eV_per_A": float("nan")}, "positive"),
         ({"steps": -1}, "steps"),
@@ -196,25 +196,43 @@ def test_errors_of_the_start_pass_through(strained_copper):
 def test_exploding_cell_is_stopped():
     calculator = Scripted(energy=lambda volume, _: -volume, pressure=1.0)
     with pytest.raises(RelaxationError, match=r"cell grew from 11\.\d to .* by step \d+"):
-        relax(bulk("Cu"), calculator)
+        relax(bulk("Cu"), calculator, optimizer="FIRE")
 
 
 def test_collapsing_cell_is_stopped():
     calculator = Scripted(energy=lambda volume, _: volume, pressure=-1.0)
     with pytest.raises(RelaxationError, match="cell shrank"):
-        relax(bulk("Cu"), calculator)
+        relax(bulk("Cu"), calculator, optimizer="FIRE")
 
 
 def test_nan_is_stopped_where_it_appears(strained_copper):
     with pytest.raises(RelaxationError, match="for the structure as given"):
         relax(strained_copper, Scripted(energy=lambda *_: float("nan")))
+    late = Scripted(energy=lambda _, calls: float("nan") if calls > 3 else 0.0)
     with pytest.raises(RelaxationError, match="at step 3"):
-        relax(strained_copper, Scripted(energy=lambda _, calls: float("nan") if calls > 3 else 0.0))
+        relax(strained_copper, late, optimizer="FIRE")
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_forces_that_never_change_make_no_optimizer_hang_or_warn(strained_copper, optimizer):
+    try:
+        assert not relax(strained_copper, Scripted(), optimizer=optimizer, steps=10).converged
+    except RelaxationError as error:
+        assert "ran away after step" in str(error)  # noqa: PT017 - either is a clear end
 
 
 def test_atoms_that_collide_on_the_way_are_the_relaxations_fault(strained_copper):
     with pytest.raises(RelaxationError, match="ran away after step 2: atom 0"):
-        relax(strained_copper, Scripted(fail_at=4))
+        relax(strained_copper, Scripted(fail_at=4), optimizer="FIRE")
+
+
+def test_errors_of_the_callback_are_its_own(strained_copper):
+    def on_step(step, _):
+        if step.step == 2:
+            raise ValueError("disk full")
+
+    with pytest.raises(ValueError, match="^disk full$"):
+        relax(strained_copper, EMT(), on_step=on_step)
 
 
 def test_calculator_without_stress_relaxes_atoms():

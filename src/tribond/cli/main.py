@@ -1,6 +1,8 @@
 """The command `tribond`: its verbs, and what happens when they fail."""
 
+import io
 import os
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -103,4 +105,7 @@ def set_up(
 
 def main() -> None:
     """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # "?" for Å where the terminal has no Å
     app()

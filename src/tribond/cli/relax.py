@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 class Optimizer(StrEnum):
     """The optimizers of tribond.properties.relax, known without importing ASE."""
 
-    FIRE = "FIRE"
-    FIRE2 = "FIRE2"
     LBFGS = "LBFGS"
     BFGS = "BFGS"
-    BFGS_LINE_SEARCH = "BFGSLineSearch"
+    FIRE = "FIRE"
+    FIRE2 = "FIRE2"
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,13 @@ def relax(
             metavar="EV_PER_A",
             help="Converged when no force on an atom, nor the cell's (virial / number of atoms), is larger; eV/Å.",
         ),
-    ] = 0.01,
+    ] = 0.005,
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Give up after so many steps.")] = 500,
-    optimizer: Annotated[Optimizer, typer.Option(case_sensitive=False, help="ASE's optimizer.")] = Optimizer.FIRE,
+    optimizer: Annotated[
+        Optimizer, typer.Option(case_sensitive=False, help="ASE's optimizer; LBFGS is fast, FIRE patient.")
+    ] = Optimizer.LBFGS,
     fix_symmetry: Annotated[
-        bool, typer.Option("--fix-symmetry", help="Keep the space group, found to within 0.01 Å.")
+        bool, typer.Option("--fix-symmetry", help="Keep the space group, found to within 0.02 Å.")
     ] = False,
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="MODEL", help="Name of a model or path of a model file.")
@@ -120,8 +121,8 @@ def relax(
         if not frames:
             outcomes.append(Outcome(name))
         for frame in frames:
-            if not (quiet or fix_cell or frame.atoms.pbc.all()):
-                output.note(f"{frame.label} is not periodic along all axes: relaxing its atoms, keeping its cell")
+            if not (quiet or fix_cell):
+                _note_open_axes(frame, model_record["cutoff_A"])
             outcome = Outcome(frame.label)
             with output.failures_reported(frame.label):
                 count = f"{number}/{len(files)} " if len(files) > 1 else ""
@@ -144,6 +145,27 @@ def _load(model: str, device: str | None, dtype: str) -> tuple["Calculator", dic
 
     potential = output.load_potential(model, device, dtype)
     return tribond.Calculator(potential), output.model_record(potential)
+
+
+def _note_open_axes(frame: output.Frame, cutoff: float) -> None:
+    """Tell what becomes of the cell of molecules and slabs, whether or not they were declared as such."""
+    import numpy as np
+
+    atoms = frame.atoms
+    if not atoms.pbc.all():
+        output.note(f"{frame.label} is not periodic along all axes: relaxing its atoms, keeping its cell")
+        return
+    if not np.isfinite(atoms.positions).all() or atoms.cell.rank < 3:
+        return  # an error that the model will explain
+    fractional = np.sort(atoms.get_scaled_positions(), axis=0)
+    gaps = np.diff(fractional, axis=0, append=fractional[:1] + 1).max(axis=0)  # largest empty layer along each axis
+    heights = 1 / np.linalg.norm(atoms.cell.reciprocal().array, axis=1)
+    for axis, width in zip("abc", gaps * heights, strict=True):
+        if width > cutoff:
+            output.note(
+                f"{frame.label} has {width:.1f} Å of vacuum along {axis}, more than the model sees across; if it is a "
+                "slab or a molecule, --fix-cell keeps its cell"
+            )
 
 
 def _endings(frame: output.Frame) -> list[str]:
@@ -334,7 +356,7 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
 def _print_many(outcomes: list[Outcome]) -> None:
     from rich.markup import escape
 
-    numbers = ["steps", "energy (eV/atom)", "fmax (eV/Å)", "volume change"]
+    numbers = ["steps", "eV/atom", "fmax (eV/Å)", "ΔV"]
     table = output.plain_table("structure", "result", *numbers, "space group", "written", right=numbers)
     for outcome in outcomes:
         relaxation = outcome.relaxation
