@@ -34,7 +34,7 @@ def random_model(config: M3GNetConfig, seed: int = 0, dtype: torch.dtype = torch
             with torch.no_grad():
                 for name, weight in model.named_parameters():
                     if name.endswith("weight") and "embedding" not in name:
-                        weight *= 2
+                        weight.mul_(2)
     rows = np.arange(len(config.elements))
     model.reference_energy.set(scale=(2.0 + 0.3 * rows).tolist(), reference=(-1.0 - 1.7 * rows).tolist())
     return model

@@ -1,6 +1,7 @@
 """A trained M3GNet as a potential: energy, forces, stress and hessian of structures."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ class Prediction:
     """What a potential says about one structure, as numpy arrays on the CPU."""
 
     energy: float  # eV
-    atomic_energies: NDArray[np.float64]  # (atoms,) eV, summing to the energy
+    atomic_energies: NDArray[np.float64]  # (atoms,) eV, summing to the energy but for a constant offset of the model
     forces: NDArray[np.float64] | None  # (atoms, 3) eV/Å
     stress: NDArray[np.float64] | None  # (3, 3) eV/Å³, ASE's sign: tension positive; None unless fully periodic
     hessian: NDArray[np.float64] | None = None  # (atoms, 3, atoms, 3) eV/Å²
@@ -117,7 +118,7 @@ class Potential:
         if model.config.readout != "extensive":
             msg = f"a potential needs an extensive readout; this model has {model.config.readout!r}"
             raise ConfigError(msg)
-        self.model = model.eval().requires_grad_(requires_grad=False)
+        self.model = deepcopy(model).eval().requires_grad_(requires_grad=False)  # the model given may be in training
         self.metadata = dict(metadata or {})
 
     def __repr__(self) -> str:

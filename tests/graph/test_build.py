@@ -110,7 +110,7 @@ def test_and_exactly_on_the_image_of_another():
 
 
 def test_and_atoms_on_their_own_image():
-    with pytest.raises(StructureError, match=r"atom 0 \(H\) and a periodic image of itself"):
+    with pytest.raises(StructureError, match="periodic images"):
         atom_graph(Atoms("H", cell=[0.05, 5, 5], pbc=True), 5.0, 4.0)
 
 

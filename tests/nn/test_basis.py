@@ -62,9 +62,7 @@ def test_smooth_functions_are_those_of_the_recursion(max_n):
 def test_smooth_functions_are_orthonormal(max_n):
     r, weight = radial_quadrature()
     h = SmoothBessel(max_n, CUTOFF)(r)
-    torch.testing.assert_close(
-        torch.einsum("ra,rb,r->ab", h, h, weight), torch.eye(max_n).double(), rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(torch.einsum("ra,rb,r->ab", h, h, weight), torch.eye(max_n).double(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", range(4))

@@ -13,6 +13,7 @@ from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.nn.config import PRESETS
+from tribond.nn.readout import _softmax_per_system
 from tribond.potential import evaluate
 
 POOLINGS = ["weighted_atom", "set2set", "mean"]
@@ -111,6 +112,13 @@ def test_set2set_attends_by_softmax():
     query = model.readout.pooling.lstm(torch.zeros(1, 1, 32, dtype=torch.float64), (zeros, zeros))[0][0, 0]
     answer = torch.softmax(nodes @ query, dim=0) @ nodes
     assert_close(properties(model, graph)[0], model.readout.mlp(torch.cat([query, answer])).detach())
+
+
+def test_attention_survives_scores_of_any_size():
+    """exp(1000) is more than any float holds."""
+    score = torch.tensor([1000.0, 1000.0, -1000.0, -2000.0])
+    shares = _softmax_per_system(score, torch.tensor([0, 0, 2, 2]), 3)
+    assert shares.tolist() == [0.5, 0.5, 1.0, 0.0]
 
 
 # State inputs

@@ -5,6 +5,7 @@ Asked for in mattersim#163, schnetpack#763 and chgnet#73: indices must not get m
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,8 +44,6 @@ def test_a_batch_equals_its_systems_in_every_dialect(every_potential, structures
 
 
 def test_a_batch_equals_its_systems_in_float32(make_potential, structures):
-    import torch
-
     potential = make_potential(dtype=torch.float32)
     together = potential.predict(structures.values())
     for atoms, prediction in zip(structures.values(), together, strict=True):

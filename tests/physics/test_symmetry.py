@@ -150,7 +150,11 @@ def test_a_wire_three_times_as_long_has_three_times_the_energy(potential, struct
 def test_the_choice_of_lattice_vectors_does_not_matter(potential, structures):
     """A lattice has endlessly many cells: here a long thin one, a left-handed one and one of negative vectors."""
     atoms = structures["skewed_crystal"]
-    choices = ([[1, 3, 0], [0, 1, 0], [0, -2, 1]], [[0, 1, 0], [1, 0, 0], [0, 0, 1]], [[-1, 0, 0], [0, -1, 0], [0, 0, -1]])
+    choices = (
+        [[1, 3, 0], [0, 1, 0], [0, -2, 1]],
+        [[0, 1, 0], [1, 0, 0], [0, 0, 1]],
+        [[-1, 0, 0], [0, -1, 0], [0, 0, -1]],
+    )
     others = []
     for choice in choices:
         other = atoms.copy()

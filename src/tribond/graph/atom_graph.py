@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ class AtomGraph:
             0, self.system_index, torch.ones_like(self.system_index)
         )
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "AtomGraph":
         """The same batch on another device."""
         device = torch.device(device)
 

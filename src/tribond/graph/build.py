@@ -64,7 +64,7 @@ def as_atoms(structure: "AnyStructure") -> Atoms:
     """
     if isinstance(structure, Atoms):
         return structure
-    if not all(hasattr(structure, name) for name in ("species", "cart_coords")):
+    if not all(hasattr(structure, name) for name in ("is_ordered", "cart_coords")):
         msg = f"a structure must be ase.Atoms or a pymatgen Structure or Molecule, not {type(structure).__name__}"
         raise StructureError(msg)
     if not structure.is_ordered:
@@ -81,6 +81,8 @@ def as_list(structures: "AnyStructure | Iterable[AnyStructure]") -> list["AnyStr
     """One structure or many, as a list. (ASE Atoms and pymatgen structures are iterable themselves: over atoms.)"""
     if isinstance(structures, Atoms) or hasattr(structures, "cart_coords"):
         return [structures]
+    if not isinstance(structures, Iterable):
+        return [structures]  # no structure at all: `as_atoms` says so
     return list(structures)
 
 
@@ -101,7 +103,12 @@ def _check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
         return
     lengths = np.linalg.norm(periodic, axis=1)
     extent = np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))  # length, area or volume that the vectors span
-    if np.any(lengths == 0) or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
+    if 0 < lengths.min() < SMALLEST_DISTANCE:
+        msg = (
+            f"a lattice vector is {lengths.min():.3g} Å long, so that atoms sit on their periodic images; mend the cell"
+        )
+        raise StructureError(msg)
+    if lengths.min() == 0 or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
         axes = ", ".join(axis for axis, on in zip("abc", pbc, strict=True) if on)
         msg = f"periodic along {axes}, but these lattice vectors span no volume: {periodic.tolist()}; mend cell or pbc"
         raise StructureError(msg)

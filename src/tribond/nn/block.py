@@ -1,6 +1,7 @@
 """One block of M3GNet: three-body to bond, then bond, atom and state updates, equations (2)-(6)."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -75,7 +76,7 @@ class M3GNetBlock(nn.Module):
         self,
         nodes: NodeFeatures,
         edges: EdgeFeatures,
-        state: StateFeatures | None,
+        state: Float[Tensor, "systems state_width"] | None,
         *,
         edge_basis: EdgeBasis,
         angular_basis: tuple[Tensor, Tensor, Tensor],

@@ -4,6 +4,7 @@ Five published codes compute five slightly different M3GNets from the same paper
 docs/theory.md has the table with the reasons.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self, get_args, get_origin
@@ -58,24 +59,43 @@ class M3GNetConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
+        self._check_choices()
+        self._check_numbers()
+        unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers or symbol == "X"]
+        if unknown or not self.elements or len(set(self.elements)) < len(self.elements):
+            _fail("elements", unknown or self.elements, "distinct chemical symbols")
+        if self.threebody_cutoff > self.cutoff:
+            _fail("threebody_cutoff", self.threebody_cutoff, f"at most the cutoff, {self.cutoff} Å")
+        if self.max_l > MAX_L:
+            _fail("max_l", self.max_l, f"at most {MAX_L}")
+        if (self.state == "none") != (self.state_size == 0) or self.state_size < 0:
+            _fail("state_size", self.state_size, "0 without a state input and positive with one")
+        if self.readout == "extensive" and self.classification:
+            _fail("classification", self.classification, "False for an extensive readout")
+        if self.readout == "extensive" and self.num_targets > 1:
+            _fail("num_targets", self.num_targets, "1 for an extensive readout")
+        if self.readout == "weighted_atom" and not self.readout_hidden:
+            _fail("readout_hidden", self.readout_hidden, "not empty for a weighted_atom readout")
+
+    def _check_choices(self) -> None:
         for field in fields(self):
             if get_origin(field.type) is Literal and getattr(self, field.name) not in get_args(field.type):
                 options = ", ".join(map(repr, get_args(field.type)))
                 _fail(field.name, getattr(self, field.name), f"one of {options}")
-        unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers or symbol == "X"]
-        if unknown or not self.elements or len(set(self.elements)) < len(self.elements):
-            _fail("elements", unknown or self.elements, "distinct chemical symbols")
-        if not 0 < self.threebody_cutoff <= self.cutoff:
-            _fail("threebody_cutoff", self.threebody_cutoff, f"above 0 and at most the cutoff, {self.cutoff} Å")
-        for name in ("max_n", "num_blocks", "node_features", "edge_features", "num_targets", "state_features"):
-            if getattr(self, name) < 1:
-                _fail(name, getattr(self, name), "at least 1")
-        if not 1 <= self.max_l <= MAX_L:
-            _fail("max_l", self.max_l, f"between 1 and {MAX_L}")
-        if (self.state == "none") != (self.state_size == 0):
-            _fail("state_size", self.state_size, "0 without a state input and positive with one")
-        if self.readout == "extensive" and self.classification:
-            _fail("classification", self.classification, "False for an extensive readout")
+
+    def _check_numbers(self) -> None:
+        for name in ("cutoff", "threebody_cutoff"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+                _fail(name, value, "a positive length in Å")
+        for name in POSITIVE_INTEGERS:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                _fail(name, value, "an integer of at least 1")
+        for name in ("update_hidden", "readout_hidden", "readout_weight_hidden"):
+            widths = getattr(self, name)
+            if not isinstance(widths, tuple) or not all(isinstance(width, int) and width > 0 for width in widths):
+                _fail(name, widths, "a tuple of positive widths")
 
     @property
     def num_edge_basis(self) -> int:
@@ -116,6 +136,17 @@ class M3GNetConfig:
         return cls(**fixed)
 
 
+POSITIVE_INTEGERS = (
+    "max_n",
+    "max_l",
+    "num_blocks",
+    "node_features",
+    "edge_features",
+    "set2set_steps",
+    "set2set_layers",
+    "num_targets",
+    "state_features",
+)
 MAX_L = 4  # real spherical harmonics are written out up to l = 3
 
 # The 89 elements of the Materials Project's calculations: H to Pu without Po, At, Rn, Fr and Ra.

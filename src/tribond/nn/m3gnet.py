@@ -113,7 +113,7 @@ class M3GNet(nn.Module):
         return self.reference_energy(network, self.row_of_element[graph.atomic_numbers])
 
     def system_energies(self, atomic_energies: AtomicEnergies, graph: AtomGraph) -> Energies:
-        """Sum over the atoms of every system.  (atoms,) eV -> (systems,) eV; a system without atoms has energy zero."""
+        """Sum over the atoms of every system, plus the model's constant offset.  (atoms,) eV -> (systems,) eV."""
         total = atomic_energies.new_zeros(graph.num_systems).index_add(0, graph.system_index, atomic_energies)
         return total + self.reference_energy.offset
 
