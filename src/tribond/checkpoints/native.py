@@ -6,8 +6,6 @@ Nothing in it can execute. The JSON is, under the key "tribond":
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from tribond.errors import CheckpointError
+from tribond.files import atomic_path
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
 
@@ -55,6 +54,10 @@ def read_header(path: Path | str) -> dict[str, Any]:
     except (KeyError, json.JSONDecodeError) as error:
         msg = f"{path} is a safetensors file, but not one that tribond wrote"
         raise CheckpointError(msg) from error
+    wanted = {"format_version": int, "config": dict, "metadata": dict}
+    if not isinstance(header, dict) or not all(isinstance(header.get(key), kind) for key, kind in wanted.items()):
+        msg = f"{path} has a header that makes no sense; download or copy it again"
+        raise CheckpointError(msg)
     version = header["format_version"]
     if version > FORMAT_VERSION:
         msg = f"{path} has format version {version}; this tribond reads up to {FORMAT_VERSION}: upgrade tribond"
@@ -91,16 +94,5 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put content into a file such that any reader sees the old file or the new one, whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tribond.cli import output
+from tribond.cli.structure_files import Frame, read_frames, split_index
+from tribond.files import atomic_path
 
 if TYPE_CHECKING:
     from tribond.potential import Potential, Prediction
@@ -19,7 +21,7 @@ class Result:
     """What came of one structure."""
 
     label: str
-    frame: output.Frame | None = None  # None if it could not be read
+    frame: Frame | None = None  # None if it could not be read
     prediction: "Prediction | None" = None  # None if it failed
     error: str | None = None
 
@@ -71,16 +73,16 @@ def predict(
 def _check_output(path: Path, files: list[str]) -> None:
     if path.suffix.lower() not in ENDINGS:
         raise typer.BadParameter(f"{path} must end in {', '.join(ENDINGS)}", param_hint="--output")
-    if path.resolve() in {output.split_index(name)[0].resolve() for name in files}:
+    if path.resolve() in {split_index(name)[0].resolve() for name in files}:
         raise typer.BadParameter(f"{path} is an input; inputs are never overwritten", param_hint="--output")
     if path.is_dir():
         raise typer.BadParameter(f"{path} is a folder; name a file", param_hint="--output")
 
 
 def _predict_file(name: str, index: str, potential: "Potential") -> list[Result]:
-    frames: list[output.Frame] = []
+    frames: list[Frame] = []
     with output.failures_reported(name) as errors:
-        frames = output.read_frames(name, index)
+        frames = read_frames(name, index)
     if not frames:
         return [Result(name, error=errors[0])]
     try:
@@ -91,7 +93,7 @@ def _predict_file(name: str, index: str, potential: "Potential") -> list[Result]
     return [Result(frame.label, frame, prediction) for frame, prediction in zip(frames, predictions, strict=True)]
 
 
-def _predict_frame(frame: output.Frame, potential: "Potential") -> Result:
+def _predict_frame(frame: Frame, potential: "Potential") -> Result:
     prediction = None
     with output.failures_reported(frame.label) as errors, output.quiet_libraries():
         (prediction,) = potential.predict(frame.atoms)
@@ -179,5 +181,5 @@ def _write_extxyz(results: list[Result], path: Path) -> None:
     if not images:
         output.note(f"nothing to write to {path}: every structure failed")
         return
-    with output.atomic_path(path) as temporary, output.quiet_libraries():
+    with atomic_path(path) as temporary, output.quiet_libraries():
         write(str(temporary), images, format="extxyz")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tribond.cli import output
+from tribond.cli.relax_report import Outcome, plot_relaxation, print_outcomes
+from tribond.cli.structure_files import Frame, OutputNames, read_frames, split_index, unpacked, write_structure
+from tribond.files import atomic_path
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -25,20 +27,6 @@ class Optimizer(StrEnum):
     BFGS = "BFGS"
     FIRE = "FIRE"
     FIRE2 = "FIRE2"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one structure."""
-
-    label: str
-    relaxation: "Relaxation | None" = None  # None if it failed
-    written: list[Path] = field(default_factory=list)  # structure, trajectory, summary, plot
-
-    @property
-    def converged(self) -> bool:
-        """All is well."""
-        return self.relaxation is not None and self.relaxation.converged
 
 
 def relax(
@@ -112,12 +100,12 @@ def relax(
         "pressure_GPa": pressure,
         "fix_symmetry": fix_symmetry,
     }
-    names = output.OutputNames([output.split_index(name)[0] for name in files], output_folder)
+    names = OutputNames([split_index(name)[0] for name in files], output_folder)
     outcomes = []
     for number, name in enumerate(files, start=1):
-        frames: list[output.Frame] = []
+        frames: list[Frame] = []
         with output.failures_reported(name):
-            frames = output.read_frames(name, index)
+            frames = read_frames(name, index)
         if not frames:
             outcomes.append(Outcome(name))
         for frame in frames:
@@ -134,7 +122,7 @@ def relax(
                     _note_lonely_atoms(outcome, model_record["cutoff_A"])
             outcomes.append(outcome)
     if not quiet:
-        _print_outcomes(outcomes)
+        print_outcomes(outcomes)
     if not all(outcome.converged for outcome in outcomes):
         raise typer.Exit(output.FAILED)
 
@@ -147,7 +135,7 @@ def _load(model: str, device: str | None, dtype: str) -> tuple["Calculator", dic
     return tribond.Calculator(potential), output.model_record(potential)
 
 
-def _note_open_axes(frame: output.Frame, cutoff: float) -> None:
+def _note_open_axes(frame: Frame, cutoff: float) -> None:
     """Tell what becomes of the cell of molecules and slabs, whether or not they were declared as such."""
     import numpy as np
 
@@ -168,9 +156,9 @@ def _note_open_axes(frame: output.Frame, cutoff: float) -> None:
             )
 
 
-def _endings(frame: output.Frame) -> list[str]:
+def _endings(frame: Frame) -> list[str]:
     return [
-        f"_relaxed{output.unpacked(frame.path).suffix}",
+        f"_relaxed{unpacked(frame.path).suffix}",
         "_relaxation.traj",
         "_relaxation.json",
         "_relaxation.png",
@@ -198,7 +186,7 @@ def _live(title: str, *, quiet: bool) -> Iterator["Callable[[RelaxationStep], No
 
 
 def _follow(
-    frame: output.Frame,
+    frame: Frame,
     calculator: "Calculator",
     settings: dict[str, Any],
     trajectory: Path,
@@ -210,7 +198,7 @@ def _follow(
     from tribond.properties.relax import RelaxationError
     from tribond.properties.relax import relax as relax_atoms
 
-    with output.quiet_libraries(), output.atomic_path(trajectory) as temporary, Trajectory(temporary, "w") as steps:
+    with output.quiet_libraries(), atomic_path(trajectory) as temporary, Trajectory(temporary, "w") as steps:
 
         def record(step: "RelaxationStep", atoms: "Atoms") -> None:
             steps.write(atoms)
@@ -224,12 +212,10 @@ def _follow(
     raise stopped
 
 
-def _write(
-    frame: output.Frame, relaxation: "Relaxation", model_record: dict[str, Any], targets: list[Path]
-) -> list[Path]:
+def _write(frame: Frame, relaxation: "Relaxation", model_record: dict[str, Any], targets: list[Path]) -> list[Path]:
     """Structure, summary and plot; the trajectory is there already."""
     structure, trajectory, summary, plot = targets
-    structure = output.write_structure(relaxation.final, structure, frame.format)
+    structure = write_structure(relaxation.final, structure, frame.format)
     history = relaxation.history
     content = {
         "tribond_version": output.version(),
@@ -246,8 +232,8 @@ def _write(
         },
     }
     output.write_json(summary, content)
-    with output.atomic_path(plot) as temporary:
-        _plot(relaxation, frame.label, temporary)
+    with atomic_path(plot) as temporary:
+        plot_relaxation(relaxation, frame.label, temporary)
     return [structure, trajectory, summary, plot]
 
 
@@ -267,126 +253,3 @@ def _note_lonely_atoms(outcome: Outcome, cutoff: float) -> None:
             f"{outcome.label} ends with {lonely} of {len(atoms)} atoms without a neighbour in the model's reach of "
             f"{cutoff:g} Å: nothing holds them where they are"
         )
-
-
-def _plot(relaxation: "Relaxation", title: str, path: Path) -> None:
-    """Energy (enthalpy under pressure), fmax and volume against step; no pyplot, so no global state and no window."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    history = relaxation.history
-    steps = [step.step for step in history]
-    natoms = len(relaxation.final)
-    energies = [relaxation.enthalpy(step) / natoms for step in history]
-    panels = [
-        ("enthalpy\n(eV/atom)" if relaxation.pressure_GPa else "energy\n(eV/atom)", energies),
-        ("fmax\n(eV/Å)", [max(step.fmax_eV_per_A, 1e-8) for step in history]),  # 0 by symmetry has no logarithm
-    ]
-    if history[0].volume is not None:
-        panels.append(("volume\n(Å³)", [step.volume or 0.0 for step in history]))
-    word, color, marker = ("converged", "tab:green", "o") if relaxation.converged else ("not converged", "tab:red", "X")
-    figure = Figure(figsize=(7.0, 2.0 * len(panels) + 0.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(panels), sharex=True)
-    for axis, (label, values) in zip(axes, panels, strict=True):
-        axis.plot(steps, values, color="tab:blue", linewidth=1.5, marker=".", markersize=4)
-        axis.plot(steps[-1:], values[-1:], color=color, marker=marker, markersize=8, linestyle="none", label=word)
-        axis.set_ylabel(label)
-        axis.grid(alpha=0.3)
-        axis.margins(y=0.12)
-    for axis in (axes[0], *axes[2:]):
-        axis.ticklabel_format(axis="y", useOffset=False)
-    axes[1].set_yscale("log")
-    axes[1].axhline(relaxation.fmax_eV_per_A, color="gray", linestyle="--", linewidth=1, label="threshold")
-    axes[1].legend(loc="upper right")
-    axes[-1].set_xlabel(f"step of {relaxation.optimizer}")
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    moved = "atoms and cell" if relaxation.relax_cell else "atoms"
-    pressure = f" at {relaxation.pressure_GPa:g} GPa" if relaxation.pressure_GPa else ""
-    text = f"{title}: {word} after {relaxation.steps} steps ({moved}{pressure})"
-    axes[0].set_title(text, fontsize="medium", parse_math=False)
-    figure.savefig(path, dpi=150, format="png")
-
-
-def _print_outcomes(outcomes: list[Outcome]) -> None:
-    """One structure as a table of before and after, several as one row each."""
-    only = outcomes[0].relaxation
-    if len(outcomes) == 1 and only is None:
-        return  # the error said it all
-    if len(outcomes) == 1 and only is not None:
-        _print_one(outcomes[0], only)
-    else:
-        _print_many(outcomes)
-
-
-def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
-    from rich.markup import escape
-
-    from tribond.units import EV_PER_A3_TO_GPA
-
-    def stress(state: dict[str, Any]) -> float:
-        return max(abs(value) for row in state["stress_eV_per_A3"] for value in row) * EV_PER_A3_TO_GPA
-
-    terminal = output.console()
-    terminal.print(f"[bold]{escape(outcome.label)}[/]: {_verdict(relaxation)}", soft_wrap=True)
-    summary = relaxation.summary()
-    before, after = summary["before"], summary["after"]
-    table = output.plain_table("", "before", "after", right={"before", "after"})
-
-    def row(name: str, show: Callable[[dict[str, Any]], str]) -> None:
-        table.add_row(name, show(before), show(after))
-
-    row("energy (eV)", lambda state: f"{state['energy_eV']:.4f}")
-    row("energy (eV/atom)", lambda state: f"{state['energy_eV_per_atom']:.4f}")
-    if relaxation.pressure_GPa:
-        row("enthalpy (eV)", lambda state: f"{state['enthalpy_eV']:.4f}")
-    row("largest force (eV/Å)", lambda state: f"{state['max_force_eV_per_A']:.4f}")
-    if before["stress_eV_per_A3"] is not None:
-        row("largest stress (GPa)", lambda state: f"{stress(state):.3f}")
-    if before["volume_A3"] is not None:
-        row("volume (Å³)", lambda state: f"{state['volume_A3']:.3f}")
-        row("a, b, c (Å)", lambda state: "  ".join(f"{length:.4f}" for length in state["lengths_A"]))
-        row("α, β, γ (°)", lambda state: "  ".join(f"{angle:.3f}" for angle in state["angles_degree"]))
-        row("space group", lambda state: state["space_group"] or "unknown")
-    terminal.print(table)
-    terminal.print("wrote " + ", ".join(escape(str(path)) for path in outcome.written), soft_wrap=True)
-
-
-def _print_many(outcomes: list[Outcome]) -> None:
-    from rich.markup import escape
-
-    numbers = ["steps", "eV/atom", "fmax (eV/Å)", "ΔV"]
-    table = output.plain_table("structure", "result", *numbers, "space group", "written", right=numbers)
-    for outcome in outcomes:
-        relaxation = outcome.relaxation
-        if relaxation is None:
-            table.add_row(escape(outcome.label), "[red]failed[/]")
-            continue
-        summary = relaxation.summary()
-        before, after = summary["before"], summary["after"]
-        change = "" if before["volume_A3"] is None else f"{after['volume_A3'] / before['volume_A3'] - 1:+.1%}"
-        groups = dict.fromkeys(state["space_group"] or "" for state in (before, after))  # once, if it stayed
-        table.add_row(
-            escape(outcome.label),
-            "[green]converged[/]" if relaxation.converged else "[yellow]not converged[/]",
-            str(relaxation.steps),
-            f"{after['energy_eV_per_atom']:.4f}",
-            f"{after['fmax_eV_per_A']:.4f}",
-            change,
-            " → ".join(groups),
-            escape(str(outcome.written[0])),
-        )
-    terminal = output.console()
-    terminal.print(table)
-    terminal.print(f"{sum(outcome.converged for outcome in outcomes)} of {len(outcomes)} converged")
-
-
-def _verdict(relaxation: "Relaxation") -> str:
-    if relaxation.converged:
-        return f"[green]converged[/] after {relaxation.steps} steps"
-    last = relaxation.history[-1].fmax_eV_per_A
-    return (
-        f"[yellow]not converged[/] after {relaxation.steps} steps: fmax {last:.4f} eV/Å, asked for "
-        f"{relaxation.fmax_eV_per_A:g}; go on from the relaxed file, or allow more with --steps"
-    )
