@@ -1,8 +1,7 @@
 """Measure a potential on ten textbook crystals: relaxed volumes against PBE, and molecular dynamics at 300 K.
 
-    python recipes/built_in/measure_crystals.py [MODEL] [--picoseconds 2]
-
-Prints a table in Markdown, for the model card.
+Run it as ``python recipes/built_in/measure_crystals.py [MODEL] [--picoseconds 2]``. Prints a table in Markdown, for
+the model card.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""Frames as graphs with labels, built on the fly, and batched by the number of bonds."""
+"""Frames as graphs with labels, built on the fly."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from tribond.data.frames import Frame
 from tribond.errors import DataError, StructureError
@@ -34,7 +34,9 @@ class LabeledGraph:
 
     def to(self, device: torch.device | str, *_: Any, **__: Any) -> Self:
         """The same on another device."""
-        return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64  # Apple's GPUs have no float64
+        labels = {name: getattr(self, name).to(device=device, dtype=dtype) for name in ("energy", "forces", "stress")}
+        return type(self)(graph=self.graph.to(device), **labels)
 
 
 class FrameDataset(Dataset[LabeledGraph]):
@@ -77,72 +79,6 @@ class FrameDataset(Dataset[LabeledGraph]):
             forces=missing.expand(graph.num_atoms, 3) if frame.forces is None else torch.from_numpy(frame.forces),
             stress=missing.expand(1, 3, 3) if frame.stress is None else torch.from_numpy(frame.stress)[None],
         )
-
-
-class EdgeBudgetBatches(Sampler[list[int]]):
-    """Batches of at most so many bonds, in an order that depends on seed and epoch alone.
-
-    An interrupted epoch goes on where it stopped (`state_dict`, `load_state_dict`), and with several processes each
-    takes its own batches, equally many.
-
-    Args:
-        num_edges: (frames,) bonds of every frame.
-        edge_budget: most bonds in a batch; a frame with more is a batch of its own.
-        seed: of the order; None keeps the order of the frames, for validation.
-        repeats: (frames,) how often a frame comes an epoch; 0.5 means every other epoch.
-        rank: number of this process.
-        world_size: how many processes there are.
-    """
-
-    def __init__(
-        self,
-        num_edges: NDArray[np.int64],
-        edge_budget: int,
-        *,
-        seed: int | None,
-        repeats: NDArray[np.float64] | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.num_edges = num_edges
-        self.edge_budget = edge_budget
-        self.seed = seed
-        self.repeats = np.ones(len(num_edges)) if repeats is None else repeats
-        self.rank, self.world_size = rank, world_size
-        self.epoch = 0
-        self.done = 0  # batches of this epoch already given out
-
-    def batches(self, epoch: int) -> list[list[int]]:
-        """All batches of this process in an epoch."""
-        order = np.arange(len(self.num_edges))
-        if self.seed is not None:
-            random = np.random.default_rng([self.seed, epoch])
-            counts = np.floor(self.repeats + random.random(len(order))).astype(int)
-            order = random.permutation(np.repeat(order, counts))
-        batches: list[list[int]] = []
-        edges = self.edge_budget + 1
-        for index in order.tolist():
-            if edges + self.num_edges[index] > self.edge_budget:
-                batches.append([])
-                edges = 0
-            batches[-1].append(index)
-            edges += int(self.num_edges[index])
-        if self.world_size > 1:  # all processes must take equally many steps, or the others wait for ever
-            batches = batches[: len(batches) // self.world_size * self.world_size][self.rank :: self.world_size]
-        return batches
-
-    def __len__(self) -> int:
-        """Batches in the present epoch."""
-        return len(self.batches(self.epoch))
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """The batches of the present epoch that are still to come; afterwards the next epoch begins."""
-        for batch in self.batches(self.epoch)[self.done :]:
-            self.done += 1
-            yield batch
-        if self.seed is not None:
-            self.epoch += 1
-        self.done = 0
 
 
 def count_edges(dataset: FrameDataset, indices: Iterable[int]) -> NDArray[np.int64]:

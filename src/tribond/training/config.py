@@ -1,7 +1,7 @@
 """What stands in a training file: checked in full before anything is read or computed."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -44,14 +44,21 @@ class DataConfig(_Strict):
         if len(set(names)) < len(names):
             msg = f"two sources have the same name: {names}"
             raise ValueError(msg)
+        if "fit" in names:
+            msg = "a source cannot be called 'fit'"
+            raise ValueError(msg)
+        own = [source.name for source in self.train if source.reference_energies in ("fit", source.name)]
         for source in [*self.train, *self.validation]:
-            if source.reference_energies not in ("fit", *names):
-                msg = f"source {source.name}: reference_energies must be 'fit' or one of {names}"
+            if source.reference_energies not in ("fit", *own):
+                msg = f"source {source.name}: reference_energies must be 'fit' or one of those that fit: {own}"
                 raise ValueError(msg)
         for source in self.validation:
             if source.reference_energies == "fit" and source.name not in names:
                 msg = f"validation source {source.name}: name it like a training source, or say whose zero it shares"
                 raise ValueError(msg)
+        if self.validation_folds == 1 or self.validation_fold >= max(self.validation_folds, 1):
+            msg = "validation_folds must be 0 or at least 2, and validation_fold less than that"
+            raise ValueError(msg)
         if self.train[0].reference_energies not in ("fit", names[0]):
             msg = "the first training source fits reference energies of its own: they become the model's"
             raise ValueError(msg)
@@ -64,7 +71,17 @@ class ModelConfig(_Strict):
     preset: str = "paper"
     elements: list[str] | Literal["data"] | None = None  # None: the preset's; "data": those in the training data
     settings: dict[str, Any] = {}  # M3GNetConfig fields that differ from the preset
-    start_from: str | None = None  # name or path of a model; the other fields are then not used
+    start_from: str | None = None  # name or path of a model to fine-tune, instead of the three above
+    # Before fine-tuning, shift the elements' energies so that the model fits the first source best: another level of
+    # theory, or another code, has another zero of energy. False: the first source is on the model's zero already.
+    refit_reference_energies: bool = True
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.start_from is not None and (self.preset != "paper" or self.elements is not None or self.settings):
+            msg = "the model in start_from brings its own preset, elements and settings; leave these out"
+            raise ValueError(msg)
+        return self
 
 
 class LossConfig(_Strict):
@@ -75,6 +92,13 @@ class LossConfig(_Strict):
     stress: float = Field(default=0.1, ge=0)
     huber_delta: float = Field(default=0.01, gt=0)
 
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if not (self.energy or self.forces or self.stress):
+            msg = "all weights are zero: there is nothing to learn"
+            raise ValueError(msg)
+        return self
+
 
 class OptimizerConfig(_Strict):
     """Adam with linear warm-up and cosine decay, gradient clipping and an exponential moving average of the weights."""
@@ -83,7 +107,7 @@ class OptimizerConfig(_Strict):
     final_learning_rate_fraction: float = Field(default=0.01, ge=0, le=1)
     warmup_steps: int = Field(default=100, ge=0)
     gradient_clip: float = Field(default=1.0, gt=0)  # largest norm of the gradient
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)  # 0 means no averaging
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)  # of the average, less in the first steps; 0: no averaging
 
 
 class TrainingConfig(_Strict):
@@ -96,15 +120,23 @@ class TrainingConfig(_Strict):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     steps: int = Field(default=100_000, ge=1)
+    compile_step: bool = False  # on one CPU: twice as fast after some minutes of compiling; needs a C++ compiler
     edge_budget: int = Field(default=20_000, ge=1)  # most bonds in a batch
     validate_every: int = Field(default=1000, ge=1)  # steps
     patience: int | None = Field(default=None, ge=1)  # validations without improvement before stopping early
     checkpoint_every_minutes: float = Field(default=10.0, gt=0)
-    compile_step: bool = False  # on one CPU: twice as fast after some minutes of compiling; needs a C++ compiler
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     accelerator: str = "auto"  # Lightning's: cpu, gpu, auto
-    devices: int | Literal["auto"] = 1
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    workers: int = Field(default=0, ge=0)  # processes that prepare batches, for GPUs
     metadata: dict[str, Any] = {}  # goes into the model file: licence, level_of_theory, training_data, ...
+
+    @model_validator(mode="after")
+    def _can_compile(self) -> Self:
+        if self.compile_step and (self.accelerator not in ("cpu", "auto") or self.devices != 1):
+            msg = "compile_step is for one CPU: accelerator cpu and devices 1"
+            raise ValueError(msg)
+        return self
 
     @classmethod
     def read(cls, file: Path | str) -> Self:
@@ -116,8 +148,11 @@ class TrainingConfig(_Strict):
         path = Path(file)
         try:
             content = yaml.safe_load(path.read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            msg = f"{path} cannot be read as YAML: {error}"
+        except OSError as error:
+            msg = f"{path} cannot be read: {error.strerror}"
+            raise ConfigError(msg) from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            msg = f"{path} is not YAML: {error}"
             raise ConfigError(msg) from error
         try:
             return cls.model_validate(content)

@@ -1,6 +1,7 @@
 """One training step, for Lightning."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,9 +9,9 @@ from lightning.pytorch import LightningModule
 from torch.optim.lr_scheduler import LambdaLR
 
 from tribond.data.dataset import LabeledGraph
+from tribond.errors import TribondError
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import evaluate
-from tribond.training.compiled_step import CompiledStep
 from tribond.training.config import OptimizerConfig
 from tribond.training.loss import Loss, LossTerms
 
@@ -42,16 +43,31 @@ class PotentialTraining(LightningModule):
         self.optimizer_config = optimizer
         self.steps = steps
         self._errors: dict[str, list[float]] = {}
-        self._compiled = CompiledStep(model, loss) if compiled else None
+        self._compiled: Callable[[LabeledGraph], LossTerms] | None = None
+        if compiled:
+            from tribond.training.compiled_step import CompiledStep  # PyTorch's compiler is slow to import
+
+            self._compiled = CompiledStep(model, loss)
 
     def training_step(self, batch: LabeledGraph) -> torch.Tensor:
-        """Loss of one batch."""
+        """Loss of one batch.
+
+        Raises:
+            TribondError: if it is not finite: the training has diverged.
+        """
         terms = self._loss(batch, create_graph=True) if self._compiled is None else self._compiled(batch)
+        if not torch.isfinite(terms.total):
+            msg = (
+                f"the training has diverged: the loss of step {self.global_step + 1} is {terms.total.item()}; "
+                "lower optimizer.learning_rate or optimizer.gradient_clip, or look for wrong labels in the data"
+            )
+            raise TribondError(msg)
         self.log("train/loss", terms.total.detach(), batch_size=batch.graph.num_systems)
+        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
         for name, (shown, unit) in SHOWN.items():
             total, count = terms.absolute_errors[name]
             if count:
-                self.log(f"train/{shown}", unit * total / count, batch_size=count, prog_bar=True)
+                self.log(f"train/{shown}", unit * total / count, batch_size=count)
         return terms.total
 
     def on_validation_epoch_start(self) -> None:
@@ -72,10 +88,10 @@ class PotentialTraining(LightningModule):
         """Log mean absolute errors over the whole validation set, each number counting the same."""
         sums = self.all_gather(torch.tensor([self._errors[name] for name in (*SHOWN, "loss")], device=self.device))
         sums = sums.reshape(-1, len(SHOWN) + 1, 2).sum(0)
-        for (name, (shown, unit)), (total, count) in zip(SHOWN.items(), sums[:-1].tolist(), strict=True):
+        for (shown, unit), (total, count) in zip(SHOWN.values(), sums[:-1].tolist(), strict=True):
             if count:
-                self.log(f"val/{shown}", unit * total / count, prog_bar=name != "stress", rank_zero_only=True)
-        self.log("val/loss", sums[-1, 0] / sums[-1, 1], rank_zero_only=True)
+                self.log(f"val/{shown}", unit * total / count)
+        self.log("val/loss", sums[-1, 0] / sums[-1, 1])  # the same on every process: all decide alike
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam, linear warm-up, cosine decay."""

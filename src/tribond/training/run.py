@@ -2,180 +2,215 @@
 
 import json
 import logging
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from tribond.checkpoints.native import load_model, save_model, write_atomically
-from tribond.checkpoints.registry import find
+import tribond
+from tribond.checkpoints.native import save_model, write_atomically
 from tribond.data.frames import Frame
-from tribond.data.reference_energies import composition_matrix
-from tribond.errors import ConfigError
-from tribond.nn.config import M3GNetConfig, preset
+from tribond.errors import ConfigError, TribondError
 from tribond.nn.m3gnet import M3GNet
-from tribond.training.config import ModelConfig, TrainingConfig
-from tribond.training.data import (
-    TrainingData,
-    read_training_frames,
-    reference_energies_of_sources,
-    without_unknown_elements,
-)
+from tribond.potential import Potential
+from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, shown_errors
+from tribond.training.config import TrainingConfig
+from tribond.training.data import TrainingData, check_labels, on_model_zero, read_training_frames
+from tribond.training.interrupt import StopRequest, stop_requests
+from tribond.training.logs import csv_logger, quiet_lightning
 from tribond.training.loss import Loss
 from tribond.training.module import PotentialTraining
+from tribond.training.start import Start, make_start
 
 logger = logging.getLogger(__name__)
+
+# Settings that do not change what comes out (but for rounding): a training may go on with others.
+FREE = ("output", "metadata", "checkpoint_every_minutes", "accelerator", "workers", "compile_step")
 
 
 @dataclass(frozen=True)
 class TrainingResult:
     """What a training leaves."""
 
-    model_file: Path  # the weights of the best validation, averaged
-    validation: list[Frame]  # what was held out
-    finished: bool  # False if it was interrupted; train again to go on
+    output: Path  # the folder with everything
+    model_file: Path  # the averaged weights of the best validation
+    validation: list[Frame]  # what was held out, on the model's zero of energy; `source` counts the training sources
+    before: Potential | None  # the model that was fine-tuned, with its reference energies refitted
 
 
 def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progress: bool = True) -> TrainingResult:
     """Train a potential, or go on with a training that was interrupted.
 
-    The output folder gets `model.safetensors` (best validation), `checkpoints/` (to go on), `logs/` (CSV and
-    TensorBoard) and `config.json`. Training again with the same config goes on from the last checkpoint, to the same
-    result as if it had never stopped.
+    The output folder gets `model.safetensors` (best validation so far), `checkpoints/last.ckpt` (to go on), `logs/`
+    (CSV and TensorBoard) and `config.json`. Training again with the same config goes on from the last checkpoint, to
+    the same result as if it had never stopped; of a complete training it gives the result.
 
     Args:
         config: the training file.
         folder: what file names in it are relative to.
-        restart: begin anew even if there is a checkpoint.
-        progress: show a progress bar.
+        restart: begin anew even if there is a checkpoint; removes what the output folder holds of the old training.
+        progress: show bars, if there is a terminal.
 
     Raises:
-        ConfigError: if the output folder holds a training with other settings.
+        ConfigError: if the output folder holds a training with other settings or other data, or a setting makes no
+            sense.
         DataError: if the data cannot be used.
+        TribondError: if the training diverges.
+        TrainingInterrupted: on Ctrl-C or SIGTERM, after saving.
     """
     output = folder / Path(config.output).expanduser()
-    checkpoint = _prepare_output(output, config, restart=restart)
-    seed_everything(config.seed, verbose=False)
+    checkpoint = None if restart else _checkpoint_to_go_on_from(output, config)
     frames = read_training_frames(config.data, folder)
-    model, metadata = _make_model(config.model, frames.train, folder)
-    frames = without_unknown_elements(frames, config.data, model.config)
-    references = reference_energies_of_sources(frames.train, config.data, model.config)
-    _set_energy_scale(model, references, frames.train)
-    data = TrainingData(frames, config, model.config, references)
+    start = make_start(config, frames, folder)
+    check_labels(
+        start.frames, {"energy": config.loss.energy, "forces": config.loss.forces, "stress": config.loss.stress}
+    )
+    data = TrainingData(start.frames, config, start.model.config, start.reference_energies, progress=progress)
     loss = Loss(**config.loss.model_dump())
-    module = PotentialTraining(model, loss, config.optimizer, config.steps, compiled=config.compile_step)
-
-    best = ModelCheckpoint(
-        output / "checkpoints", "best", monitor="val/loss" if frames.validation else None, enable_version_counter=False
-    )
-    trainer = Trainer(
-        max_steps=config.steps,
-        max_epochs=-1,
-        accelerator=config.accelerator,
-        devices=config.devices,
-        callbacks=_callbacks(config, output, best, validates=bool(frames.validation), progress=progress),
-        logger=[CSVLogger(output, "logs", version="csv"), TensorBoardLogger(output, "logs", version="tensorboard")],
-        val_check_interval=config.validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        gradient_clip_val=config.optimizer.gradient_clip,
-        inference_mode=False,  # validation needs forces, and they are gradients
-        use_distributed_sampler=False,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        log_every_n_steps=20,
-    )
-    trainer.fit(module, data, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
-    if best.best_model_path:
-        weights = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-        module.load_state_dict(weights)
-    metadata |= {"name": config.name, "steps": trainer.global_step} | config.metadata
-    metadata["reference_energies"] = {
-        source.name: dict(zip(model.config.elements, np.round(values, 6).tolist(), strict=True))
-        for source, values in zip(config.data.train, references, strict=True)
-    }
+    module = PotentialTraining(start.model, loss, config.optimizer, config.steps, compiled=config.compile_step)
     model_file = output / "model.safetensors"
-    save_model(model_file, model, metadata)
-    return TrainingResult(model_file, frames.validation, finished=not trainer.interrupted)
+
+    def write(model: M3GNet, step: int, found: Mapping[str, float]) -> None:
+        save_model(model_file, model, _metadata(config, start, step, found))
+
+    if checkpoint is None and not rank_zero_only.rank:
+        _clear(output, config)  # as late as this: a mistake in the settings must not cost the old training
+    average = MovingAverage(config.optimizer.ema_decay)
+    best = KeepBest(average, write, config.patience, validates=bool(start.frames.validation))
+    with quiet_lightning(), stop_requests() as stop:
+        trainer = _trainer(config, output, [average, best], stop, checkpoint, progress=progress)
+        if config.compile_step and trainer.strategy.root_device.type != "cpu":
+            msg = f"compile_step is for the CPU, but this would train on {trainer.strategy.root_device}; say which"
+            raise ConfigError(msg)
+        trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
+    if not trainer.is_global_zero:
+        raise SystemExit(0)  # of several processes the first one has the results
+    if not model_file.is_file():
+        msg = (
+            f"there is no {model_file}: no validation gave a finite loss, or it was removed; start anew with --restart"
+        )
+        raise TribondError(msg)
+    validation = on_model_zero(start.frames.validation, start.reference_energies, start.model.config)
+    return TrainingResult(output, model_file, validation, start.before)
 
 
-def _prepare_output(output: Path, config: TrainingConfig, *, restart: bool) -> Path | None:
-    """Make the folder, remember the settings, and find the checkpoint to go on from."""
-    record = output / "config.json"
+def _checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | None:
+    """The last checkpoint in the folder, if there is one and it belongs to these settings.
+
+    Raises:
+        ConfigError: if the folder holds another training.
+    """
     last = output / "checkpoints" / "last.ckpt"
-    settings = config.model_dump(mode="json")
-    if last.is_file() and not restart:
-        if json.loads(record.read_text()) != settings:
-            msg = f"{output} holds a training with other settings; choose another output or start anew with --restart"
+    if last.is_file():
+        before = TrainingConfig.read(output / "config.json")  # JSON is YAML
+        changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+        if changed:
+            msg = (
+                f"{output} holds a training with other settings ({', '.join(changed)}); "
+                "choose another output, or start anew with --restart"
+            )
             raise ConfigError(msg)
         logger.info("going on from %s", last)
         return last
-    output.mkdir(parents=True, exist_ok=True)
-    write_atomically(record, json.dumps(settings, indent=2).encode())
+    if (output / "model.safetensors").is_file():
+        msg = f"{output} holds a model, but no checkpoint to go on from; choose another output, or use --restart"
+        raise ConfigError(msg)
     return None
 
 
-def _make_model(config: ModelConfig, frames: list[Frame], folder: Path) -> tuple[M3GNet, dict[str, Any]]:
-    if config.start_from is not None:
-        local = folder / config.start_from
-        model, metadata = load_model(local if local.is_file() else find(config.start_from), torch.float32)
-        return model, {"started_from": metadata.get("name", config.start_from)}
-    settings = dict(config.settings)
-    if config.elements == "data":
-        settings["elements"] = tuple(sorted({symbol for frame in frames for symbol in frame.atoms.symbols}))
-    elif config.elements is not None:
-        settings["elements"] = tuple(config.elements)
-    return M3GNet(preset(config.preset, **settings)), {}
+def _clear(output: Path, config: TrainingConfig) -> None:
+    """Make the folder, remove what an old training left there, and remember the settings of the new one."""
+    # Checkpoints first: whatever happens in between, settings and checkpoint never belong to two trainings.
+    shutil.rmtree(output / "checkpoints", ignore_errors=True)
+    shutil.rmtree(output / "logs", ignore_errors=True)
+    (output / "model.safetensors").unlink(missing_ok=True)
+    (output / "checkpoints").mkdir(parents=True)
+    settings = json.dumps(config.model_dump(mode="json"), indent=2)
+    write_atomically(output / "config.json", f"{settings}\n".encode())
 
 
-def _set_energy_scale(model: M3GNet, references: np.ndarray, frames: list[Frame]) -> None:
-    """Let the network's numbers be of order one: its unit is the spread of energies per atom about the references."""
-    model_config: M3GNetConfig = model.config
-    labelled = [frame for frame in frames if frame.energy is not None]
-    residuals = [0.0]
-    if labelled:
-        composition = composition_matrix(labelled, model_config.atomic_numbers)
-        expected = (composition * references[[frame.source for frame in labelled]]).sum(axis=1)
-        residuals = [
-            (frame.energy - value) / len(frame.atoms)
-            for frame, value in zip(labelled, expected, strict=True)
-            if frame.energy is not None
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Names of the settings that differ and matter."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [key for key in before.keys() | now.keys() if name or key not in FREE]
+        return [
+            difference
+            for key in sorted(keys)
+            for difference in _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
         ]
-    scale = max(float(np.std(residuals)), 0.05)
-    model.reference_energy.set(scale=[scale] * len(model_config.elements), reference=references[0].tolist())
+    return [] if before == now else [name]
 
 
-def _callbacks(
-    config: TrainingConfig, output: Path, best: ModelCheckpoint, *, validates: bool, progress: bool
-) -> list[Callback]:
-    from datetime import timedelta
+def _trainer(
+    config: TrainingConfig,
+    output: Path,
+    callbacks: list[Callback],
+    stop: StopRequest,
+    checkpoint: Path | None,
+    *,
+    progress: bool,
+) -> Trainer:
+    """Lightning's trainer: one endless epoch whose batches `StepBatches` deals out.
 
-    callbacks: list[Callback] = [LearningRateMonitor("step"), best]
-    callbacks.append(
-        ModelCheckpoint(
-            output / "checkpoints",
-            "last",
-            train_time_interval=timedelta(minutes=config.checkpoint_every_minutes),
-            enable_version_counter=False,
+    Raises:
+        ConfigError: if the accelerator or the number of devices cannot be had.
+    """
+    first_step = 0
+    if checkpoint is not None:
+        first_step = torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+    last = KeepLast(output / "checkpoints" / "last.ckpt", 60 * config.checkpoint_every_minutes, stop)
+    try:
+        return Trainer(
+            max_steps=config.steps,
+            max_epochs=-1,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            callbacks=[*callbacks, *([StepBar()] if progress else []), last],
+            logger=[csv_logger(output, first_step), TensorBoardLogger(output, "logs", version="tensorboard")],
+            val_check_interval=config.validate_every,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            gradient_clip_val=config.optimizer.gradient_clip,
+            inference_mode=False,  # validation needs forces, and they are gradients
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=max(1, min(20, config.steps // 20)),
         )
-    )
-    if config.optimizer.ema_decay:
-        # The averages are what is validated and kept; buffers are constants and must not be averaged.
-        callbacks.append(EMAWeightAveraging(decay=config.optimizer.ema_decay, use_buffers=False))
-    if config.patience is not None and validates:
-        callbacks.append(EarlyStopping("val/loss", patience=config.patience))
-    if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=10))
-    return callbacks
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        msg = f"accelerator {config.accelerator!r} with devices {config.devices!r} cannot be used: {error}"
+        raise ConfigError(msg) from error
+
+
+def _metadata(config: TrainingConfig, start: Start, step: int, found: Mapping[str, float]) -> dict[str, Any]:
+    """What the model file says about where it comes from; the training file's own words come last and win."""
+    errors = {
+        f"validation {name} MAE": f"{found[key]:.4g} {unit}" for name, key, unit in shown_errors("val") if key in found
+    }
+    sources = config.data.train
+    counts = [sum(frame.source == number for frame in start.frames.train) for number in range(len(sources))]
+    labelled = {frame.source for frame in start.frames.train if frame.energy is not None}
+    references = {
+        source.name: dict(zip(start.model.config.elements, np.round(values, 6).tolist(), strict=True))
+        for number, (source, values) in enumerate(zip(sources, start.reference_energies, strict=True))
+        if number in labelled
+    }
+    return {
+        **start.metadata,
+        "name": config.name,
+        "training_data": [f"{source.name}: {n} structures" for source, n in zip(sources, counts, strict=True)],
+        "errors": errors,
+        "steps": step,
+        "tribond_version": tribond.__version__,
+        **config.model_dump(mode="json")["metadata"],
+        "reference_energies": references,
+    }

@@ -1,0 +1,269 @@
+"""`tribond evaluate`: how far a potential is from reference data."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tribond.cli import output
+from tribond.errors import DataError
+
+if TYPE_CHECKING:
+    from tribond.data.frames import Frame
+    from tribond.evaluation.metrics import Errors, EvaluationReport
+    from tribond.potential import Potential
+
+MOST_ELEMENTS = 12  # rows of elements on the terminal; elements.csv has them all
+KINDS = ("energy", "forces", "stress")
+NUMBERS = ("MAE", "RMSE", "largest", "compared")
+
+
+class StressUnit(StrEnum):
+    """Units of stress in files, as tribond.data.frames names them."""
+
+    EV_PER_A3 = "eV/A^3"
+    GPA = "GPa"
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Name of a model, such as default, or path of a model file.")
+    ],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="Files with structures, energies, forces and stresses in any format ASE reads, .gz too.",
+        ),
+    ],
+    output_folder: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for tables and plots.")
+    ] = Path("evaluation"),
+    frames: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Structures of each file, chosen at random. [default: all]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another number, another choice of --frames.")] = 0,
+    labels: Annotated[
+        str, typer.Option(metavar="NAMES", help="What to compare, with commas in between.")
+    ] = "energy,forces,stress",
+    stress_unit: Annotated[
+        StressUnit, typer.Option(help="Of the stress in the files; its sign is ASE's, tension positive.")
+    ] = StressUnit.EV_PER_A3,
+    max_force: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="EV_PER_A", help="Leave out structures with a force component beyond, eV/Å."),
+    ] = None,
+    max_stress: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="GPA", help="Leave out structures with a stress component beyond, GPa."),
+    ] = None,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="Write all structures with labels and predictions, as extxyz.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, mps, ... [default: the model's choice]")
+    ] = None,
+    dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT32,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Measure a model against reference data.
+
+    Prints and writes MAE and RMSE of energy (meV/atom), forces (meV/Å, over components) and stress (GPa, over the 9
+    components), of each file and each element. The energy is also compared after a shift of the elements' energies that
+    fits each file best: it tells an error of the model from another zero of energy.
+
+    The folder gets summary.json, summary.csv, elements.csv, frames.csv and a parity plot of each file; they replace
+    older ones.
+
+    Exit status: 0 all fine, 1 some file failed, 2 wrong usage.
+    """
+    wanted = _parse_labels(labels)
+    if output_folder.exists() and not output_folder.is_dir():
+        raise typer.BadParameter(f"{output_folder} is a file, not a folder", param_hint="--output")
+    potential = output.load_potential(model, device, dtype)
+    settings = {
+        "frames": frames,
+        "seed": seed,
+        "labels": wanted,
+        "stress_unit": stress_unit.value,
+        "max_force_eV_per_A": max_force,
+        "max_stress_GPa": max_stress,
+    }
+    files, failed = _expand(data)
+    reports: list[EvaluationReport] = []
+    for file in files:
+        with output.failures_reported(file) as errors:
+            reports.append(_evaluate_file(file, potential, settings, quiet=quiet))
+        failed += len(errors)
+    if reports:
+        from tribond.evaluation.files import write_reports
+
+        name = str(potential.metadata.get("name", "model"))
+        record = {
+            "tribond_version": output.version(),
+            "model": output.model_record(potential),
+            "settings": settings,
+            "failed": failed,
+        }
+        with output.quiet_libraries():
+            written = write_reports(reports, output_folder, record, model=name, predictions=predictions)
+        if not quiet:
+            print_reports(reports)
+            terminal = output.console()
+            terminal.print(f"wrote {output_folder}: {', '.join(path.name for path in written)}", markup=False)
+    if failed:
+        raise typer.Exit(output.FAILED)
+
+
+# `tribond` finds the verb here without importing this file for its help.
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(evaluate)
+
+
+def _parse_labels(names: str) -> list[str]:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    wrong = [name for name in chosen if name not in KINDS]
+    if wrong or not chosen:
+        raise typer.BadParameter(
+            f"{', '.join(wrong) or 'nothing'} is none of {', '.join(KINDS)}", param_hint="--labels"
+        )
+    return chosen
+
+
+def _expand(patterns: list[str]) -> tuple[list[str], int]:
+    """The files, and how many patterns match nothing."""
+    from tribond.data.frames import expand
+
+    files: list[str] = []
+    failed = 0
+    for pattern in patterns:
+        try:
+            files += expand(pattern)
+        except DataError as error:
+            output.report(error)
+            failed += 1
+    return files, failed
+
+
+def _evaluate_file(file: str, potential: "Potential", settings: dict[str, Any], *, quiet: bool) -> "EvaluationReport":
+    from tribond.data.frames import read_frames
+    from tribond.evaluation.evaluate import evaluate_frames
+
+    with _progress(Path(file).name, quiet=quiet) as (start, advance):
+        with output.quiet_libraries():
+            frames = read_frames(file, labels=settings["labels"], stress_unit=settings["stress_unit"])
+        kept = _filter(frames, settings["max_force_eV_per_A"], settings["max_stress_GPa"])
+        beyond = len(frames) - len(kept)
+        chosen = _choose(kept, settings["frames"], settings["seed"])
+        start(len(chosen))
+        report = evaluate_frames(potential, chosen, name=file, on_progress=advance)
+    if beyond and not quiet:
+        output.note(f"{file}: {beyond} of {len(frames)} structures are beyond --max-force or --max-stress")
+    for reason, count in report.skipped.items():
+        if not quiet:
+            output.note(f"{file}: {count} of {len(chosen)} structures left out ({reason})")
+    if not report.frames:
+        raise DataError("no structure is left to evaluate")
+    return report
+
+
+def _filter(frames: "list[Frame]", max_force: float | None, max_stress: float | None) -> "list[Frame]":
+    import numpy as np
+
+    from tribond.units import EV_PER_A3_TO_GPA
+
+    def within(values: Any, limit: float | None, factor: float = 1.0) -> bool:
+        return limit is None or values is None or factor * float(np.abs(values).max(initial=0.0)) <= limit
+
+    return [f for f in frames if within(f.forces, max_force) and within(f.stress, max_stress, EV_PER_A3_TO_GPA)]
+
+
+def _choose(frames: "list[Frame]", count: int | None, seed: int) -> "list[Frame]":
+    """Some frames at random, in the order of the file."""
+    import numpy as np
+
+    if count is None or count >= len(frames):
+        return frames
+    return [frames[index] for index in sorted(np.random.default_rng(seed).permutation(len(frames))[:count])]
+
+
+@contextmanager
+def _progress(title: str, *, quiet: bool) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """A bar on the terminal; nothing where standard error is not a terminal.
+
+    Yields:
+        What to call with the total once it is known, and with the number of frames done.
+    """
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    terminal = output.console(stderr=True)
+    columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = quiet or not terminal.is_terminal
+    with Progress(*columns, console=terminal, transient=True, disable=hidden) as progress:
+        task = progress.add_task(f"reading {escape(title)}", total=None)
+        yield (
+            lambda total: progress.update(task, description=escape(title), total=total),
+            lambda count: progress.advance(task, count),
+        )
+
+
+def print_reports(reports: "Sequence[EvaluationReport]") -> None:
+    """Print the errors of every set, of all together, and of the elements with the largest errors."""
+    from rich.markup import escape
+
+    from tribond.evaluation.metrics import make_report
+
+    table = output.plain_table("data", "quantity", "MAE", "RMSE", "largest", "compared", right=NUMBERS)
+    shown = list(reports)
+    if len(reports) > 1:
+        shown.append(make_report("all", [result for report in reports for result in report.results]))
+    for report in shown:
+        head = [escape(report.name), f"{report.frames} structures, {report.atoms} atoms"]
+        for label, errors, digits in _quantities(report):
+            numbers = [f"{value:.{digits}f}" for value in (errors.mae, errors.rmse, errors.largest)]
+            table.add_row(head.pop(0) if head else "", label, *numbers, str(errors.count))
+        for rest in head:
+            table.add_row(rest)
+    terminal = output.console()
+    terminal.print(table)
+    terminal.print(
+        "shifted: after the shift of the elements' energies that fits best; forces over components, stress over 9"
+    )
+    _print_elements(shown[-1])
+
+
+def _quantities(report: "EvaluationReport") -> Iterator[tuple[str, "Errors", int]]:
+    rows = (
+        ("energy (meV/atom)", report.energy, 2),
+        ("energy, shifted (meV/atom)", report.energy_shifted, 2),
+        ("forces (meV/Å)", report.forces, 2),
+        ("stress (GPa)", report.stress, 4),
+    )
+    for label, errors, digits in rows:
+        if errors is not None:
+            yield label, errors, digits
+
+
+def _print_elements(report: "EvaluationReport") -> None:
+    """Forces and energy shifts by element; of many elements those with the largest errors."""
+    elements = sorted(report.elements, key=lambda element: -(element.forces.mae if element.forces else 0.0))
+    columns = ("atoms", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy shift (eV)")
+    table = output.plain_table("element", *columns, right=columns)
+    for element in elements[:MOST_ELEMENTS]:
+        forces = ["", ""] if element.forces is None else [f"{element.forces.mae:.2f}", f"{element.forces.rmse:.2f}"]
+        shift = "" if element.energy_shift is None else f"{element.energy_shift:+.4f}"
+        table.add_row(element.symbol, str(element.atoms), *forces, shift)
+    terminal = output.console()
+    terminal.print()
+    terminal.print(table)
+    if len(elements) > MOST_ELEMENTS:
+        terminal.print(f"the {MOST_ELEMENTS} worst of {len(elements)} elements; elements.csv has all")

@@ -1,0 +1,161 @@
+"""`tribond train`: from a training file to a model file, its errors and its plots."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tribond.cli import output
+from tribond.cli.evaluate import print_reports
+
+if TYPE_CHECKING:
+    from tribond.evaluation.metrics import EvaluationReport
+    from tribond.potential import Potential
+    from tribond.training.config import TrainingConfig
+    from tribond.training.run import TrainingResult
+
+
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="Training file (YAML); docs/training.md explains every setting.")
+    ],
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew; removes the old training from the output folder.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")] = False,
+) -> None:
+    """Train or fine-tune a model.
+
+    The output folder named in the training file gets model.safetensors (the best validation so far), logs, checkpoints
+    to go on from, and at the end the errors on the validation data with parity plots.
+
+    Ctrl-C saves and stops; the same command goes on, to the same result as if it had never stopped.
+
+    Exit status: 0 all fine, 1 bad data or the training diverged, 2 bad settings, 130 interrupted.
+    """
+    from tribond.training.config import TrainingConfig
+
+    settings = TrainingConfig.read(config)
+    first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes one speaks
+    quiet = quiet or not first
+    folder = config.resolve().parent
+    target = folder / Path(settings.output).expanduser()
+    with _messages(quiet=quiet):
+        from tribond.training.run import train as train_model
+
+        if not quiet:
+            output.note(f"everything about {settings.name} goes to {target}")
+        try:
+            result = train_model(settings, folder, restart=restart, progress=not quiet)
+        except KeyboardInterrupt as interruption:
+            number = getattr(interruption, "signal", signal.SIGINT)
+            goes_on = (target / "checkpoints" / "last.ckpt").is_file()
+            hope = f"go on with: tribond train {config}" if goes_on else "before the first step: nothing to go on from"
+            if first:
+                output.note(f"interrupted; {hope}")
+            raise typer.Exit(128 + number) from interruption
+        _report(settings, result, quiet=quiet)
+
+
+# `tribond` finds the verb here without importing this file for its help.
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(train)
+
+
+@contextmanager
+def _messages(*, quiet: bool) -> Iterator[None]:
+    """Show what the training has to say, on standard error and above a progress bar."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            from tqdm import tqdm
+
+            head = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+            tqdm.write(head + record.getMessage(), file=sys.stderr)
+
+    logger = logging.getLogger("tribond")
+    handler, level = Handler(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool) -> None:
+    """Errors on the validation data, as tables and plots; of a fine-tuned model also those it had before."""
+    import tribond
+    from tribond.evaluation.files import write_reports
+
+    terminal = output.console()
+    if not quiet:
+        terminal.print(f"wrote {result.model_file}", markup=False, soft_wrap=True)
+    if not result.validation:
+        if not quiet:
+            output.note("there is no validation data: the model is that of the last step")
+        return
+    potential = tribond.load(result.model_file, device="cpu" if settings.accelerator == "cpu" else None)
+    reports = _evaluate(potential, settings, result)
+    record = {"tribond_version": output.version(), "model": output.model_record(potential)}
+    folder = result.output / "validation"
+    with output.quiet_libraries():
+        write_reports(reports, folder, record, model=settings.name)
+    if not quiet:
+        print_reports(reports)
+        terminal.print(f"wrote {folder}: summary.json, tables, parity plots", markup=False, soft_wrap=True)
+    if result.before is not None:
+        before = _evaluate(result.before.to(device=potential.device), settings, result)
+        with output.quiet_libraries():
+            write_reports(before, result.output / "validation_before", record | {"model": "before fine-tuning"})
+        _compare(before, reports, quiet=quiet)
+
+
+def _evaluate(potential: "Potential", settings: "TrainingConfig", result: "TrainingResult") -> "list[EvaluationReport]":
+    """One report a source."""
+    from tribond.evaluation.evaluate import evaluate_frames
+
+    reports = []
+    for number, source in enumerate(settings.data.train):
+        frames = [frame for frame in result.validation if frame.source == number]
+        if frames:
+            reports.append(evaluate_frames(potential, frames, name=source.name))
+    return reports
+
+
+def _compare(before: "list[EvaluationReport]", after: "list[EvaluationReport]", *, quiet: bool) -> None:
+    """What fine-tuning has changed; a warning where it made things worse."""
+    from rich.markup import escape
+
+    columns = ("before", "after")
+    table = output.plain_table("data", "MAE", *columns, right=columns)
+    worse = []
+    for old, new in zip(before, after, strict=True):
+        for label, one, other, digits in (
+            ("energy (meV/atom)", old.energy, new.energy, 2),
+            ("forces (meV/Å)", old.forces, new.forces, 2),
+            ("stress (GPa)", old.stress, new.stress, 4),
+        ):
+            if one is None or other is None:
+                continue
+            table.add_row(escape(new.name), label, f"{one.mae:.{digits}f}", f"{other.mae:.{digits}f}")
+            if other.mae > one.mae:
+                worse.append(f"{label.partition(' ')[0]} of {new.name}")
+    if not quiet:
+        terminal = output.console()
+        terminal.print()
+        terminal.print(table)
+    if worse:
+        output.note(f"fine-tuning made worse: {', '.join(worse)}")

@@ -1,0 +1,169 @@
+"""What a training starts from: a new model or one to fine-tune, on the zero of energy of the data."""
+
+import copy
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tribond.checkpoints.native import load_model
+from tribond.checkpoints.registry import find
+from tribond.data.frames import Frame
+from tribond.data.reference_energies import composition_matrix
+from tribond.errors import ConfigError
+from tribond.nn.config import M3GNetConfig, preset
+from tribond.nn.m3gnet import M3GNet
+from tribond.potential import Potential
+from tribond.training.config import DataConfig, ModelConfig, TrainingConfig
+from tribond.training.data import TrainingFrames, reference_energies_of_sources, with_known_elements
+
+logger = logging.getLogger(__name__)
+
+SMALLEST_SCALE = 0.05  # eV | data with one energy only, or none, has no spread
+ENOUGH_FRAMES = 1000  # to refit reference energies with
+ENOUGH_OF_AN_ELEMENT = 20  # frames of every element among them
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model that is ready to be trained."""
+
+    model: M3GNet
+    metadata: dict[str, Any]
+    frames: TrainingFrames  # those whose elements the model knows
+    reference_energies: NDArray[np.float64]  # (sources, elements) eV; the first source's are the model's
+    before: Potential | None  # a copy of the model, if it was fine-tuned from another: is training worth while?
+
+
+def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path) -> Start:
+    """Make or load the model and put it on the zero of energy of the first source.
+
+    Args:
+        config: the training file.
+        frames: all data.
+        folder: what a path in `start_from` is relative to.
+
+    Raises:
+        ConfigError: if the model's settings make no sense, or it is no potential.
+        DataError: if the training data has elements that the model does not know.
+        ModelNotFoundError: if there is no model to start from.
+    """
+    metadata: dict[str, Any] = {}
+    if config.model.start_from is None:
+        model = _new_model(config.model, frames.train, config.seed)
+    else:
+        model, metadata = _load_model(config.model.start_from, folder)
+    if model.config.readout != "extensive" or model.config.state != "none":
+        msg = "only potentials can be trained: a model with an extensive readout and no state input"
+        raise ConfigError(msg)
+    frames = with_known_elements(frames, config.data, model.config)
+    if config.model.start_from is None:
+        references = reference_energies_of_sources(frames.train, config.data, model.config)
+        scale = energy_scale(references, frames.train, model.config)
+        model.reference_energy.set(scale=[scale] * len(model.config.elements), reference=references[0].tolist())
+        return Start(model, metadata, frames, references, before=None)
+    # The scale belongs to the weights and stays.
+    references = refitted_reference_energies(
+        model, frames.train, config.data, refit_first=config.model.refit_reference_energies
+    )
+    model.reference_energy.set(reference=references[0].tolist())
+    return Start(model, metadata, frames, references, before=Potential(copy.deepcopy(model), metadata))
+
+
+def _new_model(config: ModelConfig, frames: Sequence[Frame], seed: int) -> M3GNet:
+    settings = dict(config.settings)
+    if config.elements == "data":
+        settings["elements"] = tuple(sorted({symbol for frame in frames for symbol in frame.atoms.symbols}))
+    elif config.elements is not None:
+        settings["elements"] = tuple(config.elements)
+    model_config = preset(config.preset, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return M3GNet(model_config)
+
+
+def _load_model(name: str, folder: Path) -> tuple[M3GNet, dict[str, Any]]:
+    local = folder / Path(name).expanduser()
+    model, metadata = load_model(local if local.is_file() else find(name), torch.float32)
+    return model, {"started_from": metadata.get("name", name)}
+
+
+def energy_scale(references: NDArray[np.float64], frames: Sequence[Frame], model: M3GNetConfig) -> float:
+    """The spread of energies per atom about the reference energies, eV: it lets a network give numbers of order one.
+
+    Args:
+        references: (sources, elements) eV.
+        frames: the training data.
+        model: gives the order of elements.
+    """
+    labelled = [frame for frame in frames if frame.energy is not None and len(frame.atoms)]
+    if not labelled:
+        return SMALLEST_SCALE
+    composition = composition_matrix(labelled, model.atomic_numbers)
+    expected = (composition * references[[frame.source for frame in labelled]]).sum(axis=1)
+    energies = np.array([frame.energy for frame in labelled], dtype=np.float64)
+    return max(float(np.std((energies - expected) / composition.sum(axis=1))), SMALLEST_SCALE)
+
+
+def refitted_reference_energies(
+    model: M3GNet, frames: Sequence[Frame], config: DataConfig, *, refit_first: bool
+) -> NDArray[np.float64]:
+    """The model's reference energies, shifted for every source so that the model as it is fits its energies best.
+
+    A fit to the energies themselves, as for a new model, would count twice what the network already says about
+    compounds. Elements that a source does not have keep the model's reference energy.
+
+    Args:
+        model: to be fine-tuned.
+        frames: the training data.
+        config: the sources, and which of them share their zero.
+        refit_first: False keeps the model's reference energies for the first source and those that share its zero.
+
+    Returns:
+        (sources, elements) eV.
+    """
+    own = model.reference_energy.reference.numpy()
+    some = _representative(frames)
+    residuals = []
+    if some:
+        predictions = Potential(copy.deepcopy(model)).predict([frame.atoms for frame in some])
+        residuals = [
+            replace(frame, energy=frame.energy - prediction.energy)
+            for frame, prediction in zip(some, predictions, strict=True)
+            if frame.energy is not None
+        ]
+    shift = reference_energies_of_sources(residuals, config, model.config)
+    if not refit_first:
+        first = config.train[0].name
+        for number, source in enumerate(config.train):
+            if number == 0 or source.reference_energies == first:
+                shift[number] = 0.0
+    for source, values in zip(config.train, shift, strict=True):
+        if np.any(values):
+            logger.info(
+                "%s: reference energies shifted by %.3f eV on average", source.name, np.abs(values[values != 0]).mean()
+            )
+    return own + shift
+
+
+def _representative(frames: Sequence[Frame]) -> list[Frame]:
+    """Labelled frames enough for a fit: some at random of every source, and more where an element is rare."""
+    chosen = []
+    taken: Counter[int] = Counter()
+    seen: Counter[tuple[int, int]] = Counter()
+    for index in np.random.default_rng(0).permutation(len(frames)).tolist():
+        frame = frames[index]
+        if frame.energy is None or not len(frame.atoms):
+            continue
+        keys = [(frame.source, number) for number in set(frame.atoms.numbers.tolist())]
+        if taken[frame.source] < ENOUGH_FRAMES or min(seen[key] for key in keys) < ENOUGH_OF_AN_ELEMENT:
+            chosen.append(frame)
+            taken[frame.source] += 1
+            seen.update(keys)
+    return chosen

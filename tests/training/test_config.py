@@ -1,0 +1,75 @@
+import pytest
+
+from tribond.errors import ConfigError
+from tribond.training.config import TrainingConfig
+
+SOURCE = {"name": "pbe", "files": ["pbe.xyz"]}
+
+
+def check(**changes):
+    return TrainingConfig.model_validate({"name": "test", "data": {"train": [SOURCE]}} | changes)
+
+
+def test_a_name_and_one_file_are_enough():
+    config = check()
+    assert config.data.train[0].labels == ["energy", "forces", "stress"]
+    assert config.model.preset == "paper"
+
+
+def test_every_wrong_setting_is_named(tmp_path):
+    file = tmp_path / "train.yaml"
+    file.write_text("name: x\nsteps: 0\nloss: {energy: -1}\nlearning_rate: 1e-3\ndata: {train: [{name: a}]}\n")
+    with pytest.raises(ConfigError) as caught:
+        TrainingConfig.read(file)
+    message = str(caught.value)
+    for setting in ("steps", "loss.energy", "learning_rate", "data.train.0.files"):
+        assert f"\n  {setting}: " in message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("a: [", "is not YAML"), ("", "settings that cannot be used"), ("- 1", "settings that cannot be used")],
+)
+def test_files_that_are_no_settings(tmp_path, content, message):
+    file = tmp_path / "train.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        TrainingConfig.read(file)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="No such file"):
+        TrainingConfig.read(tmp_path / "train.yaml")
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    (tmp_path / "config.json").write_text(check(metadata={"licence": "MIT"}).model_dump_json())
+    assert TrainingConfig.read(tmp_path / "config.json") == check(metadata={"licence": "MIT"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": {"energy": 0, "forces": 0, "stress": 0}}, "all weights are zero"),
+        ({"data": {"train": [SOURCE, SOURCE]}}, "two sources have the same name"),
+        ({"data": {"train": [SOURCE | {"name": "fit"}]}}, "cannot be called 'fit'"),
+        ({"data": {"train": [SOURCE, SOURCE | {"name": "b", "reference_energies": "c"}]}}, "must be 'fit' or one of"),
+        ({"data": {"train": [SOURCE], "validation": [{"name": "b", "files": ["b.xyz"]}]}}, "name it like a training"),
+        ({"data": {"train": [SOURCE], "validation_folds": 1}}, "validation_folds must be"),
+        ({"data": {"train": [SOURCE], "validation_folds": 4, "validation_fold": 4}}, "validation_folds must be"),
+        ({"model": {"start_from": "x", "elements": "data"}}, "brings its own"),
+        ({"compile_step": True, "devices": 2}, "compile_step is for one CPU"),
+        ({"devices": 0}, "greater than or equal to 1"),
+        ({"seed": -1}, "greater than or equal to 0"),
+    ],
+)
+def test_contradictions(changes, message):
+    with pytest.raises(ValueError, match=message):
+        check(**changes)
+
+
+def test_a_source_cannot_share_the_zero_of_one_that_shares():
+    sources = [SOURCE, SOURCE | {"name": "b", "reference_energies": "pbe"}]
+    sources += [SOURCE | {"name": "c", "reference_energies": "b"}]
+    with pytest.raises(ValueError, match="one of those that fit"):
+        check(data={"train": sources})
