@@ -122,9 +122,10 @@ def test_the_unit_of_stress(tribond, model_file, data, tmp_path, out):
         results = dict(atoms.calc.results)
         atoms.calc = SinglePointCalculator(atoms, **(results | {"stress": results["stress"] * EV_PER_A3_TO_GPA}))
     write(tmp_path / "gpa.extxyz", images)
-    tribond("evaluate", model_file, data, "-o", out)
+    tribond("evaluate", model_file, data, "-o", out, "--labels", "stress")
     expected = summary(out)["reports"][0]["stress_errors_GPa"]
-    assert tribond("evaluate", model_file, tmp_path / "gpa.extxyz", "--stress-unit", "GPa", "-o", out).exit_code == 0
+    options = ("--labels", "stress", "--stress-unit", "GPa", "-o", out)
+    assert tribond("evaluate", model_file, tmp_path / "gpa.extxyz", *options).exit_code == 0
     assert summary(out)["reports"][0]["stress_errors_GPa"] == pytest.approx(expected, rel=1e-6)
 
 

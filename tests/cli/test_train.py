@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -64,12 +65,8 @@ def test_from_file_to_model(tribond, settings, tmp_path):
     assert (
         f"{report['forces_errors_meV_per_A']['mae']:.3g}" == f"{float(errors['validation forces MAE'].split()[0]):.3g}"
     )
-
-
-def test_lightning_keeps_its_advice_to_itself(tribond, settings):
-    output = tribond("train", settings()).output
-    for word in ("Tip", "GPU", "TPU", "Trainer", "warn", "Warn", "litlogger", "hparams"):
-        assert word not in output
+    for advice in ("Tip", "GPU", "TPU", "Trainer", "warn", "Warn", "litlogger", "hparams"):  # Lightning's
+        assert advice not in result.output
 
 
 def test_quiet(tribond, settings, tmp_path):
@@ -108,6 +105,15 @@ def test_ctrl_c_before_the_first_step(tribond, settings, monkeypatch):
     result = tribond("train", settings())
     assert result.exit_code == 130
     assert "nothing to go on from" in result.output
+
+
+def test_without_the_extra(tribond, settings, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("tribond.training.") and "config" not in name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "lightning.pytorch", None)
+    result = tribond("train", settings())
+    assert result.exit_code == 1
+    assert "pip install 'tribond[train]'" in result.output
 
 
 def test_every_wrong_setting_is_listed(tribond, settings):

@@ -1,7 +1,18 @@
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tribond.errors import ConfigError
-from tribond.training.config import TrainingConfig
+from tribond.training.config import (
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SourceConfig,
+    TrainingConfig,
+)
 
 SOURCE = {"name": "pbe", "files": ["pbe.xyz"]}
 
@@ -73,3 +84,26 @@ def test_a_source_cannot_share_the_zero_of_one_that_shares():
     sources += [SOURCE | {"name": "c", "reference_energies": "b"}]
     with pytest.raises(ValueError, match="one of those that fit"):
         check(data={"train": sources})
+
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "training.md"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [TrainingConfig, DataConfig, SourceConfig, ModelConfig, LossConfig, OptimizerConfig],
+    ids=lambda c: c.__name__,
+)
+def test_every_setting_is_explained(part):
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    for name in part.model_fields:
+        assert re.search(rf"^\|.*`{name}`.*\|", text, flags=re.MULTILINE), name
+
+
+def test_the_examples_in_the_documentation_are_valid():
+    examples = re.findall(
+        r"^```yaml\n(.*?)^```", DOCUMENTATION.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    assert len(examples) == 3
+    for example in examples:
+        TrainingConfig.model_validate(yaml.safe_load(example))

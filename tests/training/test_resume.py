@@ -140,6 +140,15 @@ def test_a_complete_training_stays_as_it_is(data, uninterrupted, make_training, 
         assert_same(outcome(tmp_path / "out"), uninterrupted)
 
 
+def test_worker_processes_ask_ahead_and_change_nothing(data, uninterrupted, make_training, tmp_path, monkeypatch):
+    at_step(monkeypatch, 5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    config = make_training(steps=8, workers=1)
+    with pytest.raises(TrainingInterrupted):
+        train(config, tmp_path)
+    train(config, tmp_path)
+    assert_same(outcome(tmp_path / "out"), uninterrupted)
+
+
 def test_other_settings_are_refused(data, make_training, tmp_path):
     train(make_training(steps=2), tmp_path)
     with pytest.raises(ConfigError, match=r"other settings \(optimizer.ema_decay, steps\)"):
@@ -188,6 +197,38 @@ from tribond.training.run import train
 torch.set_num_threads(1)
 train(TrainingConfig.read(sys.argv[1]), Path(sys.argv[1]).parent, progress=False)
 """
+
+
+TWO_PROCESSES = """
+import sys
+from pathlib import Path
+from tribond.training.config import TrainingConfig
+from tribond.training.run import train
+if __name__ == "__main__":
+    folder = Path(__file__).parent
+    train(TrainingConfig.read(folder / "train.yaml"), folder, progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes(data, make_training, tmp_path):
+    """Lightning starts the second process itself, as another run of this program."""
+    config = make_training(steps=60, validate_every=20, devices=2, edge_budget=400)
+    (tmp_path / "train.yaml").write_text(config.model_dump_json())
+    (tmp_path / "program.py").write_text(TWO_PROCESSES)
+    command = [sys.executable, str(tmp_path / "program.py")]
+    last = tmp_path / "out" / "checkpoints" / "last.ckpt"
+    group = subprocess.Popen(command, start_new_session=True)
+    while not last.is_file():
+        time.sleep(0.05)
+        assert group.poll() is None
+    os.killpg(group.pid, signal.SIGINT)
+    assert group.wait() != 0
+    assert 20 <= torch.load(last, weights_only=True)["global_step"] < 60
+    subprocess.run(command, check=True)
+    _, numbers, rows = outcome(tmp_path / "out")
+    assert numbers["step"] == 60
+    assert [int(row["step"]) + 1 for row in rows if row["val/loss"]] == [20, 40, 60]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 import tribond
 from tribond.errors import ConfigError, DataError, TribondError
 from tribond.evaluation.evaluate import evaluate_frames
-from tribond.training import run
+from tribond.training import callbacks, run
 from tribond.training.callbacks import KeepBest
 from tribond.training.module import PotentialTraining
 
@@ -128,6 +129,32 @@ def test_every_term_and_the_rate_are_logged(data, make_training, tmp_path):
     for name in ("loss", "energy_meV_per_atom", "forces_meV_per_A", "stress_GPa"):
         assert list(column(tmp_path / "out", f"train/{name}")) == list(range(1, 9))
         assert list(column(tmp_path / "out", f"val/{name}")) == [3, 6, 8]
+
+
+def test_the_bar_knows_the_number_of_steps(data, make_training, tmp_path, monkeypatch):
+    bars = []
+
+    class Bar:
+        def __init__(self, **settings):
+            self.settings = settings
+            self.text = ""
+            bars.append(self)
+            self.updates = 0
+
+        def set_postfix_str(self, text, *, refresh):
+            self.text = text
+
+        def update(self):
+            self.updates += 1
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(callbacks, "tqdm", Bar)
+    run.train(make_training(), tmp_path, progress=True)
+    (bar,) = bars
+    assert (bar.settings["total"], bar.settings["initial"], bar.updates) == (6, 0, 6)
+    assert re.fullmatch(r"\S+ meV/atom, \S+ meV/Å, \S+ GPa \| validation \S+ meV/atom, \S+ meV/Å, \S+ GPa", bar.text)
 
 
 def test_a_training_shorter_than_the_validation_interval_is_validated(data, make_training, tmp_path):

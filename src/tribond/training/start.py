@@ -1,6 +1,5 @@
 """What a training starts from: a new model or one to fine-tune, on the zero of energy of the data."""
 
-import copy
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -73,7 +72,7 @@ def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path) -> 
         model, frames.train, config.data, refit_first=config.model.refit_reference_energies
     )
     model.reference_energy.set(reference=references[0].tolist())
-    return Start(model, metadata, frames, references, before=Potential(copy.deepcopy(model), metadata))
+    return Start(model, metadata, frames, references, before=Potential(model, metadata))
 
 
 def _new_model(config: ModelConfig, frames: Sequence[Frame], seed: int) -> M3GNet:
@@ -132,7 +131,7 @@ def refitted_reference_energies(
     some = _representative(frames)
     residuals = []
     if some:
-        predictions = Potential(copy.deepcopy(model)).predict([frame.atoms for frame in some])
+        predictions = Potential(model).predict([frame.atoms for frame in some])
         residuals = [
             replace(frame, energy=frame.energy - prediction.energy)
             for frame, prediction in zip(some, predictions, strict=True)
