@@ -49,7 +49,8 @@ clean: ## Remove everything that these commands made
 	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# PyTorch comes first, and pinned: left to the resolver, other builds of it can be chosen and they weigh gigabytes.
+# PyTorch comes first, at the pinned version. Which build of it that is, is for pip's own settings to say: with
+# PIP_EXTRA_INDEX_URL pointing at PyTorch's CPU index, no gigabytes of CUDA come along.
 $(READY): pyproject.toml constraints.txt $(if $(SOUND),,anew)
 	@if [ -z "$(SOUND)" ]; then \
 		"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

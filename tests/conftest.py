@@ -1,5 +1,6 @@
 """What all tests share: small models with random weights in float64, and one structure of every kind."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,10 @@ from tests.structures import BONDED, PERIODIC, STRUCTURES
 from tribond.nn.config import PRESETS, M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import Potential
+
+# Small models are fastest on one thread, and other work on the machine does not stall it. For commands started, too.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every time, however slow the machine, and no files left behind.
 settings.register_profile("tribond", derandomize=True, deadline=None, max_examples=10, database=None)

@@ -222,7 +222,7 @@ def test_an_unknown_element_is_named_with_the_known_ones(potential):
 
 
 def test_a_dummy_atom_is_an_unknown_element(potential):
-    with pytest.raises(UnknownElementError, match="does not know X"):
+    with pytest.raises(UnknownElementError, match="atomic number 0 .X, a dummy atom. of atom 1"):
         potential.predict(Atoms("HX", positions=[[0, 0, 0], [0, 0, 2]]))
 
 

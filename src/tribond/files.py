@@ -29,3 +29,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file, so that any reader sees the old one or the new one."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

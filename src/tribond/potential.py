@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 BATCH_EDGES = 30_000  # bonds evaluated at once by `predict`: about 100 MB, and enough to keep all cores busy
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a potential says about one structure, as numpy arrays on the CPU."""
 
     energy: float  # eV
     atomic_energies: NDArray[np.float64]  # (atoms,) eV, summing to the energy but for a constant offset of the model
-    forces: NDArray[np.float64] | None  # (atoms, 3) eV/Å
+    forces: NDArray[np.float64]  # (atoms, 3) eV/Å
     stress: NDArray[np.float64] | None  # (3, 3) eV/Å³, ASE's sign: tension positive; None unless fully periodic
     hessian: NDArray[np.float64] | None = None  # (atoms, 3, atoms, 3) eV/Å²
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """The same for a batch of systems, as tensors that still know their gradients."""
 
@@ -151,7 +151,7 @@ class Potential:
         """Trained numbers, reference energies not counted."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> "Potential":
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> "Potential":
         """A copy on another device or in another precision; this one stays as it is.
 
         Raises:
@@ -260,15 +260,15 @@ def resolve_dtype(dtype: torch.dtype | str) -> torch.dtype:
 
 
 def resolve_device(device: torch.device | str) -> torch.device:
-    """A torch device that is really there.
+    """A torch device that is really there and has float64, which Apple's GPUs have not.
 
     Raises:
-        ConfigError: if it is unknown or not available on this machine.
+        ConfigError: if it is unknown or cannot be used.
     """
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, dtype=torch.float64, device=resolved).item()  # positions and energies need float64
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         msg = f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}"
         raise ConfigError(msg) from error
     return resolved

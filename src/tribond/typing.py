@@ -11,7 +11,6 @@ SystemIndex = Int[Tensor, "atoms"]  # the system an atom belongs to
 EdgeIndex = Int[Tensor, "2 edges"]  # row 0 the centre i, row 1 the neighbour j
 CellShifts = Float[Tensor, "edges 3"]  # whole cells between i and the image of j
 EdgeVectors = Float[Tensor, "edges 3"]  # Å, from i to the image of j
-EdgeLengths = Float[Tensor, "edges"]  # Å
 AngleEdges = Int[Tensor, "angle_edges"]  # bonds within the three-body cutoff
 
 NodeFeatures = Float[Tensor, "atoms node_features"]  # v_i

@@ -138,3 +138,21 @@ def test_one_structure_is_a_list_of_one_though_it_is_iterable_itself():
     atoms = STRUCTURES["slab"]()
     assert as_list(atoms) == [atoms]
     assert as_list(iter([atoms, atoms])) == [atoms, atoms]
+
+
+def test_a_skewed_cell_that_is_nearly_flat_is_refused_at_once():
+    cell = [[10, 0, 0], [0, 10, 0], [5, 5, 0.003]]
+    with pytest.raises(StructureError, match="periodic images"):
+        atom_graph(Atoms("Cu", cell=cell, pbc=True), 5.0, 4.0)
+
+
+@pytest.mark.parametrize("number", [0, -1, 119])
+def test_what_is_no_element_is_refused(number):
+    with pytest.raises(StructureError, match=f"atomic number {number}"):
+        atom_graph(Atoms(numbers=[number], positions=[[0, 0, 0]]), 5.0, 4.0)
+
+
+def test_partly_occupied_sites_of_a_cif_are_refused():
+    atoms = Atoms("Cu", cell=[3, 3, 3], pbc=True, info={"occupancy": {"0": {"Cu": 0.6, "Zn": 0.4}}})
+    with pytest.raises(StructureError, match="partly occupied"):
+        atom_graph(atoms, 5.0, 4.0)

@@ -118,3 +118,25 @@ def test_open_axes_get_unit_vectors_normal_to_the_periodic_ones(pbc):
 def test_a_fully_periodic_cell_stays_as_it_is():
     cell = STRUCTURES["left_handed_crystal"]().cell.array
     np.testing.assert_array_equal(complete_cell(cell, np.array([True, True, True])), cell)
+
+
+@pytest.mark.parametrize("distance", [1e3, 1e6, 1e12])
+def test_a_far_atom_is_no_neighbour_and_costs_nothing(distance):
+    """An atom that flew off, out of a molecule or off a slab: a search over the empty space would take for ever."""
+    positions = np.array([[0.0, 0, 0], [0, 0, distance], [0, 0, 1]])
+    for cell, pbc in ((np.zeros((3, 3)), [False] * 3), (np.diag([3.0, 3, 0]), [True, True, False])):
+        far = neighbor_list(positions, cell, np.array(pbc), 5.0)
+        near = neighbor_list(np.array([[0.0, 0, 0], [0, 0, 20], [0, 0, 1]]), cell, np.array(pbc), 5.0)
+        bonds = [sorted(zip(*(part.tolist() for part in (i, j)), shifts.tolist(), strict=True))
+                 for i, j, shifts, _ in (far, near)]  # fmt: skip
+        assert bonds[0] == bonds[1]
+
+
+def test_atoms_many_cells_away_have_the_same_neighbours():
+    """Drifting through the cell in a long simulation changes nothing but the shifts."""
+    cell, pbc = np.array([[0, 1.8, 1.8], [1.8, 0, 1.8], [1.8, 1.8, 0]]), np.array([True] * 3)
+    positions = np.array([[0.0, 0, 0], [1.8, 0.1, 0]])
+    moved = positions + np.array([[100_000, -7, 3], [0, 0, -50_000]]) @ cell
+    i, j, shifts, lengths = neighbor_list(moved, cell, pbc, 5.0)
+    np.testing.assert_allclose(np.linalg.norm(moved[j] - moved[i] + shifts @ cell, axis=1), lengths, atol=1e-9)
+    np.testing.assert_allclose(np.sort(lengths), np.sort(neighbor_list(positions, cell, pbc, 5.0)[3]), atol=1e-9)

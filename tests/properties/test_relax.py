@@ -260,3 +260,16 @@ def test_calculator_without_stress_relaxes_atoms():
 )
 def test_space_group(atoms, name):
     assert space_group(atoms) == name
+
+
+@pytest.mark.parametrize("stretch", [1.18, 1.22, 1.25])
+def test_converged_means_that_no_force_on_an_atom_is_larger_either(stretch):
+    """A cell filter measures forces in the cell that it started from, which a large strain makes smaller."""
+    atoms = bulk("Cu", cubic=True, a=3.7)
+    atoms.symbols[:2] = "Au"
+    atoms.set_cell(atoms.cell.array * stretch, scale_atoms=True)
+    atoms.rattle(0.1, seed=3)
+    relaxation = relax(atoms, EMT(), fmax_eV_per_A=0.05, optimizer="FIRE")
+    assert relaxation.converged
+    assert relaxation.history[-1].max_force <= 0.05
+    assert [step.step for step in relaxation.history] == list(range(len(relaxation.history)))

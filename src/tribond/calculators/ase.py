@@ -1,12 +1,13 @@
 """A potential as an ASE calculator."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from tribond.errors import ConfigError
 from tribond.potential import Potential
 
 
@@ -15,12 +16,18 @@ class Calculator(ASECalculator):
 
     Args:
         potential: from `tribond.load`.
+
+    Raises:
+        ConfigError: if it is something else.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
-    def __init__(self, potential: Potential, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, potential: Potential) -> None:
+        if not hasattr(potential, "predict"):
+            msg = f"a Calculator needs a Potential, as tribond.load gives; not {potential!r}"
+            raise ConfigError(msg)
+        super().__init__()
         self.potential = potential
 
     def calculate(

@@ -14,10 +14,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from tribond.errors import CheckpointError
-from tribond.files import atomic_path
+from tribond.errors import CheckpointError, ConfigError
+from tribond.files import write_atomically
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
+from tribond.potential import resolve_dtype
 
 FORMAT_VERSION = 1
 HEADER_KEY = "tribond"
@@ -49,7 +50,7 @@ def read_header(path: Path | str) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER_KEY])
     except (SafetensorError, OSError) as error:
-        msg = f"{path} is not a readable model file ({error}); download or copy it again"
+        msg = f"{path} is not a readable model file ({error}); tribond reads whole .safetensors files of its own"
         raise CheckpointError(msg) from error
     except (KeyError, json.JSONDecodeError) as error:
         msg = f"{path} is a safetensors file, but not one that tribond wrote"
@@ -59,6 +60,9 @@ def read_header(path: Path | str) -> dict[str, Any]:
         msg = f"{path} has a header that makes no sense; download or copy it again"
         raise CheckpointError(msg)
     version = header["format_version"]
+    if isinstance(version, bool) or version < 1:
+        msg = f"{path} has format version {version}, which never existed; download or copy it again"
+        raise CheckpointError(msg)
     if version > FORMAT_VERSION:
         msg = f"{path} has format version {version}; this tribond reads up to {FORMAT_VERSION}: upgrade tribond"
         raise CheckpointError(msg)
@@ -81,7 +85,13 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     stored = tensors["atom_embedding.weight"].dtype if "atom_embedding.weight" in tensors else torch.float32
-    model = M3GNet(M3GNetConfig.from_dict(header["config"]), dtype or stored)
+    try:
+        config = M3GNetConfig.from_dict(header["config"])
+        precision = resolve_dtype(dtype or stored)
+    except (ConfigError, TypeError) as error:
+        msg = f"{path} has settings that make no sense: {error}"
+        raise CheckpointError(msg) from error
+    model = M3GNet(config, precision)
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if wanted != found:
@@ -90,9 +100,3 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
         raise CheckpointError(msg)
     model.load_state_dict(tensors)
     return model, header["metadata"]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put content into a file such that any reader sees the old file or the new one, whole."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)

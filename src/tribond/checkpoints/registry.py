@@ -24,14 +24,17 @@ def find(name_or_path: str | Path) -> Path:
     Raises:
         ModelNotFoundError: if it is neither; the message lists the names there are.
     """
+    name = ALIASES.get(str(name_or_path), str(name_or_path))
+    if name in built_in_names():
+        return BUILT_IN_FOLDER / f"{name}.safetensors"
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
-    built_in = BUILT_IN_FOLDER / f"{ALIASES.get(str(name_or_path), name_or_path)}.safetensors"
-    if built_in.is_file():
-        return built_in
-    names = ", ".join(["default", *built_in_names()])
-    msg = f"no model is called {str(name_or_path)!r} and no such file exists; names are: {names}"
+    names = [alias for alias, name in ALIASES.items() if name in built_in_names()] + built_in_names()
+    known = (
+        f"names are: {', '.join(names)}" if names else "and the models that come with tribond are missing: reinstall it"
+    )
+    msg = f"no model is called {str(name_or_path)!r} and no such file exists; {known}"
     raise ModelNotFoundError(msg)
 
 
@@ -45,7 +48,7 @@ def load(
 
     Args:
         name_or_path: "default" is the built-in universal potential; or the path of a model file.
-        device: where to run: "cpu", "cuda", "cuda:1", "mps"; None means the GPU if PyTorch sees one, else the CPU.
+        device: where to run: "cpu", "cuda", "cuda:1"; None means CUDA if PyTorch sees a GPU for it, else the CPU.
         dtype: "float32" (fast; molecular dynamics) or "float64" (relaxation, phonons, elasticity); None keeps the
             file's, float32 for the built-in one.
 

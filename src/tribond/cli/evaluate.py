@@ -64,10 +64,11 @@ def evaluate(
         bool, typer.Option("--predictions", help="Write all structures with labels and predictions, as extxyz.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, mps, ... [default: the model's choice]")
+        str | None,
+        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... [default: cuda if there is one, else cpu]"),
     ] = None,
     dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT32,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
 ) -> None:
     """Measure a model against reference data.
 

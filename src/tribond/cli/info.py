@@ -59,7 +59,7 @@ def _provenance(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the people who trained the model say, the important things first."""
     left = {key: value for key, value in metadata.items() if key not in {"name", "reference_energies"}}
     for key in FIRST:
-        yield key.replace("_", " "), _text(left.pop(key, "not stated"))
+        yield key.replace("_", " "), _text(left.pop(key, None) or "not stated")
     for key, value in left.items():
         yield key.replace("_", " "), _text(value)
 

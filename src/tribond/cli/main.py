@@ -18,7 +18,9 @@ from tribond.errors import ConfigError, ModelNotFoundError, TribondError
 EXTRAS = {  # packages that only some verbs need, and the extra that brings them
     "lightning": "train",
     "tensorboard": "train",
-    "torchmetrics": "train",
+    "pydantic": "train",
+    "tqdm": "train",
+    "yaml": "train",
     "pymatgen": "pymatgen",
 }
 

@@ -8,6 +8,7 @@ import typer
 
 from tribond.cli import output
 from tribond.cli.structure_files import Frame, read_frames, split_index
+from tribond.errors import StructureError
 from tribond.files import atomic_path
 
 if TYPE_CHECKING:
@@ -45,10 +46,11 @@ def predict(
         str, typer.Option("--model", "-m", metavar="MODEL", help="Name of a model or path of a model file.")
     ] = "default",
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, mps, ... [default: the model's choice]")
+        str | None,
+        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... [default: cuda if there is one, else cpu]"),
     ] = None,
     dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT64,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
 ) -> None:
     """Predict energy, forces and stress.
 
@@ -87,7 +89,7 @@ def _predict_file(name: str, index: str, potential: "Potential") -> list[Result]
         return [Result(name, error=errors[0])]
     try:
         with output.quiet_libraries():
-            predictions = potential.predict([frame.atoms for frame in frames])
+            predictions = [_finite(it) for it in potential.predict([frame.atoms for frame in frames])]
     except Exception:  # noqa: BLE001, one by one finds the culprit, reports it, and keeps the others
         return [_predict_frame(frame, potential) for frame in frames]
     return [Result(frame.label, frame, prediction) for frame, prediction in zip(frames, predictions, strict=True)]
@@ -96,8 +98,21 @@ def _predict_file(name: str, index: str, potential: "Potential") -> list[Result]
 def _predict_frame(frame: Frame, potential: "Potential") -> Result:
     prediction = None
     with output.failures_reported(frame.label) as errors, output.quiet_libraries():
-        (prediction,) = potential.predict(frame.atoms)
+        prediction = _finite(potential.predict(frame.atoms)[0])
     return Result(frame.label, frame, prediction, *errors)
+
+
+def _finite(prediction: "Prediction") -> "Prediction":
+    """The prediction, if it is one.
+
+    Raises:
+        StructureError: if a number in it is not finite.
+    """
+    import numpy as np
+
+    if not (np.isfinite(prediction.energy) and np.isfinite(prediction.forces).all()):
+        raise StructureError("the model gives no finite energy and forces here; it cannot describe this structure")
+    return prediction
 
 
 def _print_results(results: list[Result]) -> None:

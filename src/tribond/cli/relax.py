@@ -70,12 +70,13 @@ def relax(
         str, typer.Option("--model", "-m", metavar="MODEL", help="Name of a model or path of a model file.")
     ] = "default",
     device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, mps, ... [default: the model's choice]")
+        str | None,
+        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... [default: cuda if there is one, else cpu]"),
     ] = None,
     dtype: Annotated[
         output.Precision, typer.Option(help="float64 converges smoothly, float32 is faster.")
     ] = output.Precision.FLOAT64,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
 ) -> None:
     """Relax structures: atoms and cell.
 

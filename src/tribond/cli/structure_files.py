@@ -124,12 +124,10 @@ def _clean(atoms: "Atoms") -> "Atoms":
     """Refuse what has no energy, and drop what a CIF said about symmetry: it stops being true when atoms move."""
     if len(atoms) == 0:
         raise StructureError("there are no atoms in this structure")
-    occupancy = atoms.info.pop("occupancy", None) or {}
-    partial = {symbol: value for site in occupancy.values() for symbol, value in site.items() if value < 1}
-    if partial:
-        sites = ", ".join(f"{symbol} {value:g}" for symbol, value in partial.items())
-        raise StructureError(f"sites are partly occupied ({sites}); make an ordered structure of it first")
-    for key in ("spacegroup", "unit_cell"):
+    from tribond.graph.build import refuse_partial_occupancy
+
+    refuse_partial_occupancy(atoms)
+    for key in ("occupancy", "spacegroup", "unit_cell"):
         atoms.info.pop(key, None)
     atoms.arrays.pop("spacegroup_kinds", None)
     return atoms

@@ -34,8 +34,7 @@ class LabeledGraph:
 
     def to(self, device: torch.device | str, *_: Any, **__: Any) -> Self:
         """The same on another device."""
-        dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64  # Apple's GPUs have no float64
-        labels = {name: getattr(self, name).to(device=device, dtype=dtype) for name in ("energy", "forces", "stress")}
+        labels = {name: getattr(self, name).to(device) for name in ("energy", "forces", "stress")}
         return type(self)(graph=self.graph.to(device), **labels)
 
 

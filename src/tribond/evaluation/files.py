@@ -15,7 +15,6 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from tribond.checkpoints.native import write_atomically
 from tribond.evaluation.metrics import (
     Errors,
     EvaluationReport,
@@ -26,6 +25,7 @@ from tribond.evaluation.metrics import (
     stress_differences,
 )
 from tribond.evaluation.plots import parity_plot, png
+from tribond.files import write_atomically
 
 QUANTITIES = {  # field of the report -> name of the columns
     "energy": "energy_{}_meV_per_atom",

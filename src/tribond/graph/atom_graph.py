@@ -59,7 +59,7 @@ class AtomGraph:
         return self.positions.device
 
     def edge_vectors(self) -> EdgeVectors:
-        """Vectors r_j + S·cell - r_i of all bonds.  (edges, 3), Å, float64 (float32 where the device has no float64)."""
+        """Vectors r_j + S·cell - r_i of all bonds.  (edges, 3), Å, float64."""
         centre, neighbour = self.edge_index
         cell_of_edge = self.cell[self.system_index[centre]]
         shift = torch.einsum("ea,eax->ex", self.cell_shifts, cell_of_edge)
@@ -78,16 +78,8 @@ class AtomGraph:
 
     def to(self, device: torch.device | str) -> "AtomGraph":
         """The same batch on another device."""
-        device = torch.device(device)
-
-        def move(value: Tensor | None) -> Tensor | None:
-            if value is None:
-                return None
-            if device.type == "mps" and value.dtype == torch.float64:  # Apple's GPUs have no float64
-                value = value.float()
-            return value.to(device)
-
-        moved: dict[str, Any] = {field.name: move(getattr(self, field.name)) for field in fields(self)}
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {name: None if value is None else value.to(device) for name, value in tensors.items()}
         return replace(self, **moved)
 
     @staticmethod

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
+from ase.geometry import minkowski_reduce
 
-from tribond.errors import StructureError
+from tribond.errors import StructureError, UnknownElementError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.neighbors import neighbor_list
 
@@ -63,6 +64,7 @@ def as_atoms(structure: "AnyStructure") -> Atoms:
         StructureError: if it is neither ASE's nor pymatgen's, or has partly occupied sites.
     """
     if isinstance(structure, Atoms):
+        refuse_partial_occupancy(structure)
         return structure
     if not all(hasattr(structure, name) for name in ("is_ordered", "cart_coords")):
         msg = f"a structure must be ase.Atoms or a pymatgen Structure or Molecule, not {type(structure).__name__}"
@@ -77,6 +79,16 @@ def as_atoms(structure: "AnyStructure") -> Atoms:
     return Atoms(numbers=numbers, positions=structure.cart_coords, cell=lattice.matrix, pbc=lattice.pbc)
 
 
+def refuse_partial_occupancy(atoms: Atoms) -> None:
+    """Raise StructureError if the file that the atoms came from (a CIF) has sites that are only partly occupied."""
+    occupancy = atoms.info.get("occupancy") or {}
+    partial = {symbol: value for site in occupancy.values() for symbol, value in site.items() if value < 1}
+    if partial:
+        sites = ", ".join(f"{symbol} {value:g}" for symbol, value in partial.items())
+        msg = f"sites are partly occupied ({sites}); make an ordered structure of it first"
+        raise StructureError(msg)
+
+
 def as_list(structures: "AnyStructure | Iterable[AnyStructure]") -> list["AnyStructure"]:
     """One structure or many, as a list. (ASE Atoms and pymatgen structures are iterable themselves: over atoms.)"""
     if isinstance(structures, Atoms) or hasattr(structures, "cart_coords"):
@@ -87,6 +99,13 @@ def as_list(structures: "AnyStructure | Iterable[AnyStructure]") -> list["AnyStr
 
 
 def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None:
+    outside = (atoms.numbers < 1) | (atoms.numbers > 118)
+    if outside.any():
+        first = int(np.flatnonzero(outside)[0])
+        number = int(atoms.numbers[first])
+        dummy = " (X, a dummy atom)" if number == 0 else ""
+        msg = f"atomic number {number}{dummy} of atom {first} is no element; remove the atom or name its element"
+        raise UnknownElementError(msg)
     bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(bad):
         first = int(bad[0])
@@ -103,14 +122,15 @@ def _check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
         return
     lengths = np.linalg.norm(periodic, axis=1)
     extent = np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))  # length, area or volume that the vectors span
-    if 0 < lengths.min() < SMALLEST_DISTANCE:
-        msg = (
-            f"a lattice vector is {lengths.min():.3g} Å long, so that atoms sit on their periodic images; mend the cell"
-        )
-        raise StructureError(msg)
     if lengths.min() == 0 or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
         axes = ", ".join(axis for axis, on in zip("abc", pbc, strict=True) if on)
         msg = f"periodic along {axes}, but these lattice vectors span no volume: {periodic.tolist()}; mend cell or pbc"
+        raise StructureError(msg)
+    # The shortest vector between images, which a skewed cell hides; said here, for a search would find millions.
+    reduced = minkowski_reduce(cell, pbc)[0][pbc] if extent < np.prod(lengths) / 10 else periodic
+    shortest = float(np.linalg.norm(reduced, axis=1).min())
+    if shortest < SMALLEST_DISTANCE:
+        msg = f"atoms sit {shortest:.3g} Å from their own periodic images; mend the cell {periodic.tolist()}"
         raise StructureError(msg)
 
 

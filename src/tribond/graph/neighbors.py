@@ -23,17 +23,37 @@ def neighbor_list(
     if len(positions) == 0:
         empty = np.zeros(0, dtype=np.int64)
         return empty, empty, np.zeros((0, 3), dtype=np.int64), np.zeros(0)
+    box = complete_cell(cell, pbc)
+    near, moved = _gathered(positions, box, pbc, cutoff)
     finder = NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    centres, neighbours, shifts, lengths = finder.compute(
-        points=np.ascontiguousarray(positions), box=complete_cell(cell, pbc), periodic=pbc, quantities="ijSd"
-    )
-    order = np.argsort(centres, kind="stable")
-    return (
-        centres[order].astype(np.int64),
-        neighbours[order].astype(np.int64),
-        shifts[order].astype(np.int64),
-        lengths[order].astype(np.float64),
-    )
+    i, j, shifts, lengths = finder.compute(points=near, box=box, periodic=pbc, quantities="ijSd")
+    i, j = i.astype(np.int64), j.astype(np.int64)
+    return i, j, shifts.astype(np.int64) + moved[i] - moved[j], lengths.astype(np.float64)
+
+
+def _gathered(
+    positions: NDArray[np.float64], box: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Bring far atoms near without changing who is whose neighbour: a search over empty space can take for ever.
+
+    Args:
+        positions: (atoms, 3) Å.
+        box: (3, 3) Å from `complete_cell`: unit vectors normal to the periodic ones along open axes.
+        pbc: (3,) periodic along a, b, c.
+        cutoff: Å.
+
+    Returns:
+        Positions (atoms, 3) inside the cell along periodic axes, and without gaps wider than the cutoff along open
+        ones; and by how many whole cells each atom was moved along a, b and c (atoms, 3): old = new + moved · box.
+    """
+    moved = np.where(pbc, np.floor(positions @ np.linalg.inv(box)), 0.0)
+    near = positions - moved @ box
+    for normal in box[~pbc]:
+        height = near @ normal
+        order = np.argsort(height)
+        too_wide = np.maximum(np.diff(height[order]) - (cutoff + 1.0), 0.0)
+        near[order[1:]] -= np.cumsum(too_wide)[:, None] * normal
+    return np.ascontiguousarray(near), moved.astype(np.int64)
 
 
 def complete_cell(cell: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -61,6 +61,9 @@ class M3GNetConfig:
         """Check every field."""
         self._check_choices()
         self._check_numbers()
+        elements: object = self.elements
+        if not isinstance(elements, tuple):
+            _fail("elements", elements, "a tuple of chemical symbols")
         unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers or symbol == "X"]
         if unknown or not self.elements or len(set(self.elements)) < len(self.elements):
             _fail("elements", unknown or self.elements, "distinct chemical symbols")
@@ -68,7 +71,7 @@ class M3GNetConfig:
             _fail("threebody_cutoff", self.threebody_cutoff, f"at most the cutoff, {self.cutoff} Å")
         if self.max_l > MAX_L:
             _fail("max_l", self.max_l, f"at most {MAX_L}")
-        if (self.state == "none") != (self.state_size == 0) or self.state_size < 0:
+        if type(self.state_size) is not int or (self.state == "none") != (self.state_size == 0) or self.state_size < 0:
             _fail("state_size", self.state_size, "0 without a state input and positive with one")
         if self.readout == "extensive" and self.classification:
             _fail("classification", self.classification, "False for an extensive readout")
@@ -90,8 +93,11 @@ class M3GNetConfig:
                 _fail(name, value, "a positive length in Å")
         for name in POSITIVE_INTEGERS:
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:
                 _fail(name, value, "an integer of at least 1")
+        for name in ("edge_gate_bias", "bond_embedding_bias", "classification"):
+            if type(getattr(self, name)) is not bool:
+                _fail(name, getattr(self, name), "True or False")
         for name in ("update_hidden", "readout_hidden", "readout_weight_hidden"):
             widths = getattr(self, name)
             if not isinstance(widths, tuple) or not all(isinstance(width, int) and width > 0 for width in widths):

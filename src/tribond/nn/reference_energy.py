@@ -29,9 +29,7 @@ class ReferenceEnergy(nn.Module):
         before = dict(self.named_buffers())
         super()._apply(fn, recurse)
         for name, value in before.items():
-            device = getattr(self, name).device
-            dtype = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no float64
-            setattr(self, name, value.to(device=device, dtype=dtype))
+            setattr(self, name, value.to(getattr(self, name).device))
         return self
 
     def set(self, *, scale: Sequence[float] | None = None, reference: Sequence[float] | None = None) -> None:

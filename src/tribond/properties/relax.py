@@ -147,20 +147,26 @@ def relax(
             symmetry = FixSymmetry(moving, symprec=SYMPREC)
         moving.set_constraint([*moving.constraints, symmetry])
     pressure = pressure_GPa / EV_PER_A3_TO_GPA
-    target: Any = FrechetCellFilter(moving, scalar_pressure=pressure) if relax_cell else moving
     history: list[RelaxationStep] = []
     snapshots: list[Atoms] = []  # the first and the latest
-    # An optimizer that divides by zero makes NaN, which is noticed without numpy's warning.
-    with np.errstate(all="ignore"), OPTIMIZERS[optimizer](target, logfile=None) as dynamics:
-        for at_rest in _explained(dynamics.irun(fmax=fmax_eV_per_A, steps=steps), history):
-            fmax = float(np.linalg.norm(target.get_forces(), axis=1).max())  # ASE's own criterion
-            step = _observe(moving, dynamics.nsteps, fmax)
-            history.append(step)
-            snapshots[1:] = [_snapshot(moving, atoms)]
-            if on_step is not None:
-                on_step(step, snapshots[-1])
-            _check_sane(step, history[0])
-            converged = bool(at_rest)
+    converged = False
+    while not converged and (not history or history[-1].step < steps):
+        # The filter measures forces in the cell that it was made for: after a large strain it is made anew.
+        target: Any = FrechetCellFilter(moving, scalar_pressure=pressure) if relax_cell else moving
+        done = history[-1].step if history else 0
+        # An optimizer that divides by zero makes NaN, which is noticed without numpy's warning.
+        with np.errstate(all="ignore"), OPTIMIZERS[optimizer](target, logfile=None) as dynamics:
+            for at_rest in _explained(dynamics.irun(fmax=fmax_eV_per_A, steps=steps - done), history):
+                if history and dynamics.nsteps == 0:
+                    continue  # the state that the last filter left
+                fmax = float(np.linalg.norm(target.get_forces(), axis=1).max())  # ASE's own criterion
+                step = _observe(moving, done + dynamics.nsteps, fmax)
+                history.append(step)
+                snapshots[1:] = [_snapshot(moving, atoms)]
+                if on_step is not None:
+                    on_step(step, snapshots[-1])
+                _check_sane(step, history[0])
+                converged = bool(at_rest) and step.max_force <= fmax_eV_per_A
     return Relaxation(
         initial=snapshots[0],
         final=snapshots[-1],

@@ -17,9 +17,10 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import tribond
-from tribond.checkpoints.native import save_model, write_atomically
+from tribond.checkpoints.native import save_model
 from tribond.data.frames import Frame
 from tribond.errors import ConfigError, TribondError
+from tribond.files import write_atomically
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import Potential
 from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, shown_errors
