@@ -62,7 +62,7 @@ class Parents:
         self.volume = AtomicVolumes(eos, mptrj + alexandria + known)
         centres = [a for a in eos if a.info["center"] in ("Fe", "Al", "Si", "Na", "W", "La")]
         lists = (mptrj, alexandria, stressed, properties, centres)
-        self.crystals = {k: [bare(a) for a in c if len(a) <= MAX_ATOMS] for k, c in zip(KINDS, lists, strict=False)}
+        self.crystals = {k: [bare(a) for a in c if len(a) <= MAX_ATOMS] for k, c in zip(KINDS[:-1], lists, strict=True)}
         self.prototypes = build_prototypes()
 
 

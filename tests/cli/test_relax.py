@@ -1,9 +1,12 @@
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
@@ -130,6 +133,21 @@ def test_one_failing_file_does_not_stop_the_others(tribond, cif):
     assert "1 of 4 converged" in result.stdout
     assert cif.with_name("Cu_relaxed.cif").exists()
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("third", [(3, 3, 0), (3, 3, 1e-9), (0, 0, 0), (np.nan, 0, 3)])
+def test_a_cell_without_volume_does_not_stop_the_others(third, tmp_path, cif, model_file):
+    """Three lattice vectors in one plane are no crystal, and nothing that looks at the cell may trip over them."""
+    flat = Atoms("Cu", cell=[(3, 0, 0), (0, 3, 0), third], pbc=True)
+    write(tmp_path / "flat.extxyz", flat)
+    command = [sys.executable, "-c", "from tribond.cli.main import main; main()"]
+    arguments = ["relax", tmp_path / "flat.extxyz", cif, "--steps", "1", "--model", model_file]
+    result = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "flat.extxyz: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "unexpected" not in result.stderr
+    assert cif.with_name("Cu_relaxation.json").exists()
 
 
 def test_unexpected_errors_of_one_file_do_not_stop_the_others_either(tribond, tmp_path, cif):

@@ -110,10 +110,10 @@ def relax(
         if not frames:
             outcomes.append(Outcome(name))
         for frame in frames:
-            if not (quiet or fix_cell):
-                _note_open_axes(frame, model_record["cutoff_A"])
             outcome = Outcome(frame.label)
             with output.failures_reported(frame.label):
+                if not (quiet or fix_cell):
+                    _note_open_axes(frame, model_record["cutoff_A"])
                 count = f"{number}/{len(files)} " if len(files) > 1 else ""
                 with _live(count + frame.label, quiet=quiet) as on_step:
                     targets = names.choose(frame, _endings(frame))
@@ -140,11 +140,14 @@ def _note_open_axes(frame: Frame, cutoff: float) -> None:
     """Tell what becomes of the cell of molecules and slabs, whether or not they were declared as such."""
     import numpy as np
 
+    from tribond.graph.build import SMALLEST_RELATIVE_VOLUME
+
     atoms = frame.atoms
     if not atoms.pbc.all():
         output.note(f"{frame.label} is not periodic along all axes: relaxing its atoms, keeping its cell")
         return
-    if not np.isfinite(atoms.positions).all() or atoms.cell.rank < 3:
+    flat = not atoms.cell.volume > SMALLEST_RELATIVE_VOLUME * np.prod(atoms.cell.lengths())  # NaN counts as flat
+    if flat or not np.isfinite(atoms.positions).all():
         return  # an error that the model will explain
     fractional = np.sort(atoms.get_scaled_positions(), axis=0)
     gaps = np.diff(fractional, axis=0, append=fractional[:1] + 1).max(axis=0)  # largest empty layer along each axis
