@@ -13,10 +13,11 @@ import tribond
 SOURCE = Path(tribond.__file__).parent
 
 # What each part of the package stands on, besides itself. Imports point only to the left:
-#   units, typing, errors, files <- graph <- nn <- potential <- checkpoints, data <- training, evaluation
-#                                                      ^------- calculators <- properties <- cli
+#   units, typing, errors, files <- graph <- nn <- trained_model <- potential, property_model
+#       <- checkpoints, data <- training, evaluation <- cli
+#       <- calculators <- properties <- cli
 GROUND = {"units", "typing", "errors", "files"}
-CORE = GROUND | {"graph", "nn", "potential"}
+CORE = GROUND | {"graph", "nn", "trained_model", "potential", "property_model"}
 STANDS_ON: dict[str, set[str]] = {
     "units": set(),
     "typing": set(),
@@ -24,7 +25,9 @@ STANDS_ON: dict[str, set[str]] = {
     "files": set(),
     "graph": GROUND,
     "nn": GROUND | {"graph"},
-    "potential": GROUND | {"graph", "nn"},
+    "trained_model": GROUND | {"graph", "nn"},
+    "potential": GROUND | {"graph", "nn", "trained_model"},
+    "property_model": GROUND | {"graph", "nn", "trained_model"},
     "checkpoints": CORE,
     "data": CORE,
     "training": CORE | {"checkpoints", "data"},

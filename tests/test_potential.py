@@ -12,7 +12,8 @@ import tribond
 from tests.models import random_model, small_config
 from tests.structures import ELEMENTS
 from tribond.errors import ConfigError, StructureError, UnknownElementError
-from tribond.potential import hessian, resolve_device, resolve_dtype
+from tribond.potential import hessian
+from tribond.trained_model import resolve_device, resolve_dtype
 
 
 def assert_same(a, b, tolerance: float = 0) -> None:

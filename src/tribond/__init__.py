@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tribond.nn.config import M3GNetConfig
     from tribond.nn.m3gnet import M3GNet
     from tribond.potential import Potential, Prediction
+    from tribond.property_model import PropertyModel, PropertyPrediction
 
 _HOME = {
     "AtomGraph": "tribond.graph.atom_graph",
@@ -28,10 +29,22 @@ _HOME = {
     "M3GNetConfig": "tribond.nn.config",
     "Potential": "tribond.potential",
     "Prediction": "tribond.potential",
+    "PropertyModel": "tribond.property_model",
+    "PropertyPrediction": "tribond.property_model",
     "load": "tribond.checkpoints.registry",
 }
 
-__all__ = ["AtomGraph", "Calculator", "M3GNet", "M3GNetConfig", "Potential", "Prediction", "load"]
+__all__ = [
+    "AtomGraph",
+    "Calculator",
+    "M3GNet",
+    "M3GNetConfig",
+    "Potential",
+    "Prediction",
+    "PropertyModel",
+    "PropertyPrediction",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

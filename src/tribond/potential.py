@@ -1,9 +1,8 @@
 """A trained M3GNet as a potential: energy, forces, stress and hessian of structures."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -12,15 +11,14 @@ from torch import Tensor
 
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.build import as_list, atom_graph
-from tribond.nn.config import M3GNetConfig
+from tribond.graph.build import as_list
+from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
+from tribond.trained_model import State, TrainedModel
 from tribond.typing import AtomicEnergies, Energies, Forces, Stresses, Virials
 
 if TYPE_CHECKING:
     from tribond.graph.build import AnyStructure
-
-BATCH_EDGES = 30_000  # bonds evaluated at once by `predict`: about 100 MB, and enough to keep all cores busy
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +104,7 @@ def hessian(model: M3GNet, graph: AtomGraph) -> Tensor:
     return torch.stack(rows).reshape(*positions.shape, *positions.shape)
 
 
-class Potential:
+class Potential(TrainedModel):
     """An M3GNet with an extensive readout, ready to use; its weights are not trained through this class.
 
     Attributes:
@@ -114,75 +112,25 @@ class Potential:
         metadata: where it comes from: name, licence, training data, level of theory, errors.
     """
 
-    def __init__(self, model: M3GNet, metadata: Mapping[str, Any] | None = None) -> None:
-        if model.config.readout != "extensive":
-            msg = f"a potential needs an extensive readout; this model has {model.config.readout!r}"
-            raise ConfigError(msg)
-        self.model = deepcopy(model).eval().requires_grad_(requires_grad=False)  # the model given may be in training
-        self.metadata = dict(metadata or {})
-
-    def __repr__(self) -> str:
-        """Name, size and where it lives."""
-        name = self.metadata.get("name", "unnamed")
-        return f"Potential({name!r}, {self.num_parameters:,} parameters, {self.dtype}, {self.device})"
-
-    @property
-    def config(self) -> M3GNetConfig:
-        """Hyperparameters."""
-        return self.model.config
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols the model knows."""
-        return self.config.elements
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the network."""
-        return self.model.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network lies."""
-        return self.model.atom_embedding.weight.device
-
-    @property
-    def num_parameters(self) -> int:
-        """Trained numbers, reference energies not counted."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | str | None = None) -> "Potential":
-        """A copy on another device or in another precision; this one stays as it is.
-
-        Raises:
-            ConfigError: for a device that is not there or a precision that is not float32 or float64.
-        """
-        target = resolve_device(device or self.device)
-        model = M3GNet(self.config, resolve_dtype(dtype or self.dtype))
-        model.load_state_dict(self.model.state_dict())
-        return Potential(model.to(target), self.metadata)
-
-    def graph(self, structures: "AnyStructure | Iterable[AnyStructure]") -> AtomGraph:
-        """Structures as one batch on the potential's device.
-
-        Raises:
-            StructureError: for a structure that makes no sense (see `atom_graph`).
-            UnknownElementError: for an element the model was not trained on.
-        """
-        graph = AtomGraph.batch([self._graph_of_one(structure) for structure in as_list(structures)])
-        return graph.to(self.device)
+    readouts: ClassVar[tuple[Readout, ...]] = ("extensive",)
+    kind: ClassVar[str] = "potential"
 
     def evaluate(self, graph: AtomGraph) -> Evaluation:
         """Energy, forces and stress of a batch, as tensors."""
         return evaluate(self.model, graph)
 
     def predict(
-        self, structures: "AnyStructure | Iterable[AnyStructure]", *, with_hessian: bool = False
+        self,
+        structures: "AnyStructure | Iterable[AnyStructure]",
+        *,
+        state: State | None = None,
+        with_hessian: bool = False,
     ) -> list[Prediction]:
         """Energy, forces and stress of one or many structures, evaluated in batches.
 
         Args:
             structures: ASE Atoms, pymatgen Structure or Molecule, or an iterable of them; only read.
+            state: for models with a state input: one for all structures, or one for each.
             with_hessian: second derivatives as well; needs 3 · atoms backward passes a structure.
 
         Returns:
@@ -190,9 +138,10 @@ class Potential:
 
         Raises:
             StructureError: for a structure that makes no sense or holds an unknown element; it says which.
+            ConfigError: for a state that is missing, not wanted or does not fit.
         """
         predictions = []
-        for graph in self._batches(as_list(structures)):
+        for graph in self._batches(as_list(structures), state):
             predictions += unbatch(graph, self.evaluate(graph))
             if with_hessian:
                 first = len(predictions) - graph.num_systems
@@ -200,30 +149,6 @@ class Potential:
                     second = hessian(self.model, single).cpu().double().numpy()
                     predictions[index] = replace(predictions[index], hessian=second)
         return predictions
-
-    def _batches(self, structures: list["AnyStructure"]) -> Iterator[AtomGraph]:
-        """The structures in order, as batches of at most BATCH_EDGES bonds (or one structure, if that has more)."""
-        waiting: list[AtomGraph] = []
-        edges = 0
-        for index, structure in enumerate(structures):
-            try:
-                graph = self._graph_of_one(structure)
-            except ValueError as error:
-                if len(structures) > 1:
-                    error.args = (f"structure {index}: {error}",)
-                raise
-            if waiting and edges + graph.num_edges > BATCH_EDGES:
-                yield AtomGraph.batch(waiting).to(self.device)
-                waiting, edges = [], 0
-            waiting.append(graph)
-            edges += graph.num_edges
-        if waiting:
-            yield AtomGraph.batch(waiting).to(self.device)
-
-    def _graph_of_one(self, structure: "AnyStructure") -> AtomGraph:
-        graph = atom_graph(structure, self.config.cutoff, self.config.threebody_cutoff)
-        self.config.check_elements(graph.atomic_numbers.tolist())
-        return graph
 
 
 def unbatch(graph: AtomGraph, result: Evaluation) -> list[Prediction]:
@@ -243,32 +168,3 @@ def unbatch(graph: AtomGraph, result: Evaluation) -> list[Prediction]:
         )
         for system in range(graph.num_systems)
     ]
-
-
-def resolve_dtype(dtype: torch.dtype | str) -> torch.dtype:
-    """torch.float32 or torch.float64 from their names.
-
-    Raises:
-        ConfigError: for anything else.
-    """
-    known = {"float32": torch.float32, "float64": torch.float64}
-    resolved = known.get(dtype) if isinstance(dtype, str) else dtype
-    if resolved is None or resolved not in known.values():
-        msg = f"dtype must be 'float32' or 'float64', not {dtype!r}"
-        raise ConfigError(msg)
-    return resolved
-
-
-def resolve_device(device: torch.device | str) -> torch.device:
-    """A torch device that is really there and has float64, which Apple's GPUs have not.
-
-    Raises:
-        ConfigError: if it is unknown or cannot be used.
-    """
-    try:
-        resolved = torch.device(device)
-        torch.zeros(1, dtype=torch.float64, device=resolved).item()  # positions and energies need float64
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        msg = f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}"
-        raise ConfigError(msg) from error
-    return resolved

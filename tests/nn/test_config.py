@@ -128,6 +128,10 @@ def test_a_config_cannot_be_changed():
         ({"state_size": 3}, "state_size"),
         ({"state": "something", "state_size": 3}, "state"),
         ({"classification": True}, "classification"),
+        ({"target_mean": 1.0}, "target_mean"),
+        ({"readout": "mean", "target_std": float("nan")}, "target_std"),
+        ({"readout": "mean", "target_is_log": 1}, "target_is_log"),
+        ({"state_hidden": 64}, "state_hidden"),
     ],
 )
 def test_values_out_of_range_are_refused_by_the_name_of_the_field(changes, named):

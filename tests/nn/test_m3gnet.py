@@ -16,7 +16,8 @@ from tribond.nn.config import PRESETS
 from tribond.nn.readout import _softmax_per_system
 from tribond.potential import evaluate
 
-POOLINGS = ["weighted_atom", "set2set", "mean"]
+POOLINGS = ["weighted_atom", "weighted_sum", "set2set", "set2set_by_feature", "mean"]
+INTENSIVE = [pooling for pooling in POOLINGS if pooling != "weighted_sum"]
 WITH_ATOMS = [name for name in STRUCTURES if name != "no_atoms"]
 
 
@@ -56,7 +57,7 @@ def test_a_property_does_not_depend_on_the_order_of_atoms_or_how_the_system_is_t
     assert_close(properties(model, graph_of(other)), properties(model, graph_of(atoms)))
 
 
-@pytest.mark.parametrize("readout", POOLINGS)
+@pytest.mark.parametrize("readout", INTENSIVE)
 def test_a_property_is_intensive(readout):
     model = random_model(small_config(readout=readout))
     crystal = STRUCTURES["crystal"]()
@@ -96,6 +97,15 @@ def test_weighted_pooling_is_an_average_by_learned_weights():
     assert_close(properties(model, graph)[0], model.readout.mlp(average).detach())
 
 
+def test_a_weighted_sum_is_not_divided_by_the_weights():
+    model = random_model(small_config(readout="weighted_sum"))
+    graph = graph_of("methanol")
+    nodes = model.features(graph.edge_vectors(), graph).nodes
+    pooling = model.readout.pooling
+    total = (torch.sigmoid(pooling.weight(nodes)) * pooling.features(nodes)).sum(0)
+    assert_close(properties(model, graph)[0], model.readout.mlp(total).detach())
+
+
 def test_set2set_asks_as_often_as_told():
     one, three = (
         properties(random_model(small_config(readout="set2set", set2set_steps=steps)), graph_of("methanol"))
@@ -114,11 +124,32 @@ def test_set2set_attends_by_softmax():
     assert_close(properties(model, graph)[0], model.readout.mlp(torch.cat([query, answer])).detach())
 
 
+def test_set2set_by_feature_attends_feature_by_feature():
+    model = random_model(small_config(readout="set2set_by_feature", set2set_steps=1))
+    graph = graph_of("methanol")
+    pooling = model.readout.pooling
+    nodes = pooling.dense(model.features(graph.edge_vectors(), graph).nodes)
+    zeros = torch.zeros(1, 1, 16, dtype=torch.float64)
+    query = pooling.lstm(torch.zeros(1, 1, 32, dtype=torch.float64), (zeros, zeros))[0][0, 0]
+    answer = (torch.softmax(nodes * query, dim=0) * nodes).sum(0)
+    assert_close(properties(model, graph)[0], model.readout.mlp(torch.cat([query, answer])).detach())
+
+
 def test_attention_survives_scores_of_any_size():
     """exp(1000) is more than any float holds."""
-    score = torch.tensor([1000.0, 1000.0, -1000.0, -2000.0])
+    score = torch.tensor([[1000.0, 0.0], [1000.0, 0.0], [-1000.0, 5.0], [-2000.0, 5.0]])
     shares = _softmax_per_system(score, torch.tensor([0, 0, 2, 2]), 3)
-    assert shares.tolist() == [0.5, 0.5, 1.0, 0.0]
+    assert shares.tolist() == [[0.5, 0.5], [0.5, 0.5], [1.0, 0.5], [0.0, 0.5]]
+
+
+@pytest.mark.parametrize("is_log", [False, True])
+def test_a_property_comes_in_its_own_unit(is_log):
+    graph = graph_of("methanol", "crystal")
+    plain = properties(random_model(small_config(readout="mean")), graph)
+    scaled = properties(
+        random_model(small_config(readout="mean", target_mean=-1.5, target_std=2.0, target_is_log=is_log)), graph
+    )
+    assert_close(scaled, (2 * plain - 1.5).exp() if is_log else 2 * plain - 1.5)
 
 
 # State inputs
@@ -133,7 +164,7 @@ def with_state(graph: AtomGraph, config) -> AtomGraph:
 
 
 @pytest.mark.parametrize("readout", ["extensive", *POOLINGS])
-@pytest.mark.parametrize("state", ["continuous", "categorical"])
+@pytest.mark.parametrize("state", ["continuous", "projected", "categorical"])
 def test_every_system_reads_its_own_state(state, readout):
     config = small_config(readout=readout, state=state, state_size=4, state_features=5)
     model = random_model(config)
@@ -150,7 +181,7 @@ def test_every_system_reads_its_own_state(state, readout):
     assert (together[0] - together[2]).abs().max() > 1e-6  # the same molecule in another state
 
 
-@pytest.mark.parametrize("state", ["continuous", "categorical"])
+@pytest.mark.parametrize("state", ["continuous", "projected", "categorical"])
 def test_forces_know_the_state_and_stay_the_slope_of_the_energy(state):
     config = small_config(state=state, state_size=4, state_features=5)
     model = random_model(config)
@@ -162,10 +193,25 @@ def test_forces_know_the_state_and_stay_the_slope_of_the_energy(state):
     assert forces[2, 1].item() == pytest.approx(-((forth - back) / 2e-4).item(), abs=1e-7)
 
 
-def test_a_missing_state_is_named():
-    model = random_model(small_config(state="continuous", state_size=2))
-    with pytest.raises(ConfigError, match="continuous state input of size 2"):
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [("continuous", "2 numbers"), ("projected", "2 numbers"), ("categorical", "from 0 to 1")]
+)
+def test_a_missing_state_is_named(kind, wanted):
+    model = random_model(small_config(state=kind, state_size=2))
+    with pytest.raises(ConfigError, match=f"{wanted}.*none was given"):
         evaluate(model, graph_of("methanol"))
+
+
+def test_a_state_of_another_size_is_refused():
+    model = random_model(small_config(state="continuous", state_size=2))
+    graph = replace(graph_of("methanol"), state=torch.zeros(1, 3, dtype=torch.float64))
+    with pytest.raises(ConfigError, match=r"2 numbers.*shape \(1, 3\)"):
+        evaluate(model, graph)
+
+
+def test_the_hidden_layers_of_the_state_update_are_as_many_as_told():
+    model = random_model(small_config(state="continuous", state_size=2, state_hidden=(7, 9)))
+    assert [layer.out_features for layer in model.blocks[0].state_update.layers] == [7, 9, 64]
 
 
 def test_a_state_that_the_model_does_not_take_is_refused():

@@ -18,7 +18,7 @@ from tribond.errors import CheckpointError, ConfigError
 from tribond.files import write_atomically
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import resolve_dtype
+from tribond.trained_model import resolve_dtype
 
 FORMAT_VERSION = 1
 HEADER_KEY = "tribond"

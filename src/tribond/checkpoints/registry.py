@@ -6,7 +6,8 @@ import torch
 
 from tribond.checkpoints.native import load_model
 from tribond.errors import ModelNotFoundError
-from tribond.potential import Potential, resolve_device, resolve_dtype
+from tribond.potential import Potential
+from tribond.trained_model import resolve_device, resolve_dtype
 
 BUILT_IN_FOLDER = Path(__file__).parent / "built_in"
 DEFAULT = "tribond-mp-1"

@@ -65,7 +65,7 @@ class M3GNetBlock(nn.Module):
             config, config.node_features, state_width, activate_gate=config.atom_gate_activation == "silu"
         )
         self.state_update = (
-            MLP([state_width + config.node_features, config.state_features, config.state_features])
+            MLP([state_width + config.node_features, *config.state_hidden, config.state_features])
             if config.state != "none"
             else None
         )
@@ -104,8 +104,12 @@ class M3GNetBlock(nn.Module):
         return nodes.index_add(0, edge_index[self.onto], messages)  # (5)
 
 
+def system_sum(nodes: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
+    """Sum of v over the atoms of every system.  (atoms, columns) -> (systems, columns)."""
+    return nodes.new_zeros(num_systems, nodes.shape[1]).index_add(0, system_index, nodes)
+
+
 def system_mean(nodes: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
-    """Mean of v over the atoms of every system; zero for a system without atoms. (systems, node_features)."""
-    total = nodes.new_zeros(num_systems, nodes.shape[1]).index_add(0, system_index, nodes)
-    count = nodes.new_zeros(num_systems).index_add(0, system_index, torch.ones_like(nodes[:, 0]))
-    return total / count.clamp(min=1)[:, None]
+    """Mean of v over the atoms of every system; zero for a system without atoms.  (systems, columns)."""
+    count = system_sum(torch.ones_like(nodes[:, :1]), system_index, num_systems)
+    return system_sum(nodes, system_index, num_systems) / count.clamp(min=1)

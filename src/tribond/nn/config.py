@@ -13,7 +13,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from tribond.errors import ConfigError, UnknownElementError
 
-Readout = Literal["extensive", "weighted_atom", "set2set", "mean"]
+Readout = Literal["extensive", "weighted_atom", "weighted_sum", "set2set", "set2set_by_feature", "mean"]
 RadialBasis = Literal["smooth", "spherical_bessel"]
 
 
@@ -47,15 +47,19 @@ class M3GNetConfig:
     bond_embedding_bias: bool = False
 
     readout: Readout = "extensive"
-    readout_weight_hidden: tuple[int, ...] = (64,)  # hidden widths of the weights of "weighted_atom" (9)
+    readout_weight_hidden: tuple[int, ...] = (64,)  # hidden widths of the weights of "weighted_atom" and "weighted_sum"
     set2set_steps: int = 3
     set2set_layers: int = 1
     classification: bool = False  # a sigmoid after an intensive readout
     num_targets: int = 1
+    target_mean: float = 0.0  # an intensive property is target_std · network + target_mean, in its own unit
+    target_std: float = 1.0
+    target_is_log: bool = False  # ... or the exponential of that
 
-    state: Literal["none", "continuous", "categorical"] = "none"
-    state_size: int = 0  # numbers in a continuous input, or how many categories there are
+    state: Literal["none", "continuous", "projected", "categorical"] = "none"  # numbers as they are, or through a layer
+    state_size: int = 0  # numbers in the input, or how many categories there are
     state_features: int = 64  # width of u after the first update
+    state_hidden: tuple[int, ...] = (64,)  # hidden widths of the MLP of (6)
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -77,8 +81,10 @@ class M3GNetConfig:
             _fail("classification", self.classification, "False for an extensive readout")
         if self.readout == "extensive" and self.num_targets > 1:
             _fail("num_targets", self.num_targets, "1 for an extensive readout")
-        if self.readout == "weighted_atom" and not self.readout_hidden:
-            _fail("readout_hidden", self.readout_hidden, "not empty for a weighted_atom readout")
+        if self.readout == "extensive" and (self.target_mean, self.target_std, self.target_is_log) != (0.0, 1.0, False):
+            _fail("target_mean, _std, _is_log", (self.target_mean, self.target_std, self.target_is_log), "left alone")
+        if self.readout in {"weighted_atom", "weighted_sum"} and not self.readout_hidden:
+            _fail("readout_hidden", self.readout_hidden, f"not empty for a {self.readout} readout")
 
     def _check_choices(self) -> None:
         for field in fields(self):
@@ -91,14 +97,18 @@ class M3GNetConfig:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
                 _fail(name, value, "a positive length in Å")
+        for name in ("target_mean", "target_std"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                _fail(name, value, "a finite number")
         for name in POSITIVE_INTEGERS:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 _fail(name, value, "an integer of at least 1")
-        for name in ("edge_gate_bias", "bond_embedding_bias", "classification"):
+        for name in ("edge_gate_bias", "bond_embedding_bias", "classification", "target_is_log"):
             if type(getattr(self, name)) is not bool:
                 _fail(name, getattr(self, name), "True or False")
-        for name in ("update_hidden", "readout_hidden", "readout_weight_hidden"):
+        for name in ("update_hidden", "readout_hidden", "readout_weight_hidden", "state_hidden"):
             widths = getattr(self, name)
             if not isinstance(widths, tuple) or not all(isinstance(width, int) and width > 0 for width in widths):
                 _fail(name, widths, "a tuple of positive widths")

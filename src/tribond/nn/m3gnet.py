@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
+from tribond.nn.activations import silu
 from tribond.nn.basis import SmoothBessel, SphericalBessel
 from tribond.nn.block import M3GNetBlock
 from tribond.nn.config import M3GNetConfig
@@ -54,10 +55,9 @@ class M3GNet(nn.Module):
         )
         self.bond_embedding = MLP([config.num_edge_basis, config.edge_features], bias=config.bond_embedding_bias)
         self.angular_basis = AngularBasis(config)
-        # A continuous u enters the first block as it is, as in the paper's code; categories are embedded.
-        categorical = config.state == "categorical"
-        self.state_embedding = nn.Embedding(config.state_size, config.state_features) if categorical else None
-        first_width = config.state_features if categorical else config.state_size
+        self.state_embedding = _state_embedding(config)
+        # A continuous u enters the first block as it is, as in the paper's code.
+        first_width = config.state_size if self.state_embedding is None else config.state_features
         later_width = config.state_features if config.state != "none" else 0
         self.blocks = nn.ModuleList(
             M3GNetBlock(config, first_width if index == 0 else later_width) for index in range(config.num_blocks)
@@ -118,17 +118,40 @@ class M3GNet(nn.Module):
         return total + self.reference_energy.offset
 
     def property(self, edge_vectors: EdgeVectors, graph: AtomGraph) -> Tensor:
-        """The property of every system (8)-(9).  (systems, num_targets)."""
+        """The property of every system (8)-(9), in its unit.  (systems, num_targets), float64."""
         features = self.features(edge_vectors, graph)
-        return self.readout(features.nodes, features.state, graph.system_index, graph.num_systems)
+        network = self.readout(features.nodes, features.state, graph.system_index, graph.num_systems)
+        value = self.config.target_std * network.double() + self.config.target_mean
+        return value.exp() if self.config.target_is_log else value
 
     def _embed_state(self, graph: AtomGraph) -> Tensor | None:
-        if self.config.state == "none":
-            if graph.state is not None:
+        config, state = self.config, graph.state
+        if config.state == "none":
+            if state is not None:
                 msg = "this model takes no state input"
                 raise ConfigError(msg)
             return None
-        if graph.state is None:
-            msg = f"this model needs a {self.config.state} state input of size {self.config.state_size}"
+        if config.state == "categorical":
+            wanted: tuple[int, ...] = (graph.num_systems,)
+            what = f"one category for every system, a whole number from 0 to {config.state_size - 1}"
+        else:
+            wanted = (graph.num_systems, config.state_size)
+            what = f"{config.state_size} numbers for every system"
+        if state is None or tuple(state.shape) != wanted:
+            given = "none was given" if state is None else f"it was given a tensor of shape {tuple(state.shape)}"
+            msg = f"this model needs a state input, {what}; {given}"
             raise ConfigError(msg)
-        return graph.state.to(self.dtype) if self.state_embedding is None else self.state_embedding(graph.state)
+        if self.state_embedding is None:
+            return state.to(self.dtype)
+        if config.state == "projected":
+            return silu(self.state_embedding(state.to(self.dtype)))
+        return self.state_embedding(state)
+
+
+def _state_embedding(config: M3GNetConfig) -> nn.Module | None:
+    """From the state input to the u of the first block; None where it enters as it is, or there is none."""
+    if config.state == "categorical":
+        return nn.Embedding(config.state_size, config.state_features)
+    if config.state == "projected":
+        return nn.Linear(config.state_size, config.state_features, bias=False)  # and SiLU
+    return None

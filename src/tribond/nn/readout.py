@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from tribond.nn.block import system_mean
+from tribond.nn.block import system_mean, system_sum
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.gated_mlp import MLP, GatedMLP
 
@@ -23,22 +23,21 @@ class AtomicReadout(nn.Module):
 
 
 class WeightedAtomPooling(nn.Module):
-    """Σ_i w_i ξ(v_i) / Σ_i w_i with learned weights w_i = σ(...)  (9)."""
+    """Σ_i w_i ξ(v_i) / Σ_i w_i with learned weights w_i = σ(...)  (9); or without the division, as MatGL < 3.0.5 has it."""
 
     def __init__(self, config: M3GNetConfig) -> None:
         super().__init__()
-        width = config.readout_hidden[-1]
         self.features = MLP([config.node_features, *config.readout_hidden])
         self.weight = MLP([config.node_features, *config.readout_weight_hidden, 1], activate_last=False)
-        self.width = width
+        self.normalised = config.readout == "weighted_atom"
+        self.width = config.readout_hidden[-1]
 
     def forward(self, nodes: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
         """(atoms, node_features) -> (systems, readout_hidden[-1])."""
         weight = torch.sigmoid(self.weight(nodes))
-        total = weight.new_zeros(num_systems, 1).index_add(0, system_index, weight)
-        return nodes.new_zeros(num_systems, self.width).index_add(
-            0, system_index, weight / total[system_index] * self.features(nodes)
-        )
+        if self.normalised:
+            weight = weight / system_sum(weight, system_index, num_systems)[system_index]
+        return system_sum(weight * self.features(nodes), system_index, num_systems)
 
 
 class Set2SetPooling(nn.Module):
@@ -53,18 +52,37 @@ class Set2SetPooling(nn.Module):
 
     def forward(self, nodes: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
         """(atoms, node_features) -> (systems, 2 · node_features)."""
-        features = nodes.shape[1]
-        memory = nodes.new_zeros(2, self.lstm.num_layers, num_systems, features)
+        memory = nodes.new_zeros(2, self.lstm.num_layers, num_systems, nodes.shape[1])
         hidden, cell = memory.unbind(0)
-        asked = nodes.new_zeros(num_systems, 2 * features)
+        asked = nodes.new_zeros(num_systems, 2 * nodes.shape[1])
         for _ in range(self.steps):
             query, (hidden, cell) = self.lstm(asked[None], (hidden, cell))
             query = query[0]
-            score = (nodes * query[system_index]).sum(1)
-            attention = _softmax_per_system(score, system_index, num_systems)
-            answer = nodes.new_zeros(num_systems, features).index_add(0, system_index, attention[:, None] * nodes)
-            asked = torch.cat([query, answer], dim=1)
+            attention = _softmax_per_system(self.score(nodes, query[system_index]), system_index, num_systems)
+            asked = torch.cat([query, system_sum(attention * nodes, system_index, num_systems)], dim=1)
         return asked
+
+    @staticmethod
+    def score(nodes: Tensor, query: Tensor) -> Tensor:
+        """How well an atom answers: a scalar product.  (atoms, features), (atoms, features) -> (atoms, 1)."""
+        return (nodes * query).sum(1, keepdim=True)
+
+
+class Set2SetByFeaturePooling(Set2SetPooling):
+    """The Set2Set of the paper's TensorFlow code: a linear layer first, and every feature has its own attention."""
+
+    def __init__(self, config: M3GNetConfig) -> None:
+        super().__init__(config)
+        self.dense = nn.Linear(config.node_features, config.node_features)
+
+    def forward(self, nodes: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
+        """(atoms, node_features) -> (systems, 2 · node_features)."""
+        return super().forward(self.dense(nodes), system_index, num_systems)
+
+    @staticmethod
+    def score(nodes: Tensor, query: Tensor) -> Tensor:
+        """(atoms, features), (atoms, features) -> (atoms, features)."""
+        return nodes * query
 
 
 class MeanPooling(nn.Module):
@@ -84,8 +102,7 @@ class IntensiveReadout(nn.Module):
 
     def __init__(self, config: M3GNetConfig) -> None:
         super().__init__()
-        poolings = {"weighted_atom": WeightedAtomPooling, "set2set": Set2SetPooling, "mean": MeanPooling}
-        self.pooling = poolings[config.readout](config)
+        self.pooling = POOLINGS[config.readout](config)
         pooled_width = cast("int", self.pooling.width)
         state_width = config.state_features if config.state != "none" else 0
         hidden = config.readout_hidden
@@ -101,9 +118,18 @@ class IntensiveReadout(nn.Module):
         return torch.sigmoid(value) if self.classification else value
 
 
+POOLINGS: dict[str, type[nn.Module]] = {
+    "weighted_atom": WeightedAtomPooling,
+    "weighted_sum": WeightedAtomPooling,
+    "set2set": Set2SetPooling,
+    "set2set_by_feature": Set2SetByFeaturePooling,
+    "mean": MeanPooling,
+}
+
+
 def _softmax_per_system(score: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
-    """Softmax over the atoms of every system.  (atoms,) -> (atoms,)."""
-    top = score.new_full((num_systems,), -torch.inf).scatter_reduce(0, system_index, score, "amax")
+    """Softmax over the atoms of every system, column by column.  (atoms, columns) -> (atoms, columns)."""
+    index = system_index[:, None].expand_as(score)
+    top = score.new_full((num_systems, score.shape[1]), -torch.inf).scatter_reduce(0, index, score, "amax")
     exponential = torch.exp(score - top[system_index])
-    total = score.new_zeros(num_systems).index_add(0, system_index, exponential)
-    return exponential / total[system_index]
+    return exponential / system_sum(exponential, system_index, num_systems)[system_index]
