@@ -21,6 +21,10 @@ class CheckpointError(TribondError):
     """A model file is damaged, too new, or not what it says it is."""
 
 
+class DownloadError(TribondError):
+    """A model file could not be fetched, or what came is not what was expected."""
+
+
 class DataError(TribondError):
     """Training or evaluation data cannot be used as given."""
 

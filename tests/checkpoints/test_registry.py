@@ -40,7 +40,7 @@ def test_models_go_by_their_path_too(shelf, make_model, tmp_path, monkeypatch):
     assert find("~/mine.safetensors") == tmp_path / "mine.safetensors"
 
 
-@pytest.mark.parametrize("name", ["m3gnet-2050", "missing.safetensors", "folder/", ".", "", "../built_in/other"])
+@pytest.mark.parametrize("name", ["m3gnet-2050", "missing.safetensors", "folder/", "", "../built_in/other"])
 def test_what_is_not_found_is_named_with_what_there_is(shelf, name):
     with pytest.raises(ModelNotFoundError, match=f"default, other-1, {registry.DEFAULT}") as error:
         tribond.load(name)

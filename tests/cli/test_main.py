@@ -20,11 +20,13 @@ def test_version(tribond):
 def test_help_lists_every_verb(tribond):
     result = tribond("--help")
     assert result.exit_code == 0
-    for verb in ("relax", "predict", "train", "evaluate", "info"):
+    for verb in ("relax", "predict", "train", "evaluate", "models", "info", "convert"):
         assert f"  {verb} " in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["relax", "--help"], ["predict", "--help"], ["info", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["relax", "--help"], ["predict", "--help"], ["models", "--help"], ["info", "--help"]]
+)
 def test_help_does_not_wait_for_the_heavy_packages(arguments):
     program = (
         "import sys; from tribond.cli.main import main\n"
@@ -68,7 +70,7 @@ def fail_with(error):
     [(ConfigError("no such device"), 2), (DataError("no data"), 1), (PermissionError(13, "Permission denied", "x"), 1)],
 )
 def test_expected_errors_are_one_line(tribond, monkeypatch, tmp_path, error, status):
-    monkeypatch.setattr("tribond.cli.output.load_potential", fail_with(error))
+    monkeypatch.setattr("tribond.cli.output.load_model", fail_with(error))
     result = tribond("predict", tmp_path / "x.cif")
     assert result.exit_code == status
     assert result.output.startswith("error: ")
@@ -77,7 +79,7 @@ def test_expected_errors_are_one_line(tribond, monkeypatch, tmp_path, error, sta
 
 
 def test_debug_shows_the_traceback(tribond, monkeypatch, tmp_path):
-    monkeypatch.setattr("tribond.cli.output.load_potential", fail_with(ConfigError("no such device")))
+    monkeypatch.setattr("tribond.cli.output.load_model", fail_with(ConfigError("no such device")))
     result = tribond("--debug", "predict", tmp_path / "x.cif")
     assert result.exit_code == 2
     assert "Traceback" in result.output

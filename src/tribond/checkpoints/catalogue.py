@@ -20,6 +20,7 @@ class Entry:
     code: str  # that made it
     format: Literal["tensorflow", "matgl_dgl", "matgl_pyg", "mattersim", "m3gnet_pytorch"]
     kind: Literal["potential", "property"]
+    num_elements: int
     elements: str
     level_of_theory: str
     training_data: str

@@ -134,7 +134,7 @@ def _read(folder: Path, dialect: Dialect | None) -> Contents:
     if wrapper["class"] not in {"Potential", "TransformedTargetModel", "M3GNet"}:
         msg = f"{path} describes a {wrapper['class']}; tribond reads M3GNets"
         raise CheckpointError(msg)
-    network = {"@class": "M3GNet", "@module": wrapper["module"], "@model_version": version, "init_args": settings}
+    network: Any = {"@class": "M3GNet", "@module": wrapper["module"], "@model_version": version, "init_args": settings}
     own: dict[str, Any] = {}
     if wrapper["class"] != "M3GNet":
         own = {name: value for name, value in settings.items() if name != "model"}

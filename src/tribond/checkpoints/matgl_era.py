@@ -46,23 +46,24 @@ def matgl_era(
         CheckpointError: if nothing in the files tells.
     """
     names = {module.rpartition(".")[2] for module in modules}
-    tensors = set(tensors)
-    if names & {"_m3gnet_pyg", "_pes_pyg", "_pes", "models"}:
-        return "matgl_pyg"
-    if "dropout" not in network_settings and "_m3gnet_dgl" not in names:
-        return "matgl_dgl"
-    if potential_settings is not None and potential_version is not None:
-        if "compile_model" in potential_settings:
-            return "matgl_pyg"
-        if potential_version < 3 or "calc_charge" not in potential_settings:
-            return "matgl_dgl"
-        if "_pes_dgl" in names:
-            return "matgl_pyg" if "_m3gnet_dgl" in names else "matgl_dgl"  # 3.0 with DGL sums onto the centre too
-    if "_m3gnet_dgl" not in names:
-        if any(name.startswith("readout.set2set.") for name in tensors) or "readout.weight.0.weight" in tensors:
-            return "matgl_dgl"
-        if any(name.startswith(("readout.lstm.", "readout.weight.layers.")) for name in tensors):
-            return "matgl_pyg"
+    given = potential_settings or {}
+    is_potential, since_3_0 = potential_settings is not None, "_m3gnet_dgl" in names
+    old_potential = is_potential and ((potential_version or 0) < 3 or "calc_charge" not in given)
+    readout = [name.removeprefix("readout.") for name in tensors if name.startswith("readout.")]
+    old_readout = any(name.startswith(("set2set.", "weight.0.")) for name in readout)
+    new_readout = any(name.startswith(("lstm.", "weight.layers.")) for name in readout)
+    evidence: list[tuple[bool, Dialect]] = [
+        (bool(names & {"_m3gnet_pyg", "_pes_pyg", "_pes", "models"}), "matgl_pyg"),
+        ("compile_model" in given, "matgl_pyg"),
+        (old_potential, "matgl_dgl"),
+        ("_pes_dgl" in names, "matgl_pyg" if since_3_0 else "matgl_dgl"),  # 3.0 with DGL sums onto the centre too
+        ("dropout" not in network_settings and not since_3_0, "matgl_dgl"),
+        (old_readout and not since_3_0, "matgl_dgl"),
+        (new_readout and not since_3_0, "matgl_pyg"),
+    ]
+    for holds, dialect in evidence:
+        if holds:
+            return dialect
     msg = (
         f"{folder} could be of MatGL up to version 2 or from version 3 on, and they compute different energies from it; "
         "say which: dialect='matgl_dgl' (up to 2) or 'matgl_pyg' (from 3 on), on the command line --dialect"

@@ -2,7 +2,7 @@
 
 Nothing in it can execute. The JSON is, under the key "tribond":
 
-    {"format_version": 1, "config": {M3GNetConfig fields}, "metadata": {name, licence, training data, ...}}
+    {"format_version": 2, "config": {M3GNetConfig fields}, "metadata": {name, licence, training data, ...}}
 """
 
 import json
@@ -20,11 +20,18 @@ from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
 from tribond.trained_model import resolve_dtype
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 HEADER_KEY = "tribond"
 
+
+def _hidden_layer_of_the_state(header: dict[str, Any]) -> dict[str, Any]:
+    """1 -> 2: the MLP of (6) had one hidden layer, as wide as the state; its widths are a setting now."""
+    width = header["config"].get("state_features", 64)
+    return header | {"config": header["config"] | {"state_hidden": [width]}}
+
+
 # One function a step: UPGRADES[n] turns the header of version n into that of version n + 1.
-UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _hidden_layer_of_the_state}
 
 
 def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ that published checkpoints hold are replaced by stand-ins of the same name that 
 
 import io
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import torch
 
 from tribond.errors import CheckpointError
+
+ZIP = b"PK\x03\x04"
 
 
 class Normalizer:
@@ -26,19 +29,20 @@ class LogTransformer:
     """Stand-in for `matgl.data.transformer.LogTransformer`, which has no data at all."""
 
 
-_numpy = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray  # noqa: SLF001
-# The module that numpy keeps these two in was renamed, and files have the name of their day.
-STAND_INS = [
+def _names(module: str, function: Any) -> list[tuple[Any, str]]:
+    """A function of numpy under the names that its module had over the years."""
+    return [(function, f"{package}.{module}.{function.__name__}") for package in ("numpy._core", "numpy.core")]
+
+
+ALLOWED: list[Any] = [
     (Normalizer, "matgl.data.transformer.Normalizer"),
     (LogTransformer, "matgl.data.transformer.LogTransformer"),
-    *(
-        (_numpy._reconstruct, f"{module}._reconstruct")
-        for module in ("numpy._core.multiarray", "numpy.core.multiarray")
-    ),  # noqa: SLF001
-    *((_numpy.scalar, f"{module}.scalar") for module in ("numpy._core.multiarray", "numpy.core.multiarray")),
+    # What makes an array and a number of numpy out of bytes.
+    *_names("multiarray", np.zeros(1).__reduce__()[0]),
+    *_names("multiarray", np.float64(0).__reduce__()[0]),
     np.ndarray,
     np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?", "U", "S")),
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "u1", "?")),
 ]
 
 
@@ -50,14 +54,17 @@ def read_torch_file(path: Path) -> Any:
             message names what it asks for. Nothing of the file has been run then.
     """
     content = path.read_bytes()
+    if not content.startswith(ZIP):  # PyTorch before 1.6, and bare pickles, which no code of M3GNet wrote
+        msg = f"{path} is not a readable model file: PyTorch's files are zip archives since 2020, and this is none"
+        raise CheckpointError(msg)
     try:
-        with torch.serialization.safe_globals(STAND_INS):
+        with torch.serialization.safe_globals(ALLOWED), warnings.catch_warnings(action="ignore"):
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if unsafe := _asked_for(content):
             msg = f"{path} asks to run {', '.join(unsafe)}, which is code and no data; tribond loads no such file"
         else:
-            msg = f"{path} is no plain PyTorch file: {str(error).splitlines()[0]}"
+            msg = f"{path} is not a readable model file: it holds more than tensors, containers, numbers and strings"
         raise CheckpointError(msg) from error
     except (
         RuntimeError,
@@ -71,14 +78,14 @@ def read_torch_file(path: Path) -> Any:
     ) as error:
         # What a damaged archive or a pickle of nonsense makes PyTorch say.
         first = (str(error) or type(error).__name__).splitlines()[0]
-        msg = f"{path} is not a whole PyTorch file ({first}); download or copy it again"
+        msg = f"{path} is not a readable model file ({first}); download or copy it again"
         raise CheckpointError(msg) from error
 
 
 def _asked_for(content: bytes) -> list[str]:
     """Names in the pickle that are neither tensors nor plain data; found by reading, not by running."""
-    try:
-        with torch.serialization.safe_globals(STAND_INS):
+    with torch.serialization.safe_globals(ALLOWED):
+        try:
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content)))
-    except (ValueError, RuntimeError, pickle.UnpicklingError):
-        return []  # a format in which PyTorch cannot look ahead
+        except (RuntimeError, ValueError, pickle.UnpicklingError):
+            return []

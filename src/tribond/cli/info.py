@@ -8,7 +8,7 @@ import typer
 from tribond.cli import output
 
 if TYPE_CHECKING:
-    from tribond.potential import Potential
+    from tribond.trained_model import TrainedModel
 
 FIRST = ("level_of_theory", "training_data", "licence", "errors")  # what people ask for, in this order
 
@@ -26,38 +26,55 @@ def info(
     from rich.markup import escape
     from rich.table import Table
 
-    from tribond.checkpoints.registry import find
-
-    path = find(model)
-    potential = output.load_potential(str(path), "cpu", None)
+    path = output.download(model)
+    trained = output.load_model(model, "cpu", None)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    rows = [*_facts(potential), *_provenance(potential.metadata), ("file", str(path))]
+    rows = [*_facts(trained), *_provenance(trained.metadata), ("file", str(path))]
     for name, value in rows:
         table.add_row(name, escape(value))
     terminal = output.console()
     terminal.print(table)
-    terminal.print("\n[bold]reference energies[/] (eV/atom)")
-    terminal.print(_reference_energies(potential))
+    if trained.config.readout == "extensive":
+        terminal.print("\n[bold]reference energies[/] (eV/atom)")
+        terminal.print(_reference_energies(trained))
 
 
-def _facts(potential: "Potential") -> Iterator[tuple[str, str]]:
+def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
     """What the weights themselves say."""
-    config = potential.config
-    yield "name", str(potential.metadata.get("name", "unnamed"))
+    config = trained.config
+    yield "name", str(trained.metadata.get("name", "unnamed"))
+    yield "predicts", _predicts(trained)
+    if config.state != "none":
+        what = (
+            f"one of {config.state_size} categories"
+            if config.state == "categorical"
+            else f"{config.state_size} numbers"
+        )
+        yield "state input", what
     yield "elements", f"{len(config.elements)}: {' '.join(config.elements)}"
     yield "cutoff", f"{config.cutoff:g} Å for bonds, {config.threebody_cutoff:g} Å for angles"
     yield (
         "parameters",
-        f"{potential.num_parameters:,} in {config.num_blocks} blocks, {config.node_features} atom features",
+        f"{trained.num_parameters:,} in {config.num_blocks} blocks, {config.node_features} atom features",
     )
-    yield "precision", str(potential.dtype).removeprefix("torch.")
+    yield "precision", str(trained.dtype).removeprefix("torch.")
+
+
+def _predicts(trained: "TrainedModel") -> str:
+    if trained.config.readout == "extensive":
+        return "energy, forces, stress"
+    stated = trained.metadata.get("property", {})
+    unit = f" in {stated['unit']}" if stated.get("unit") else ""
+    several = f", {trained.config.num_targets} numbers" if trained.config.num_targets > 1 else ""
+    probability = ", as a probability" if trained.config.classification else ""
+    return f"{stated.get('name', 'a property that the file does not name')}{unit}{several}{probability}"
 
 
 def _provenance(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the people who trained the model say, the important things first."""
-    left = {key: value for key, value in metadata.items() if key not in {"name", "reference_energies"}}
+    left = {key: value for key, value in metadata.items() if key not in {"name", "property", "reference_energies"}}
     for key in FIRST:
         yield key.replace("_", " "), _text(left.pop(key, None) or "not stated")
     for key, value in left.items():
@@ -73,7 +90,7 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _reference_energies(potential: "Potential") -> Any:
+def _reference_energies(potential: "TrainedModel") -> Any:
     from rich.columns import Columns
 
     energies = potential.model.reference_energy.reference.tolist()

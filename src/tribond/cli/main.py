@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tribond.cli import output
+from tribond.cli import models, output
+from tribond.cli.convert import convert
 from tribond.cli.info import info
 from tribond.cli.predict import predict
 from tribond.cli.relax import relax
@@ -52,7 +53,7 @@ class Verbs(TyperGroup):
             self.add_command(command)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
-        return ["relax", "predict", "train", "evaluate", "info"]
+        return ["relax", "predict", "train", "evaluate", "models", "info", "convert"]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
         try:
@@ -83,6 +84,8 @@ app = typer.Typer(
 app.command()(relax)
 app.command()(predict)
 app.command()(info)
+app.command()(convert)
+app.add_typer(models.app, name="models")
 
 
 def _print_version(asked: bool) -> None:

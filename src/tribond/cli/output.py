@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from tribond.potential import Potential
+    from tribond.property_model import PropertyModel
+    from tribond.trained_model import TrainedModel
 
 FAILED = 1  # exit status: some input failed or did not converge
 USAGE = 2  # exit status: the command line makes no sense
@@ -129,13 +131,52 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def load_potential(model: str, device: str | None, dtype: str | None) -> "Potential":
-    """The model named on the command line."""
+    """The potential named on the command line."""
+    from tribond.checkpoints.registry import load_potential as load
+
+    download(model)
+    return load(model, device=device, dtype=dtype)
+
+
+def load_model(model: str, device: str | None, dtype: str | None) -> "Potential | PropertyModel":
+    """The potential or property model named on the command line."""
     import tribond
 
+    download(model)
     return tribond.load(model, device=device, dtype=dtype)
 
 
-def model_record(potential: "Potential") -> dict[str, Any]:
+def download(model: str) -> "Path":
+    """The file or folder of a model; with a progress bar if it has to be downloaded."""
+    from tribond.checkpoints.registry import find
+
+    with download_progress() as report_progress:
+        return find(model, progress=report_progress)
+
+
+@contextmanager
+def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar a file on standard error, which appears when the first bytes have come."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("downloading {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    bars = Progress(*columns, console=console(stderr=True), transient=True)
+    tasks: dict[str, Any] = {}
+
+    def advance(name: str, done: int, total: int | None) -> None:
+        if name not in tasks:
+            bars.start()
+            tasks[name] = bars.add_task(name, total=total)
+        bars.update(tasks[name], completed=done, total=total)
+
+    try:
+        yield advance
+    finally:
+        if tasks:
+            bars.stop()
+
+
+def model_record(potential: "TrainedModel") -> dict[str, Any]:
     """What a result file says about the model it came from."""
     known = {key: potential.metadata[key] for key in ("name", "level_of_theory") if key in potential.metadata}
     technical = {

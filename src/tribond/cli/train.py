@@ -97,7 +97,7 @@ def _messages(*, quiet: bool) -> Iterator[None]:
 
 def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool) -> None:
     """Errors on the validation data, as tables and plots; of a fine-tuned model also those it had before."""
-    import tribond
+    from tribond.checkpoints.registry import load_potential
     from tribond.evaluation.files import write_reports
 
     terminal = output.console()
@@ -107,7 +107,7 @@ def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool
         if not quiet:
             output.note("there is no validation data: the model is that of the last step")
         return
-    potential = tribond.load(result.model_file, device="cpu" if settings.accelerator == "cpu" else None)
+    potential = load_potential(result.model_file, device="cpu" if settings.accelerator == "cpu" else None)
     reports = _evaluate(potential, settings, result)
     record = {"tribond_version": output.version(), "model": output.model_record(potential)}
     folder = result.output / "validation"

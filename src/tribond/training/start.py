@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tribond.checkpoints.native import load_model
-from tribond.checkpoints.registry import find
+from tribond.checkpoints.registry import load_network
 from tribond.data.frames import Frame
 from tribond.data.reference_energies import composition_matrix
 from tribond.errors import ConfigError
@@ -89,7 +88,7 @@ def _new_model(config: ModelConfig, frames: Sequence[Frame], seed: int) -> M3GNe
 
 def _load_model(name: str, folder: Path) -> tuple[M3GNet, dict[str, Any]]:
     local = folder / Path(name).expanduser()
-    model, metadata = load_model(local if local.is_file() else find(name), torch.float32)
+    model, metadata = load_network(local if local.exists() else name, torch.float32)
     return model, {"started_from": metadata.get("name", name)}
 
 

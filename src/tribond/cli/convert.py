@@ -1,0 +1,81 @@
+"""`tribond convert`: any model file as one of tribond's own."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tribond.cli import output
+
+ENDING = ".safetensors"
+
+
+class DialectName(StrEnum):
+    """The two MatGLs, as tribond.checkpoints.matgl_era names them."""
+
+    MATGL_DGL = "matgl_dgl"
+    MATGL_PYG = "matgl_pyg"
+
+
+class WeightsName(StrEnum):
+    """Sets of weights in one file, as tribond.checkpoints.one_hot names them."""
+
+    RAW = "raw"
+    EMA = "ema"
+
+
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SRC",
+            help="Name of a model, a folder in the format of TensorFlow's m3gnet or of MatGL, a .pth file of MatterSim "
+            "or M3GNet-Pytorch, or a file of tribond's own.",
+        ),
+    ],
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help=f"The new file, NAME{ENDING}.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What the model shall be called. [default: as before]")
+    ] = None,
+    property_name: Annotated[
+        str | None,
+        typer.Option("--property", metavar="NAME", help='What a property model predicts, such as "band gap".'),
+    ] = None,
+    unit: Annotated[str | None, typer.Option(metavar="UNIT", help="Unit of the property, such as eV/atom.")] = None,
+    dialect: Annotated[
+        DialectName | None,
+        typer.Option(
+            help="For a MatGL folder that does not tell: matgl_dgl, up to version 2, or matgl_pyg, from 3 on."
+        ),
+    ] = None,
+    weights: Annotated[
+        WeightsName, typer.Option(help="For .pth files: the weights as they are, or their moving average.")
+    ] = WeightsName.RAW,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
+) -> None:
+    """Write any model as a file of tribond's own: one safetensors file, weights and provenance together.
+
+    The weights keep their precision; energies stay the same bit by bit. SRC is only read.
+
+    Exit status: 0 written, 1 SRC cannot be used, 2 wrong usage.
+    """
+    if destination.suffix != ENDING:
+        raise typer.BadParameter(f"{destination} must end in {ENDING}", param_hint="DEST")
+    if destination.is_dir():
+        raise typer.BadParameter(f"{destination} is a folder; name a file", param_hint="DEST")
+    path = output.download(source)
+    if destination.exists() and destination.resolve() == path.resolve():
+        raise typer.BadParameter(f"{destination} is the input; inputs are never overwritten", param_hint="DEST")
+    from tribond.checkpoints.native import save_model
+    from tribond.checkpoints.registry import load_network
+
+    model, metadata = load_network(source, dialect=None if dialect is None else dialect.value, weights=weights.value)
+    if model.config.readout == "extensive" and (property_name or unit):
+        raise typer.BadParameter(f"{source} is a potential and predicts energies", param_hint="--property, --unit")
+    stated = dict(metadata.get("property", {}))
+    stated |= {key: value for key, value in (("name", property_name), ("unit", unit)) if value is not None}
+    metadata = metadata | ({"property": stated} if stated else {}) | ({"name": name} if name else {})
+    save_model(destination, model, metadata)
+    if not quiet:
+        output.console().print(f"wrote {destination}: {metadata.get('name', 'a model')}", markup=False, soft_wrap=True)
