@@ -146,6 +146,7 @@ def _read(folder: Path, dialect: Dialect | None) -> Contents:
         msg = f"{path} describes a {network.get('@class')}; tribond reads M3GNets"
         raise CheckpointError(msg)
     prefix = "" if wrapper["class"] == "M3GNet" else "model."
+    supported = _present_names(path, network["init_args"])
     found = dialect or matgl_era(
         folder,
         modules=(wrapper["module"], str(network.get("@module", ""))),
@@ -159,7 +160,7 @@ def _read(folder: Path, dialect: Dialect | None) -> Contents:
         wrapper=wrapper["class"],
         wrapper_settings=own,
         network_version=int(network.get("@model_version", 0)),
-        settings=_present_names(path, network["init_args"]),
+        settings=supported,
         state=dict(state),
         prefix=prefix,
         dialect=found,

@@ -114,3 +114,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # "?" for Å where the terminal has no Å
     app()
+
+
+if __name__ == "__main__":
+    main()
