@@ -27,7 +27,7 @@ import tribond
 PAGE = Path(__file__).parent.parent / "docs" / "parity.md"
 
 # Home codes that divide by the signed volume: in a left-handed cell their stress has the wrong sign.
-SIGNED_VOLUME = {"tensorflow", "mattersim", "m3gnet_pytorch"}
+SIGNED_VOLUME = ("tensorflow", "mattersim", "m3gnet-pytorch")
 LEFT_HANDED = {"edge_lefthanded_Si8"}
 # A bond as long as the cutoff to the last digit, whose plain j_l leaves the cutoff with a kink: its stress is either of
 # two values, as rounding has it.
@@ -83,8 +83,7 @@ def compare(folder: Path, *, right_triplets: bool = True) -> Differences:
     if isinstance(model, tribond.PropertyModel):
         differences = {name: (abs(ours[name].value - values[name]["energy"]), 0.0, 0.0) for name in atoms}
     else:
-        code = folder.name.partition("-")[0]
-        signed = code == "mattersim" or code == "tensorflow" or folder.name.startswith("m3gnet-pytorch")
+        signed = folder.name.startswith(SIGNED_VOLUME)
         differences = {
             name: _difference(ours[name], values[name], len(atoms[name]), name, signed=signed) for name in atoms
         }

@@ -30,11 +30,12 @@ QUANTITIES = (
 
 def evaluate(data: list[str], output: Path) -> None:
     """Run `tribond evaluate` for every potential that is there."""
-    names = [DEFAULT]
-    for entry in catalogue().values():
-        if entry.kind == "potential" and entry.num_elements >= FEWEST_ELEMENTS and is_downloaded(entry):
-            names.append(entry.name)
-    for name in names:
+    published = [
+        entry.name
+        for entry in catalogue().values()
+        if entry.kind == "potential" and entry.num_elements >= FEWEST_ELEMENTS and is_downloaded(entry)
+    ]
+    for name in [DEFAULT, *published]:
         folder = output / name
         if (folder / "summary.json").is_file():
             print(f"{name}: there already")

@@ -168,6 +168,23 @@ def test_a_file_of_a_newer_format_asks_for_a_newer_tribond(model_file):
         tribond.load(model_file)
 
 
+OLD_FORMATS = Path(__file__).parent / "old_formats"
+
+
+def test_files_of_old_formats_give_what_they_gave_when_they_were_written(structures):
+    """Asked for in matgl#44, #47 and #73. These files are never written again."""
+    expected = json.loads((OLD_FORMATS / "expected.json").read_text())
+    assert {path.stem for path in OLD_FORMATS.glob("*.safetensors")} == set(expected)
+    for name, values in expected.items():
+        model = tribond.load(OLD_FORMATS / f"{name}.safetensors", device="cpu")
+        prediction = model.predict(structures["methanol"], state=values.get("state"))[0]
+        if "value" in values:
+            assert prediction.value == pytest.approx(values["value"][0], rel=1e-5)
+        else:
+            assert prediction.energy == pytest.approx(values["energy"], rel=1e-6)
+            np.testing.assert_allclose(prediction.forces, values["forces"], atol=1e-5)
+
+
 def test_a_file_of_an_older_format_is_upgraded_step_by_step(model_file, monkeypatch):
     rewritten(model_file, format_version=FORMAT_VERSION, metadata={"steps": []})
 

@@ -6,6 +6,7 @@ that published checkpoints hold are replaced by stand-ins of the same name that 
 
 import io
 import pickle
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,18 @@ import torch
 from tribond.errors import CheckpointError
 
 ZIP = b"PK\x03\x04"
+# What a damaged archive, or a pickle of nonsense, makes PyTorch raise.
+NONSENSE = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    OverflowError,
+    AssertionError,
+    struct.error,
+)
 
 
 class Normalizer:
@@ -66,17 +79,7 @@ def read_torch_file(path: Path) -> Any:
         else:
             msg = f"{path} is not a readable model file: it holds more than tensors, containers, numbers and strings"
         raise CheckpointError(msg) from error
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-        OverflowError,
-    ) as error:
-        # What a damaged archive or a pickle of nonsense makes PyTorch say.
+    except NONSENSE as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
         msg = f"{path} is not a readable model file ({first}); download or copy it again"
         raise CheckpointError(msg) from error
@@ -87,5 +90,5 @@ def _asked_for(content: bytes) -> list[str]:
     with torch.serialization.safe_globals(ALLOWED):
         try:
             return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content)))
-        except (RuntimeError, ValueError, pickle.UnpicklingError):
+        except (pickle.UnpicklingError, *NONSENSE):
             return []
