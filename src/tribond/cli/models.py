@@ -38,15 +38,20 @@ def get(
 
     Exit status: 0 all are there, 1 some could not be had, 2 a name is unknown.
     """
-    from tribond.checkpoints.registry import published
+    from tribond.checkpoints.registry import ALIASES, built_in_names, published
 
-    entries = [published(name) for name in names]  # all names first: a wrong one is said before anything is downloaded
+    built_in = {*ALIASES, *built_in_names()}
+    # All names first: a wrong one is said before anything is downloaded.
+    unchecked = {
+        name: [] if name in built_in else [file.name for file in published(name).files if file.sha256 is None]
+        for name in names
+    }
     failed = False
-    for entry in entries:
-        with output.failures_reported(entry.name) as errors:
-            path = output.download(entry.name)
-            output.console().print(f"{entry.name} is in {path}", markup=False, soft_wrap=True)
-            for file, checksum in _checksums(path, [file.name for file in entry.files if file.sha256 is None]):
+    for name, files in unchecked.items():
+        with output.failures_reported(name) as errors:
+            path = output.download(name)
+            output.console().print(f"{name} is in {path}", markup=False, soft_wrap=True)
+            for file, checksum in _checksums(path, files):
                 output.note(f"no checksum of {file} is known to compare with; what came has sha256 {checksum}")
         failed = failed or bool(errors)
     if failed:
