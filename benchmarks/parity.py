@@ -7,7 +7,7 @@ what its home code computes for the structures by name (energy in eV, forces in 
 for a property model `energy` is the property). Where there is expected_right_triplets.json, that is what is compared
 with: MatGL < 3 puts angles on the wrong bonds, and this is the same code with the bonds put right.
 
-tribond computes in float64.
+tribond computes in float64, unless --dtype says otherwise.
 """
 
 import argparse
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ase import Atoms
 from ase.io import read
 
@@ -74,11 +73,11 @@ def structures(reference: Path) -> dict[str, Atoms]:
     return {atoms.info["name"]: atoms for atoms in images}
 
 
-def compare(folder: Path, *, right_triplets: bool = True) -> Differences:
+def compare(folder: Path, *, right_triplets: bool = True, device: str = "cpu", dtype: str = "float64") -> Differences:
     """One checkpoint with its home code."""
     home, values = expected(folder, right_triplets=right_triplets)
     atoms = {name: it for name, it in structures(folder.parent).items() if name in values}
-    model = tribond.load(checkpoint(folder), device="cpu", dtype="float64")
+    model = tribond.load(checkpoint(folder), device=device, dtype=dtype)
     ours = dict(zip(atoms, model.predict(atoms.values()), strict=True))
     if isinstance(model, tribond.PropertyModel):
         differences = {name: (abs(ours[name].value - values[name]["energy"]), 0.0, 0.0) for name in atoms}
@@ -113,12 +112,12 @@ def _difference(
     return energy, forces, stress
 
 
-def table(reference: Path) -> Iterator[str]:
+def table(reference: Path, device: str, dtype: str) -> Iterator[str]:
     """The lines of a Markdown table."""
     yield "| checkpoint | home code | structures | energy, eV/atom | forces, eV/Å | stress, eV/Å³ |"
     yield "|---|---|---:|---:|---:|---:|"
     for folder in folders(reference):
-        found = compare(folder)
+        found = compare(folder, device=device, dtype=dtype)
         numbers = [f"{value:.1e}" if value is not None else "" for value in (found.energy, found.forces, found.stress)]
         yield f"| {found.folder} | {found.home} | {found.structures} | {' | '.join(numbers)} |"
 
@@ -127,11 +126,12 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reference", type=Path, metavar="REFERENCE_FOLDER")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float64", choices=("float64", "float32"))
     parser.add_argument("--write", action="store_true", help="put the table into docs/parity.md")
     given = parser.parse_args()
-    torch.set_num_threads(2)
     lines = []
-    for line in table(given.reference):
+    for line in table(given.reference, given.device, given.dtype):
         print(line, flush=True)
         lines.append(line)
     if given.write:

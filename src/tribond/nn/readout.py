@@ -52,12 +52,15 @@ class Set2SetPooling(nn.Module):
 
     def forward(self, nodes: Tensor, system_index: Tensor, num_systems: int) -> Tensor:
         """(atoms, node_features) -> (systems, 2 · node_features)."""
-        memory = nodes.new_zeros(2, self.lstm.num_layers, num_systems, nodes.shape[1])
-        hidden, cell = memory.unbind(0)
-        asked = nodes.new_zeros(num_systems, 2 * nodes.shape[1])
+        features = nodes.shape[1]
+        memory = [(nodes.new_zeros(num_systems, features),) * 2 for _ in range(self.lstm.num_layers)]
+        asked = nodes.new_zeros(num_systems, 2 * features)
         for _ in range(self.steps):
-            query, (hidden, cell) = self.lstm(asked[None], (hidden, cell))
-            query = query[0]
+            query = asked
+            for layer, weights in enumerate(self.lstm.all_weights):
+                # Not self.lstm(...): on a GPU that is cuDNN's, which rounds to TF32 by default and lost two digits.
+                memory[layer] = torch.lstm_cell(query, memory[layer], *weights)
+                query = memory[layer][0]
             attention = _softmax_per_system(self.score(nodes, query[system_index]), system_index, num_systems)
             asked = torch.cat([query, system_sum(attention * nodes, system_index, num_systems)], dim=1)
         return asked
