@@ -9,7 +9,7 @@ from ase.io import read, write
 from ase.optimize import BFGS
 
 import tribond
-from tribond.errors import UnknownElementError
+from tribond.errors import ConfigError, UnknownElementError
 
 
 @pytest.fixture
@@ -144,3 +144,20 @@ def test_atoms_keep_their_results_when_the_calculator_goes_on(calculator, struct
     atoms.positions[0, 0] += 0.3
     atoms.get_forces()
     np.testing.assert_array_equal(first, copy)
+
+
+def test_a_model_of_one_property_is_no_calculator(make_model):
+    model = tribond.PropertyModel(make_model(readout="mean"), {"property": {"name": "band gap"}})
+    with pytest.raises(ConfigError, match="needs a Potential"):
+        tribond.Calculator(model)
+
+
+def test_a_state_input_is_given_once(make_potential, structures):
+    potential = make_potential(state="categorical", state_size=2)
+    atoms = structures["crystal"]
+    for state in (0, 1):
+        atoms.calc = tribond.Calculator(potential, state=state)
+        assert atoms.get_potential_energy() == potential.predict(atoms, state=state)[0].energy
+    atoms.calc = tribond.Calculator(potential)
+    with pytest.raises(ConfigError, match="needs a state input"):
+        atoms.get_potential_energy()

@@ -39,30 +39,40 @@ def property_file(tmp_path) -> Path:
 # The list
 
 
-def test_the_list_has_every_model_with_where_it_comes_from(tribond):
+def listed(tribond) -> dict[str, tuple[bool, str]]:
+    """Whether it is here, and what is said of it, by the name of the model."""
     result = tribond("models")
     assert result.exit_code == 0, result.output
-    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
-    assert lines["tribond-mp-1"].split()[-1] == "yes"
+    blocks: dict[str, tuple[bool, str]] = {}
+    for line in result.stdout.partition("\n\n")[0].splitlines():
+        if line.startswith(" "):
+            name = list(blocks)[-1]
+            blocks[name] = (blocks[name][0], f"{blocks[name][1]} {line.strip()}")
+        else:
+            name, *here = line.split()
+            blocks[name] = (bool(here), "")
+    return blocks
+
+
+def test_the_list_has_every_model_with_where_it_comes_from(tribond):
+    blocks = listed(tribond)
+    assert blocks["tribond-mp-1"][0]
+    assert set(blocks) == {"tribond-mp-1", *catalogue()}
     for entry in catalogue().values():
-        line = lines[entry.name]
-        assert entry.code in line
-        assert f" {entry.num_elements} " in line
-    assert "formation energy" in lines["M3GNet-MP-2018.6.1-Eform"]
-    assert "BSD-3-Clause" in lines["M3GNet-MP-2021.2.8-EFS"]
+        said = blocks[entry.name][1]
+        for fact in (entry.code, f"{entry.num_elements} element", entry.level_of_theory, entry.published_errors):
+            assert fact in said
+    assert "formation energy" in blocks["M3GNet-MP-2018.6.1-Eform"][1]
+    assert "BSD-3-Clause" in blocks["M3GNet-MP-2021.2.8-EFS"][1]
 
 
 def test_the_list_says_which_models_are_here(tribond, cache):
     entry = catalogue()["M3GNet-Pytorch-Li"]
-    assert row(tribond, entry.name)[-1] == "no"
+    assert not listed(tribond)[entry.name][0]
     folder = cache / "models" / entry.name
     folder.mkdir(parents=True)
     (folder / entry.files[0].name).touch()
-    assert row(tribond, entry.name)[-1] == "yes"
-
-
-def row(tribond, name: str) -> list[str]:
-    return next(line.split() for line in tribond("models").stdout.splitlines() if line.startswith(name))
+    assert listed(tribond)[entry.name][0]
 
 
 # get

@@ -9,6 +9,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
 from tribond.potential import Potential
+from tribond.trained_model import State
 
 
 class Calculator(ASECalculator):
@@ -16,19 +17,22 @@ class Calculator(ASECalculator):
 
     Args:
         potential: from `tribond.load`.
+        state: the state input of potentials that have one.
 
     Raises:
-        ConfigError: if it is something else.
+        ConfigError: if it is something else, such as a model of one property.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
-    def __init__(self, potential: Potential) -> None:
-        if not hasattr(potential, "predict"):
+    def __init__(self, potential: Potential, *, state: State | None = None) -> None:
+        given: object = potential
+        if not isinstance(given, Potential):
             msg = f"a Calculator needs a Potential, as tribond.load gives; not {potential!r}"
             raise ConfigError(msg)
         super().__init__()
         self.potential = potential
+        self.state = state
 
     def calculate(
         self,
@@ -43,7 +47,7 @@ class Calculator(ASECalculator):
             PropertyNotImplementedError: when stress is asked of a system that is not fully periodic.
         """
         super().calculate(atoms, properties, system_changes)
-        prediction = self.potential.predict(self.atoms)[0]
+        prediction = self.potential.predict(self.atoms, state=self.state)[0]
         self.results = {
             "energy": prediction.energy,
             "free_energy": prediction.energy,

@@ -1,5 +1,6 @@
 """`tribond models`: the models there are, here and elsewhere, and `tribond models get NAME`."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +9,8 @@ from tribond.cli import output
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+ENERGY = "energy, forces, stress"
 
 app = typer.Typer(
     add_completion=False,
@@ -66,38 +69,49 @@ def _checksums(path: "Path", names: list[str]) -> list[tuple[str, str]]:
 
 
 def _print_list() -> None:
+    """Three lines a model, which fit any terminal: a table of all these columns does not."""
     from rich.markup import escape
+    from rich.padding import Padding
 
-    from tribond.checkpoints.catalogue import catalogue
-    from tribond.checkpoints.registry import built_in_names, is_downloaded
+    terminal = output.console()
+    for name, here, *facts in (*_built_in(), *_published()):
+        terminal.print(f"[bold]{escape(name)}[/]" + ("  here" if here else ""))
+        for line in facts:
+            terminal.print(Padding(escape(line), (0, 0, 0, 4), expand=False))
+    terminal.print("\nErrors are those that the makers state for data of their own. `tribond info NAME` says more.")
 
-    right = ("elements", "parameters")
-    table = output.plain_table(
-        "name", "origin", "predicts", *right, "level of theory", "licence", "published errors", "here", right=right
-    )
+
+def _built_in() -> Iterator[tuple[str, bool, str, str]]:
+    from tribond.checkpoints.registry import built_in_names
+
     for name in built_in_names():
         potential = output.load_potential(name, "cpu", None)
         stated = potential.metadata
-        size = f"{potential.num_parameters:,}"
-        theory = str(stated.get("level_of_theory", "")).partition(",")[0]
-        licence = str(stated.get("licence", "")).partition(";")[0]
-        row = [name, "tribond", "E F S", str(len(potential.elements)), size, theory, licence, "see tribond info", "yes"]
-        table.add_row(*map(escape, row))
+        sizes = f"{len(potential.elements)} elements · {potential.num_parameters:,} parameters"
+        licence = str(stated.get("licence", "licence not stated")).partition(";")[0]
+        theory = str(stated.get("level_of_theory", "level of theory not stated")).partition(",")[0]
+        yield name, True, f"{ENERGY} · {sizes} · tribond · {licence}", f"{theory} · errors: see docs/model_card.md"
+
+
+def _published() -> Iterator[tuple[str, bool, str, str]]:
+    from tribond.checkpoints.catalogue import catalogue
+    from tribond.checkpoints.registry import is_downloaded
+
     for entry in catalogue().values():
-        row = [
+        what = entry.property.get("name", ENERGY)
+        elements = f"{entry.num_elements} element{'s' if entry.num_elements > 1 else ''}"
+        sizes = elements if entry.parameters is None else f"{elements} · {entry.parameters:,} parameters"
+        theory, licence, errors = (
+            f"{label} not stated" if fact == "not stated" else fact
+            for label, fact in (
+                ("level of theory", entry.level_of_theory),
+                ("licence", entry.licence),
+                ("errors", entry.published_errors),
+            )
+        )
+        yield (
             entry.name,
-            entry.code,
-            entry.property["name"] if entry.property else "E F S",
-            str(entry.num_elements),
-            "" if entry.parameters is None else f"{entry.parameters:,}",
-            entry.level_of_theory,
-            entry.licence,
-            entry.published_errors,
-            "yes" if is_downloaded(entry) else "no",
-        ]
-        table.add_row(*map(escape, row))
-    terminal = output.console()
-    terminal.print(table)
-    terminal.print(
-        "\nE F S: energy, forces, stress. Errors are those that the makers state, each on data of their own."
-    )
+            is_downloaded(entry),
+            f"{what} · {sizes} · {entry.code} · {licence}",
+            f"{theory} · {errors}",
+        )
