@@ -113,7 +113,7 @@ class Potential(TrainedModel):
     """
 
     readouts: ClassVar[tuple[Readout, ...]] = ("extensive",)
-    kind: ClassVar[str] = "potential"
+    needs: ClassVar[str] = "an extensive"
 
     def evaluate(self, graph: AtomGraph) -> Evaluation:
         """Energy, forces and stress of a batch, as tensors."""

@@ -36,7 +36,7 @@ class PropertyModel(TrainedModel):
     """
 
     readouts: ClassVar[tuple[Readout, ...]] = ("weighted_atom", "weighted_sum", "set2set", "set2set_by_feature", "mean")
-    kind: ClassVar[str] = "property model"
+    needs: ClassVar[str] = "an intensive"
 
     @property
     def name(self) -> str:

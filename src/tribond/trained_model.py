@@ -36,11 +36,11 @@ class TrainedModel:
     """
 
     readouts: ClassVar[tuple[Readout, ...]]
-    kind: ClassVar[str]
+    needs: ClassVar[str]  # the readout in words
 
     def __init__(self, model: M3GNet, metadata: Mapping[str, Any] | None = None) -> None:
         if model.config.readout not in self.readouts:
-            msg = f"a {self.kind} needs a readout of {' or '.join(self.readouts)}; this model's is {model.config.readout!r}"
+            msg = f"a {type(self).__name__} needs {self.needs} readout; this model has {model.config.readout!r}"
             raise ConfigError(msg)
         self.model = deepcopy(model).eval().requires_grad_(requires_grad=False)  # the model given may be in training
         self.metadata = dict(metadata or {})

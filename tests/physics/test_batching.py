@@ -61,7 +61,7 @@ def test_long_lists_are_cut_into_batches_of_few_bonds_in_order(potential, alone,
         sizes.append((graph.num_systems, graph.num_edges))
         return evaluate(self, graph)
 
-    monkeypatch.setattr(tribond.potential, "BATCH_EDGES", limit)
+    monkeypatch.setattr("tribond.trained_model.BATCH_EDGES", limit)
     monkeypatch.setattr(tribond.potential.Potential, "evaluate", watched)
     predictions = potential.predict([STRUCTURES[name]() for name in names])
     assert len(sizes) > 1
