@@ -15,7 +15,6 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 
 import tribond
-from tribond.checkpoints.registry import load_potential
 
 ENERGY_TOLERANCE = 1e-6  # eV/atom
 FORCE_TOLERANCE = 1e-5  # eV/Å
@@ -58,8 +57,8 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--largest", type=int, default=8, help="repeats of the cubic Si cell along each axis")
     arguments = parser.parse_args()
-    exact = load_potential(arguments.model, device="cpu", dtype="float64")
-    fast = load_potential(arguments.model, device=arguments.device, dtype="float32")
+    exact = tribond.load_potential(arguments.model, device="cpu", dtype="float64")
+    fast = tribond.load_potential(arguments.model, device=arguments.device, dtype="float32")
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name() if fast.device.type == 'cuda' else 'CPU'}\n")
     print("| structure | energy difference, eV/atom | force difference, eV/Å |\n|---|---|---|")
     failed = False

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.speed_worker import STRUCTURES
+from speed_worker import STRUCTURES
 
 WORKER = Path(__file__).with_name("speed_worker.py")
 WARM_UP = 2

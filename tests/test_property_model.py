@@ -127,6 +127,10 @@ def test_a_state_is_given_once_for_all_or_for_each(make_property_model, structur
         ("continuous", [1.0]),
         ("continuous", [[1.0, 2.0, 3.0]]),
         ("continuous", [1.0, float("nan")]),
+        ("continuous", [[1.0, 2.0], [3.0]]),
+        ("continuous", "up"),
+        ("continuous", {"spin": 1}),
+        ("categorical", True),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(make_property_model, structures, kind, state):
@@ -135,10 +139,29 @@ def test_a_state_that_does_not_fit_is_refused(make_property_model, structures, k
         model.predict([structures["crystal"]] * 2, state=state)
 
 
+def test_a_state_of_one_number_needs_no_list(make_property_model, structures):
+    model = make_property_model(state="continuous", state_size=1)
+    one, same = (model.predict(structures["crystal"], state=state)[0].value for state in (0.5, [0.5]))
+    assert one == same
+
+
+def test_unsigned_integers_are_categories_too(make_property_model, structures):
+    model = make_property_model(state="categorical", state_size=3)
+    assert (
+        model.predict(structures["crystal"], state=np.uint64(1))[0].value
+        == model.predict(structures["crystal"], state=1)[0].value
+    )
+
+
+@pytest.mark.parametrize("stated", ["gap", None, ["gap"]])
+def test_a_property_that_is_stated_in_another_way_is_no_obstacle(make_property_model, structures, stated):
+    assert make_property_model({"property": stated}).predict(structures["crystal"])[0].name == "property"
+
+
 def test_a_state_that_is_missing_or_not_wanted_is_refused(make_property_model, make_potential, structures):
-    with pytest.raises(ConfigError, match=r"state=\[0\.0, 0\.0\]"):
+    with pytest.raises(ConfigError, match=r"such as \[0\.0, 0\.0\]"):
         make_property_model(state="continuous", state_size=2).predict(structures["crystal"])
-    with pytest.raises(ConfigError, match="state=0"):
+    with pytest.raises(ConfigError, match="such as 0"):
         make_property_model(state="categorical", state_size=2).predict(structures["crystal"])
     with pytest.raises(ConfigError, match="takes no state"):
         make_property_model().predict(structures["crystal"], state=0)

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from tribond.calculators.ase import Calculator
-    from tribond.checkpoints.registry import load
+    from tribond.checkpoints.registry import load, load_potential
     from tribond.graph.atom_graph import AtomGraph
     from tribond.nn.config import M3GNetConfig
     from tribond.nn.m3gnet import M3GNet
@@ -32,6 +32,7 @@ _HOME = {
     "PropertyModel": "tribond.property_model",
     "PropertyPrediction": "tribond.property_model",
     "load": "tribond.checkpoints.registry",
+    "load_potential": "tribond.checkpoints.registry",
 }
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "PropertyModel",
     "PropertyPrediction",
     "load",
+    "load_potential",
 ]
 
 

@@ -1,6 +1,6 @@
 """A trained M3GNet that predicts one property of a structure: a formation energy, a band gap, a class."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -41,12 +41,16 @@ class PropertyModel(TrainedModel):
     @property
     def name(self) -> str:
         """What it predicts; "property" if the file does not say."""
-        return str(self.metadata.get("property", {}).get("name", "property"))
+        return str(self._stated().get("name", "property"))
 
     @property
     def unit(self) -> str:
         """Unit of what it predicts; empty if the file does not say, and for pure numbers."""
-        return str(self.metadata.get("property", {}).get("unit", ""))
+        return str(self._stated().get("unit", ""))
+
+    def _stated(self) -> Mapping[str, object]:
+        stated = self.metadata.get("property")
+        return stated if isinstance(stated, Mapping) else {}
 
     def evaluate(self, graph: AtomGraph) -> Tensor:
         """The property of every system of a batch.  (systems, num_targets), float64."""

@@ -130,29 +130,32 @@ class TrainedModel:
     def _state_of_each(self, state: State | None, count: int) -> Tensor | None:
         """(structures, state_size) float64, or (structures,) int64 for categories; None without a state input."""
         config = self.config
-        if state is None:
-            if config.state != "none":
-                msg = f"this model needs a state input: predict(structures, state={self._example_state()})"
-                raise ConfigError(msg)
-            return None
-        if config.state == "none":
-            msg = "this model takes no state input"
+        if config.state == "none" or state is None:
+            if config.state == "none" and state is None:
+                return None
+            wanted = (
+                f"needs a state input, such as {self._example_state()}" if state is None else "takes no state input"
+            )
+            msg = f"this model {wanted}; in Python: predict(structures, state=...)"
             raise ConfigError(msg)
-        values = torch.as_tensor(np.asarray(state))
-        one = () if config.state == "categorical" else (config.state_size,)
-        if values.shape != one and tuple(values.shape) != (count, *one):
-            msg = f"the state input must be like {self._example_state()}, or one such for each structure; not {state!r}"
+        msg = f"the state input must be like {self._example_state()}, or one such for each structure; not {state!r}"
+        try:
+            values = np.asarray(state)
+        except ValueError as error:  # ragged
+            raise ConfigError(msg) from error
+        categorical = config.state == "categorical"
+        if not categorical and values.shape == () and config.state_size == 1:
+            values = values[None]
+        one = () if categorical else (config.state_size,)
+        if values.dtype.kind not in ("iu" if categorical else "iuf") or values.shape not in {one, (count, *one)}:
             raise ConfigError(msg)
-        if config.state == "categorical":
-            whole = not values.is_floating_point() and not values.is_complex()
-            if not whole or (values < 0).any() or (values >= config.state_size).any():
-                msg = f"the state input must be a whole number from 0 to {config.state_size - 1}; not {state!r}"
-                raise ConfigError(msg)
-        elif not torch.isfinite(values).all():
+        if categorical and ((values < 0).any() or (values >= config.state_size).any()):
+            msg = f"the state input must be a whole number from 0 to {config.state_size - 1}; not {state!r}"
+            raise ConfigError(msg)
+        if not np.isfinite(values).all():
             msg = f"the state input must be finite; not {state!r}"
             raise ConfigError(msg)
-        dtype = torch.long if config.state == "categorical" else torch.float64
-        return values.to(dtype).expand(count, *one)
+        return torch.from_numpy(values.astype(np.int64 if categorical else np.float64)).expand(count, *one)
 
     def _example_state(self) -> str:
         return "0" if self.config.state == "categorical" else str([0.0] * self.config.state_size)

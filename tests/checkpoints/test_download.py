@@ -197,13 +197,28 @@ def test_without_a_checksum_the_size_tells(server, tmp_path):
         get(RemoteFile(name="model.bin", url=server.url, sha256=None, size=len(CONTENT)), tmp_path)
 
 
-def test_a_part_is_never_taken_for_the_file(file, tmp_path, server):
-    """Not even if it is whole: the process may have been killed before it had checked it."""
-    (tmp_path / "model.bin.part").write_bytes(CONTENT)
+def test_a_part_is_not_taken_for_the_file(file, tmp_path, server):
+    """Not even one of its length: where it goes on, the server has nothing to send."""
+    (tmp_path / "model.bin.part").write_bytes(CONTENT[:-1] + b"x")
     assert get(file, tmp_path).read_bytes() == CONTENT
     assert server.requests[0]["Range"] == f"bytes={len(CONTENT)}-"  # beyond its end: status 416
     assert "Range" not in server.requests[1]
     assert visible(tmp_path) == {"model.bin": CONTENT}
+
+
+def test_a_part_that_is_whole_is_the_file(file, tmp_path, server):
+    """The process may have been killed between the last byte and the last step."""
+    (tmp_path / "model.bin.part").write_bytes(CONTENT)
+    assert get(file, tmp_path).read_bytes() == CONTENT
+    assert not server.requests
+    assert visible(tmp_path) == {"model.bin": CONTENT}
+
+
+def test_without_a_checksum_a_file_of_unknown_length_is_refused(unchecked, folder, server):
+    """It may have been cut off anywhere."""
+    server.will([Fault(no_length=True)])
+    assert "does not say how long" in failure(unchecked, folder)
+    assert not visible(folder)
 
 
 # Connections that break off

@@ -5,13 +5,16 @@ That they compute what the home codes do is tested in tests/parity.
 
 import json
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import pytest
 import torch
 
 import tribond
-from tribond.checkpoints.matgl_era import matgl_era
+from tribond.checkpoints import torch_file
+from tribond.checkpoints.matgl_era import Evidence
 from tribond.checkpoints.open_model import open_model
 from tribond.errors import CheckpointError, ConfigError
 
@@ -40,7 +43,7 @@ def matgl(tmp_path):
                 target.pop(key, None)
                 if value is not MISSING:
                     target[key] = value
-        torch.save(content, folder / "model.pt")
+        save(content, folder / "model.pt")
         if state is not None:
             tensors = read(folder / "state.pt")
             state(tensors)
@@ -84,6 +87,21 @@ def tensorflow(tmp_path):
 
 
 MISSING = object()
+
+
+def save(content, path: Path) -> None:
+    """Write settings; the stand-in of MatGL's Normalizer under the name that MatGL gave it."""
+    module = types.ModuleType("matgl.data.transformer")
+    sys.modules[module.__name__] = module
+    sys.modules["matgl"] = sys.modules["matgl.data"] = types.ModuleType("matgl")
+    home, torch_file.Normalizer.__module__ = torch_file.Normalizer.__module__, "matgl.data.transformer"
+    module.Normalizer = torch_file.Normalizer
+    try:
+        torch.save(content, path)
+    finally:
+        torch_file.Normalizer.__module__ = home
+        for name in ("matgl", "matgl.data", "matgl.data.transformer"):
+            del sys.modules[name]
 
 
 # Settings
@@ -140,6 +158,45 @@ def test_old_names_of_settings_are_understood(matgl):
     assert then.config == now.config
 
 
+def test_references_that_are_no_tensors_yet_are_those_of_the_settings(matgl):
+    """Before MatGL 0.9 they were not among the tensors."""
+    case = "matgl_dgl_2.2.1_potential_smooth"
+    now = tribond.load(HOME / case)
+
+    def forget(tensors):
+        for name in [name for name in tensors if name.startswith("element_refs.")]:
+            del tensors[name]
+
+    then = tribond.load(matgl(case, state=forget))
+    assert torch.equal(then.model.reference_energy.reference, now.model.reference_energy.reference)
+
+
+def test_mean_and_deviation_that_are_no_tensors_are_those_of_the_settings(matgl):
+    case = "matgl_dgl_2.2.1_potential_smooth"
+
+    def forget(tensors):
+        del tensors["data_mean"], tensors["data_std"]
+
+    energy = tribond.load(matgl(case, state=forget, wrapper={"data_mean": 0.5, "data_std": 3.0})).model.reference_energy
+    assert (energy.offset.item(), energy.scale[0].item()) == (0.5, 3.0)
+
+
+def test_a_transformed_energy_and_an_intensive_potential_are_refused(matgl):
+    folder = matgl("matgl_dgl_2.2.1_set2set_normalizer", settings={"is_intensive": False})
+    with pytest.raises(CheckpointError, match="TransformedTargetModel of an energy"):
+        tribond.load(folder)
+    with pytest.raises(CheckpointError, match="Potential .*of an intensive property"):
+        tribond.load(matgl(settings={"is_intensive": True}))
+
+
+def test_one_hot_rows_of_the_references_are_the_identity(matgl):
+    def spoil(tensors):
+        tensors["element_refs.onehot"] = torch.ones(5, 5)
+
+    with pytest.raises(CheckpointError, match=r"element_refs\.onehot"):
+        tribond.load(matgl(state=spoil))
+
+
 def test_a_state_in_a_network_of_the_first_version_is_refused(matgl):
     folder = matgl("matgl_dgl_2.2.1_weighted_atom_category")
     description = json.loads((folder / "model.json").read_text())
@@ -158,7 +215,7 @@ def test_before_1_0_a_weighted_readout_was_a_mean(matgl):
 def test_a_property_model_with_an_unknown_transformer_is_refused(matgl):
     folder = matgl("matgl_dgl_2.2.1_set2set_normalizer", wrapper={"target_transformer": "Scaler"})
     assert read(folder / "model.pt")["target_transformer"] == "Scaler"
-    with pytest.raises(CheckpointError, match="target_transformer = 'Scaler'"):
+    with pytest.raises(CheckpointError, match="target_transformer = Scaler"):
         tribond.load(folder)
 
 
@@ -187,7 +244,40 @@ def test_settings_of_tensorflow_that_tribond_does_not_compute_are_named(tensorfl
         tribond.load(tensorflow(**changes))
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"class_name": "MEGNet", "config": {}}'])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"n_atom_types": "94"}, "does not follow the format"),
+        ({"std": None}, "does not follow the format"),
+        ({"mean": float("nan")}, "not finite|finite"),
+        ({"element_refs": [1.0, 2.0]}, "element_refs must be 95 numbers"),
+        ({"n_atom_types": 20, "element_refs": None}, "the embedding has 95 rows, n_atom_types asks for 21"),
+        ({"units": 10**6}, "must be"),
+    ],
+)
+def test_settings_of_a_tensorflow_potential_that_make_no_sense_are_refused(tensorflow, changes, named):
+    with pytest.raises(CheckpointError, match=named):
+        tribond.load(tensorflow("tensorflow_potential_element_refs", **changes))
+
+
+def test_elements_that_the_fit_of_the_references_never_saw_are_not_known(tensorflow):
+    """The paper's potential has rows for Po to Ra, and no training structure had any."""
+    references = [0.0] + [-1.0] * 94
+    references[84] = 1e-16
+    potential = tribond.load(tensorflow("tensorflow_potential_element_refs", element_refs=references))
+    assert "Po" not in potential.elements
+    assert len(potential.elements) == 93
+
+
+@pytest.mark.parametrize("references", [None, [0.0] * 95])
+def test_without_references_all_elements_are_known(tensorflow, references):
+    potential = tribond.load(tensorflow("tensorflow_potential_element_refs", element_refs=references))
+    assert len(potential.elements) == 94
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[1]", "{}", '{"class_name": "M3GNet", "config": [1]}', '{"class_name": "MEGNet", "config": {}}']
+)
 def test_settings_of_tensorflow_that_make_no_sense_are_refused(tensorflow, content):
     folder = tensorflow()
     (folder / "m3gnet.json").write_text(content)
@@ -202,9 +292,20 @@ def test_settings_of_tensorflow_that_make_no_sense_are_refused(tensorflow, conte
         (lambda c: c["model_args"].update(charge=1), "does not know: charge"),
         (lambda c: c["model_args"].pop("units"), "lacks the settings units"),
         (lambda c: c["model_args"].update(max_l=2), "max_n = 3 and max_l = 2 must be equal"),
-        (lambda c: c["model_args"].update(cutoff=6.0), r"'rbf\.r_max' is 4\.5"),
+        (
+            lambda c: c["model_args"].update(cutoff=6.0),
+            r"'rbf\.r_max' is 4\.5 where the settings in the file make it 6",
+        ),
         (lambda c: c["model"]["sbf.coef"].mul_(1.01), r"sbf\.coef"),
         (lambda c: c["model"]["rbf.en"].add_(0.01), r"rbf\.en"),
+        (lambda c: c["model"]["sbf.factor"].mul_(1.01), r"sbf\.factor"),
+        (
+            lambda c: c["model"].update({"rbf.en": torch.zeros(5)}),
+            "has 5 numbers where the settings in the file ask for 3",
+        ),
+        (lambda c: c["model_args"].update(max_z="94"), "does not follow the format of MatterSim .TypeError"),
+        (lambda c: c.update(model_args=[1]), "does not follow the format of MatterSim .AttributeError"),
+        (lambda c: c["model"].update({"rbf.en": 1.0}), "does not hold weights"),
     ],
 )
 def test_settings_and_constants_of_mattersim_that_tribond_does_not_compute_are_named(mattersim, change, named):
@@ -234,6 +335,11 @@ def misshape(tensors):
     tensors[name] = tensors[name][:, :-1]
 
 
+def halve(tensors):
+    name = "model.embedding.layer_node_embedding.weight"
+    tensors[name] = tensors[name].half()
+
+
 def spoil_number(tensors):
     tensors["model.graph_layers.0.conv.edge_weight_func.weight"][0, 0] = float("nan")
 
@@ -244,10 +350,15 @@ def spoil_number(tensors):
         (lose("model.final_layer.gated.gates.2.bias"), r"lacks the tensor 'model\.final_layer\.gated\.gates\.2\.bias'"),
         (extra, r"no place for.*model\.extra\.weight"),
         (misshape, r"atom_embedding\.weight is \(5, 7\), must be \(5, 8\)"),
+        (halve, r"node_embedding\.weight' is stored as torch\.float16"),
         (spoil_number, r"edge_weight_func\.weight' holds numbers that are not finite"),
-        (lambda tensors: tensors["model.bond_expansion.rbf.cutoff"].fill_(6.0), r"rbf\.cutoff' is 6\.0"),
+        (
+            lambda tensors: tensors["model.bond_expansion.rbf.cutoff"].fill_(6.0),
+            r"rbf\.cutoff' is 6 where the settings in the file make it 4",
+        ),
+        (lambda tensors: tensors["data_std"].fill_(float("inf")), "data_std' holds numbers that are not finite"),
     ],
-    ids=["missing", "left over", "misshapen", "not finite", "another cutoff"],
+    ids=["missing", "left over", "misshapen", "half", "not finite", "another cutoff", "infinite scale"],
 )
 def test_every_tensor_of_a_matgl_file_is_used_or_the_import_fails(matgl, change, named):
     with pytest.raises(CheckpointError, match=named):
@@ -286,7 +397,7 @@ def test_every_tensor_of_a_tensorflow_file_is_used_or_the_import_fails(tensorflo
 def test_a_missing_file_of_matgl_is_named(matgl, name):
     folder = matgl()
     (folder / name).unlink()
-    with pytest.raises(CheckpointError, match=name if name != "model.json" else "holds no model"):
+    with pytest.raises(CheckpointError, match=f"{name} is missing"):
         tribond.load(folder)
 
 
@@ -320,66 +431,62 @@ def test_a_choice_that_a_file_does_not_offer_is_refused(matgl):
         tribond.load(MATTERSIM, weights="best")
     with pytest.raises(ConfigError, match="one set of weights"):
         tribond.load(matgl(), weights="ema")
-    with pytest.raises(ConfigError, match="dialect"):
+    with pytest.raises(ConfigError, match="no doubt about its dialect"):
         tribond.load(MATTERSIM, dialect="matgl_dgl")
+    with pytest.raises(ConfigError, match="dialect must be 'matgl_dgl' or 'matgl_pyg', not 'dgl'"):
+        tribond.load(MATTERSIM, dialect="dgl")
 
 
 # Which MatGL
 
 
 OLD, NEW = "matgl_dgl", "matgl_pyg"
-NETWORK = "matgl.models._m3gnet"
+NETWORK, WRAPPERS = "matgl.models._m3gnet", "matgl.models._wrappers"
+LATER = {"dropout": None}  # an argument of the network since 1.3
+POTENTIAL = {"calc_charge": False}  # ... and of potentials since 2.0
 
 
 @pytest.mark.parametrize(
     ("modules", "version", "potential", "network", "tensors", "era"),
     [
-        (("matgl.apps.pes", NETWORK), 3, {"calc_magmom": False}, {}, [], OLD),  # 1.x
-        (("matgl.apps.pes", NETWORK), 1, {"calc_site_wise": False}, {}, [], OLD),  # 0.x
-        (("matgl.apps._pes_dgl", NETWORK), 3, {"calc_charge": False}, {"dropout": None}, [], OLD),  # 2.x
-        (("matgl.apps._pes_dgl", "matgl.models._m3gnet_dgl"), 3, {"calc_charge": 0}, {"dropout": None}, [], NEW),  # 3.0
-        (("matgl.apps._pes_pyg", "matgl.models._m3gnet_pyg"), 3, {"calc_charge": 0}, {"dropout": None}, [], NEW),
-        (("matgl.apps._pes", NETWORK), 3, {"compile_model": False}, {"dropout": None}, [], NEW),  # 4.0
-        (("matgl.apps.pes", NETWORK), 3, {"compile_model": False, "calc_charge": 0}, {"dropout": None}, [], NEW),  # 4.1
-        # Descriptions of 1.x models that were rewritten for 3.0 without a change of the weights.
-        (("matgl.apps.pes", "matgl.models._m3gnet_dgl"), 3, {"calc_magmom": False}, {}, [], OLD),
-        (("matgl.models._wrappers", NETWORK), None, None, {}, ["readout.set2set.lstm.bias_hh_l0"], OLD),
-        (("matgl.models._wrappers", NETWORK), None, None, {"dropout": None}, ["readout.set2set.lstm.bias_hh_l0"], OLD),
-        (("matgl.models._wrappers", NETWORK), None, None, {"dropout": None}, ["readout.lstm.bias_hh_l0"], NEW),
-        ((NETWORK, NETWORK), None, None, {"dropout": None}, ["readout.weight.0.weight"], OLD),
-        ((NETWORK, NETWORK), None, None, {"dropout": None}, ["readout.weight.layers.0.weight"], NEW),
+        (("matgl.apps.pes", NETWORK), 3, {"calc_magmom": False}, {}, (), OLD),  # 1.x
+        (("matgl.apps.pes", NETWORK), 3, {"calc_magmom": False}, LATER, (), OLD),  # 1.3
+        (("matgl.apps.pes", NETWORK), 2, POTENTIAL, LATER, (), OLD),
+        (("matgl.apps._pes_dgl", NETWORK), 3, POTENTIAL, LATER, (), OLD),  # 2.x
+        (("matgl.apps._pes_dgl", "matgl.models._m3gnet_dgl"), 3, POTENTIAL, LATER, (), NEW),  # 3.0 with DGL
+        (("matgl.apps.pes", "matgl.models._m3gnet_pyg"), 3, POTENTIAL, LATER, (), NEW),  # 3.0
+        (("matgl.apps._pes", NETWORK), 3, POTENTIAL, LATER, (), NEW),  # 4.0
+        (("matgl.apps.pes", NETWORK), 3, POTENTIAL | {"compile_model": False}, LATER, (), NEW),  # 4.1
+        # A description of a 1.x model that was rewritten for 3.0 without a change of the weights.
+        (("matgl.apps.pes", "matgl.models._m3gnet_dgl"), 3, {"calc_magmom": False}, {}, (), OLD),
+        ((WRAPPERS, NETWORK), None, None, {}, (), OLD),
+        ((WRAPPERS, NETWORK), None, None, LATER, ("readout.set2set.lstm.bias_hh_l0",), OLD),
+        ((WRAPPERS, NETWORK), None, None, LATER, ("readout.lstm.bias_hh_l0",), NEW),
+        ((NETWORK, NETWORK), None, None, LATER, ("readout.weight.0.weight",), OLD),
+        ((NETWORK, NETWORK), None, None, LATER, ("readout.weight.layers.0.weight",), NEW),
+        # Nothing that only one of them wrote.
+        (("matgl.apps.pes", NETWORK), 3, POTENTIAL, LATER, (), None),
+        ((WRAPPERS, NETWORK), None, None, LATER, ("final_layer.layers.0.weight",), None),
+        ((WRAPPERS, "matgl.models._m3gnet_dgl"), None, None, {}, ("readout.set2set.lstm.bias_hh_l0",), None),
     ],
 )
 def test_the_version_of_matgl_is_told_by_what_only_it_wrote(modules, version, potential, network, tensors, era):
-    found = matgl_era(
-        Path("model"),
-        modules=modules,
-        potential_version=version,
-        potential_settings=potential,
-        network_settings=network,
-        tensors=tensors,
-    )
-    assert found == era
+    assert Evidence(modules, version, potential, network, tensors).dialect() == era
 
 
-@pytest.mark.parametrize("module", [NETWORK, "matgl.models._m3gnet_dgl"])
-def test_what_both_could_have_written_is_refused(module):
-    with pytest.raises(CheckpointError, match="matgl_dgl.*matgl_pyg"):
-        matgl_era(
-            Path("model"),
-            modules=("matgl.models._wrappers", module),
-            potential_version=None,
-            potential_settings=None,
-            network_settings={"dropout": None},
-            tensors=["final_layer.layers.0.weight"],
-        )
+@pytest.mark.parametrize("case", ["matgl_dgl_2.2.1_potential_smooth", "matgl_pyg_4.1.2_potential_smooth"])
+def test_a_dialect_that_the_files_contradict_is_refused(case):
+    right, wrong = (OLD, NEW) if "_dgl_" in case else (NEW, OLD)
+    assert tribond.load(HOME / case, dialect=right).config == tribond.load(HOME / case).config
+    with pytest.raises(CheckpointError, match=f"as its files say; dialect='{wrong}' would compute other energies"):
+        tribond.load(HOME / case, dialect=wrong)
 
 
 # Files and folders of no kind
 
 
 def test_a_file_inside_a_folder_stands_for_the_folder(matgl, tensorflow):
-    for folder, names in ((matgl(), ("state.pt", "model.json")), (tensorflow(), ("m3gnet.index", "m3gnet.json"))):
+    for folder, names in ((matgl(), ("state.pt", "model.json")), (tensorflow(), ("m3gnet.index", "checkpoint"))):
         whole = tribond.load(folder)
         for name in names:
             assert tribond.load(folder / name).config == whole.config
@@ -393,6 +500,24 @@ def test_a_pytorch_file_of_another_kind_is_refused_with_what_it_holds(tmp_path, 
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=rf"other\.pth holds .*{named}"):
         tribond.load(path)
+
+
+def test_a_folder_with_one_file_of_a_kind_stands_for_the_file(tmp_path):
+    shutil.copy(MATTERSIM, tmp_path)
+    assert tribond.load(tmp_path).config == tribond.load(MATTERSIM).config
+    shutil.copy(MATTERSIM, tmp_path / "another.pth")
+    with pytest.raises(CheckpointError, match="or several"):
+        tribond.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"<!DOCTYPE html>", "a web page"), (b"version https://git-lfs.github.com/spec/v1", "Git LFS"), (b"text", "none")],
+)
+def test_a_file_that_is_something_else_is_called_what_it_is(tmp_path, content, what):
+    (tmp_path / "model.pth").write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"model\.pth is not a readable model file.*{what}"):
+        tribond.load(tmp_path / "model.pth")
 
 
 def test_an_empty_folder_is_refused_with_what_tribond_reads(tmp_path):

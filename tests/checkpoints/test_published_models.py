@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from ase.build import bulk
 from ase.data import chemical_symbols
 
 import tribond
@@ -52,7 +53,7 @@ def publish(monkeypatch):
     servers: list[FileServer] = []
     entries: dict[str, Entry] = {}
 
-    def make(name: str, kind: str, paths: list[Path], **facts) -> tuple[Entry, list[FileServer]]:
+    def make(name: str, form: str, paths: list[Path], **facts) -> tuple[Entry, list[FileServer]]:
         files = []
         for path in paths:
             server = FileServer(path.read_bytes())
@@ -61,7 +62,7 @@ def publish(monkeypatch):
             checksum = hashlib.sha256(server.content).hexdigest()
             url = f"http://127.0.0.1:{server.server_port}/{path.name}"
             files.append(RemoteFile(name=path.name, url=url, sha256=checksum, size=len(server.content)))
-        entries[name] = Entry(name=name, format=kind, files=tuple(files), **(FACTS | facts))
+        entries[name] = Entry(name=name, format=form, files=tuple(files), **(FACTS | facts))
         return entries[name], servers
 
     monkeypatch.setattr("tribond.checkpoints.catalogue.catalogue", lambda: entries)
@@ -109,19 +110,60 @@ def test_the_second_time_no_network_is_asked(publish):
     assert asked(servers) == 3
 
 
+def test_files_of_another_model_are_not_taken_for_a_published_one(publish):
+    """A file without a checksum is known by what it holds."""
+    for facts, said in (
+        ({"num_elements": 30, "parameters": 17}, "number of parameters of the model is .* is 17"),
+        ({"num_elements": 94}, "number of elements of the model is 30"),
+        ({"num_elements": 30, "kind": "property", "property": {"name": "gap"}}, "kind of the model is potential"),
+    ):
+        entry, _ = publish("SiO-1M", "mattersim", [MATTERSIM], **facts)
+        with pytest.raises(CheckpointError, match=f"{said}.*delete {downloaded_folder(entry)}"):
+            tribond.load("SiO-1M")
+
+
+def test_a_published_model_may_tell_its_dialect(publish):
+    """A folder whose files do not tell is that of the catalogue; one that contradicts it is refused."""
+    untold = HOME / "matgl_pyg_4.1.2_reduce_atom_classification"
+    files = [untold / name for name in ("state.pt", "model.pt", "model.json")]
+    facts = {"kind": "property", "property": {"name": "metal"}}
+    publish("told", "matgl_pyg", files, **facts)
+    assert tribond.load("told", device="cpu").predict(bulk("Si"))[0].name == "metal"
+    publish("wrong", "matgl_pyg", matgl_files())
+    with pytest.raises(CheckpointError, match="MatGL up to version 2, as its files say"):
+        tribond.load("wrong")
+
+
+def test_all_files_that_are_missing_are_named_at_once(publish, monkeypatch):
+    monkeypatch.setattr(registry, "fetch", partial(fetch, pauses_s=()))
+    entry, servers = publish("SiO-PES", "matgl_dgl", matgl_files())
+    for server in servers:
+        server.will([Fault(status=404)])
+    with pytest.raises(DownloadError) as error:
+        tribond.load("SiO-PES")
+    assert all(file.url in str(error.value) for file in entry.files)
+
+
+def test_a_folder_that_is_no_model_does_not_hide_a_published_one(publish, tmp_path, monkeypatch):
+    publish("SiO-PES", "matgl_dgl", matgl_files())
+    (tmp_path / "SiO-PES").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert tribond.load("SiO-PES", device="cpu").metadata["name"] == "SiO-PES"
+
+
 def test_upper_and_lower_case_and_aliases_are_alike(publish):
-    publish("SiO-1M", "mattersim", [MATTERSIM], aliases=("sio-v1.0.0-1M",))
+    publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30, aliases=("sio-v1.0.0-1M",))
     for name in ("SiO-1M", "sio-1m", "SIO-V1.0.0-1m"):
         assert tribond.load(name, device="cpu").metadata["name"] == "SiO-1M"
 
 
 def test_a_model_of_one_file_is_that_file(publish):
-    entry, _ = publish("SiO-1M", "mattersim", [MATTERSIM])
+    entry, _ = publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30)
     assert registry.find("SiO-1M") == downloaded_folder(entry) / "checkpoint.pth"
 
 
 def test_a_file_put_there_by_hand_is_used(publish):
-    entry, servers = publish("SiO-1M", "mattersim", [MATTERSIM])
+    entry, servers = publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30)
     downloaded_folder(entry).mkdir(parents=True)
     shutil.copy(MATTERSIM, downloaded_folder(entry))
     assert tribond.load("SiO-1M", device="cpu").num_parameters > 0
@@ -141,7 +183,7 @@ def test_a_folder_of_the_same_name_here_comes_first(publish, tmp_path, monkeypat
 
 def test_a_download_that_was_cut_off_goes_on_at_the_next_try(publish, monkeypatch):
     monkeypatch.setattr(registry, "fetch", partial(fetch, pauses_s=()))
-    _, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM])
+    _, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30)
     half = len(server.content) // 2
     server.will([Fault(cut_off_after=half)])
     with pytest.raises(DownloadError, match="broke off"):
@@ -153,7 +195,7 @@ def test_a_download_that_was_cut_off_goes_on_at_the_next_try(publish, monkeypatc
 
 
 def test_a_model_with_a_wrong_checksum_is_not_loaded(publish):
-    entry, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM])
+    entry, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30)
     server.content = server.content[:-1] + b"x"
     with pytest.raises(DownloadError, match="sha256"):
         tribond.load("SiO-1M")
@@ -161,7 +203,7 @@ def test_a_model_with_a_wrong_checksum_is_not_loaded(publish):
 
 
 def test_a_file_in_the_cache_that_was_changed_is_not_loaded(publish):
-    entry, _ = publish("SiO-1M", "mattersim", [MATTERSIM])
+    entry, _ = publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30)
     tribond.load("SiO-1M", device="cpu")
     path = downloaded_folder(entry) / "checkpoint.pth"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
@@ -171,7 +213,7 @@ def test_a_file_in_the_cache_that_was_changed_is_not_loaded(publish):
 
 @pytest.mark.parametrize("fault", [Fault(status=404), None], ids=["404", "no network"])
 def test_without_the_file_the_url_and_the_place_for_it_are_named(publish, monkeypatch, fault):
-    entry, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM])
+    entry, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30)
     if fault is None:
         server.shutdown()
         server.server_close()
@@ -184,7 +226,7 @@ def test_without_the_file_the_url_and_the_place_for_it_are_named(publish, monkey
 
 
 def test_a_download_of_nonsense_without_a_checksum_is_refused_by_its_format(publish):
-    entry, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM])
+    entry, (server,) = publish("SiO-1M", "mattersim", [MATTERSIM], num_elements=30)
     server.content = b"<html>not found, but politely</html>"
     unknown = replace(entry.files[0], sha256=None, size=None)
     object.__setattr__(entry, "files", (unknown,))

@@ -5,8 +5,11 @@ Asked for in matgl#762 and m3gnet#20: checkpoints whose pickles are executed, or
 
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -128,25 +131,80 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, keep):
 
 
 def test_plain_data_comes_back(tmp_path):
-    """What published files hold: tensors, numbers, containers, and arrays and numbers of numpy."""
+    """What published files hold: tensors, numbers, containers, and arrays and numbers of numpy, as tensors."""
     content = OrderedDict(
         tensor=torch.arange(3.0),
         numbers=(1, 2.5, True, None, "text"),
         array=np.arange(4.0),
         small=np.arange(4, dtype=np.float32),
+        columns=np.asfortranarray(np.arange(6).reshape(2, 3)),
         scalar=np.float64(3.5),
     )
     torch.save(content, tmp_path / "data.pt")
     again = read_torch_file(tmp_path / "data.pt")
     assert torch.equal(again["tensor"], content["tensor"])
     assert again["numbers"] == content["numbers"]
-    np.testing.assert_array_equal(again["array"], content["array"])
-    np.testing.assert_array_equal(again["small"], content["small"])
+    for name in ("array", "small", "columns"):
+        assert torch.equal(again[name], torch.from_numpy(content[name].copy())), name
+        assert again[name].dtype == torch.from_numpy(content[name].copy()).dtype
     assert again["scalar"] == 3.5
 
 
-def test_reading_leaves_what_pytorch_allows_as_it_was(tmp_path):
-    before = torch.serialization.get_safe_globals()
-    torch.save({"a": 1}, tmp_path / "data.pt")
-    read_torch_file(tmp_path / "data.pt")
-    assert torch.serialization.get_safe_globals() == before
+def test_arrays_of_objects_are_refused(tmp_path):
+    torch.save({"array": np.array([1, "two", None], dtype=object)}, tmp_path / "data.pt")
+    with pytest.raises(CheckpointError, match=r"data\.pt"):
+        read_torch_file(tmp_path / "data.pt")
+
+
+def text(value: str) -> bytes:
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+
+# numpy.ndarray((1,), "O", b"AAAAAAAA"): an array whose object is at an address of the file's choosing.
+OBJECT_AT_ANY_ADDRESS = (
+    b"cnumpy\nndarray\n(K\x01\x85" + text("O") + b"c_codecs\nencode\n" + text("A" * 8) + text("latin1") + b"\x86RtR"
+)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\x80\x02" + OBJECT_AT_ANY_ADDRESS + b".",
+        b"\x80\x02cnumpy\nndarray\n" + OBJECT_AT_ANY_ADDRESS + b"\x85R.",
+        b"\x80\x02}" + text("model_name") + OBJECT_AT_ANY_ADDRESS + b"s.",
+    ],
+    ids=["alone", "as a shape", "as a name"],
+)
+def test_an_array_over_bytes_of_the_file_is_never_built(tmp_path, payload):
+    """numpy's own classes would let a file read and write any memory; in a process of its own, should they be back."""
+    path = tmp_path / "model.pth"
+    write_archive(path, payload)
+    code = f"import tribond\ntry:\n    tribond.load({str(path)!r})\nexcept tribond.errors.CheckpointError:\n    print('refused')"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import tribond.errors\n{code}"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "refused\n", done.stderr
+
+
+def test_many_threads_read_at_once(tmp_path):
+    torch.save({"array": np.arange(4.0)}, tmp_path / "data.pt")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: read_torch_file(tmp_path / "data.pt")["array"].sum().item(), range(80)))
+    assert found == [6.0] * 80
+
+
+def test_a_compressed_archive_is_refused(tmp_path):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10**6))
+    with pytest.raises(CheckpointError, match="compressed"):
+        read_torch_file(path)
+
+
+@pytest.mark.parametrize("allowed", [[], [np.ndarray, np.dtype]], ids=["nothing", "some of the same"])
+def test_reading_leaves_what_pytorch_allows_as_it_was(tmp_path, allowed):
+    torch.save({"a": np.arange(3)}, tmp_path / "data.pt")
+    with torch.serialization.safe_globals(allowed):
+        before = torch.serialization.get_safe_globals()
+        read_torch_file(tmp_path / "data.pt")
+        assert set(torch.serialization.get_safe_globals()) == set(before)

@@ -87,14 +87,18 @@ def test_get_names_the_address_and_the_place_when_there_is_no_network(tribond, c
     assert "Traceback" not in result.output
 
 
-def test_get_of_what_is_there_says_where(tribond, cache, monkeypatch):
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"<!DOCTYPE html>404", "a web page"), (MATTERSIM.read_bytes(), "number of elements")]
+)
+def test_get_of_a_file_that_is_another_is_no_success(tribond, cache, content, said):
+    """MatterSim's files have no known checksum."""
     folder = cache / "models" / "MatterSim-v1.0.0-1M"
     folder.mkdir(parents=True)
-    (folder / "mattersim-v1.0.0-1M.pth").write_bytes(MATTERSIM.read_bytes())
+    (folder / "mattersim-v1.0.0-1M.pth").write_bytes(content)
     result = tribond("models", "get", "mattersim-v1.0.0-1m")
-    assert result.exit_code == 0, result.output
-    assert str(folder / "mattersim-v1.0.0-1M.pth") in result.output
-    assert "no checksum of mattersim-v1.0.0-1M.pth is known" in result.output
+    assert result.exit_code == 1
+    assert said in result.output
+    assert f"delete {folder}" in result.output
 
 
 def test_get_of_an_unknown_name_is_wrong_usage_and_downloads_nothing(tribond, cache):
@@ -150,6 +154,7 @@ def test_a_folder_that_does_not_tell_its_dialect_is_converted_when_told(tribond,
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        ([MATGL, "model.safetensors", "--weights", "best"], "'best'"),
         ([MATGL, "model.pt"], "must end in .safetensors"),
         ([MATGL, "model.safetensors", "--property", "gap"], "is a potential"),
         ([MATGL, "model.safetensors", "--weights", "ema"], "one set of weights"),
@@ -193,7 +198,9 @@ def test_predict_writes_the_property(tribond, tmp_path, property_file):
     records = json.loads((tmp_path / "out.json").read_text())["structures"]
     assert [(record["property"], record["unit"]) for record in records] == [("band gap", "eV")] * 2
     images = read(tmp_path / "out.extxyz", ":")
-    assert [image.info["band_gap"] for image in images] == pytest.approx([record["value"] for record in records])
+    assert [image.info["predicted_band_gap"] for image in images] == pytest.approx(
+        [record["value"] for record in records]
+    )
 
 
 def test_a_missing_state_is_named_once_for_each_structure(tribond, tmp_path, property_file):
@@ -227,6 +234,14 @@ def test_info_of_a_property_model_has_its_property_and_its_state(tribond, proper
     assert rows["predicts"] == "band gap in eV"
     assert rows["state input"] == "one of 2 categories"
     assert "reference energies" not in result.stdout
+
+
+def test_info_of_a_published_model_needs_no_download(tribond, cache):
+    result = tribond("info", "mattersim-v1.0.0-5m")
+    assert result.exit_code == 0, result.output
+    for fact in ("MatterSim-v1.0.0-5M", "MIT", "94: H to Pu", "tribond models get MatterSim-v1.0.0-5M"):
+        assert fact in result.output
+    assert not cache.exists()
 
 
 def test_info_of_a_foreign_file_has_its_checksums(tribond):

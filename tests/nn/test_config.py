@@ -131,6 +131,10 @@ def test_a_config_cannot_be_changed():
         ({"target_mean": 1.0}, "target_mean"),
         ({"readout": "mean", "target_std": float("nan")}, "target_std"),
         ({"readout": "mean", "target_is_log": 1}, "target_is_log"),
+        ({"readout": "mean", "target_std": 0.0}, "target_std"),
+        ({"readout": "mean", "target_std": -1.0}, "target_std"),
+        ({"readout": "mean", "target_mean": True}, "target_mean"),
+        ({"set2set_steps": 10**12}, "set2set_steps"),
         ({"state_hidden": 64}, "state_hidden"),
     ],
 )

@@ -9,6 +9,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
 from tribond.potential import Potential
+from tribond.property_model import PropertyModel
 from tribond.trained_model import State
 
 
@@ -25,13 +26,16 @@ class Calculator(ASECalculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
-    def __init__(self, potential: Potential, *, state: State | None = None) -> None:
+    def __init__(self, potential: Potential | PropertyModel, *, state: State | None = None) -> None:
         given: object = potential
+        if isinstance(given, PropertyModel):
+            msg = f"a Calculator needs a Potential; this is a model of one property, {given.name}"
+            raise ConfigError(msg)
         if not isinstance(given, Potential):
             msg = f"a Calculator needs a Potential, as tribond.load gives; not {potential!r}"
             raise ConfigError(msg)
         super().__init__()
-        self.potential = potential
+        self.potential = given
         self.state = state
 
     def calculate(

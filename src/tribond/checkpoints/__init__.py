@@ -1,1 +1,1 @@
-"""Model files: our own format, and the names they are known by."""
+"""Model files, our own and those of other codes, and the names they are known by."""

@@ -29,7 +29,8 @@ class Entry:
     citation: str
     files: tuple[RemoteFile, ...]  # the first one's checksum tells the model from any other
     aliases: tuple[str, ...] = ()
-    parameters: int | None = None  # as published
+    parameters: int | None = None
+    only_elements: tuple[str, ...] = ()  # symbols, where the file has more than the model was trained on
     property: Mapping[str, str] = field(default_factory=dict)  # name and unit of what a property model predicts
 
     def metadata(self) -> dict[str, Any]:
@@ -74,4 +75,5 @@ def _entry(record: dict[str, Any]) -> Entry:
         RemoteFile(name=file["name"], url=file["url"], sha256=file.get("sha256"), size=file.get("size"))
         for file in record.pop("files")
     )
-    return Entry(files=files, aliases=tuple(record.pop("aliases", ())), **record)
+    aliases, only_elements = tuple(record.pop("aliases", ())), tuple(record.pop("only_elements", ()))
+    return Entry(files=files, aliases=aliases, only_elements=only_elements, **record)

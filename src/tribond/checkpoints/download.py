@@ -159,6 +159,9 @@ def _alone(transfer: "_Transfer") -> Iterator[None]:
 def _download(transfer: "_Transfer", pauses_s: Sequence[float]) -> None:
     """Fetch the part file, in as many attempts as it takes, check it and move it into place."""
     file, path, part = transfer.file, transfer.path, transfer.part
+    if file.sha256 is not None and part.is_file() and not _mismatch(file, part):
+        part.replace(path)  # whole already: an earlier call was ended before its last step
+        return
     for pause_s in (*pauses_s, None):
         try:
             transfer.attempt()
@@ -213,6 +216,9 @@ class _Transfer:
         with response:
             self._check(response, offset)
             done, total = _extent(response)
+            if total is None and self.file.sha256 is None:
+                what = "the server does not say how long the file is, and without a checksum nobody could tell if it is whole"
+                raise _failure(self.file, self.path, what)
             with self.part.open("ab" if done else "wb") as output:
                 self.progress(self.file.name, done, total)
                 try:

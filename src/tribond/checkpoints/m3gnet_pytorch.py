@@ -7,22 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ase.data import chemical_symbols
 
-from tribond.checkpoints.one_hot import (
-    Weights,
-    check_settings,
-    choose_weights,
-    move_element_tables,
-    move_gated,
-    move_radial_constants,
-)
-from tribond.checkpoints.transfer import Transfer, foreign_config
+from tribond.checkpoints import one_hot
+from tribond.checkpoints.choices import Weights
+from tribond.checkpoints.transfer import check_settings, nonsense_refused
 from tribond.errors import CheckpointError
-from tribond.nn.config import PRESETS, M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
 
 SETTINGS = {"num_layers", "hidden_dim", "max_l", "max_n", "cutoff", "threebody_cutoff", "max_z"}
+NAMES = one_hot.Names(
+    code="M3GNet-Pytorch",
+    preset="m3gnet_pytorch",
+    num_blocks="num_layers",
+    width="hidden_dim",
+    blocks="main_blocks",
+    atom_gate="manybody2bond.node_mlp",
+    three_body_update="manybody2bond.edge_gate_mlp",
+    bond_update="edge_gate_mlp",
+    bond_edge_gate="edge02edge_layer",
+    atom_update="node_gate_mlp",
+    atom_edge_gate="edge02node_layer",
+)
 
 
 def recognise(content: Any) -> bool:
@@ -44,43 +49,11 @@ def load(path: Path, content: dict[str, Any], dtype: torch.dtype | None = None, 
     Raises:
         CheckpointError: if it is not whole, or holds what tribond does not compute.
     """
-    if content.get("model_name", "M3GNet") != "M3GNet":
-        msg = f"{path} holds a model named {content['model_name']!r}; tribond reads the one named 'M3GNet'"
-        raise CheckpointError(msg)
-    settings = content.get("model_params") or {name: value for name, value in content.items() if name != "state_dict"}
-    config = _config(path, settings)
-    transfer = Transfer(path, choose_weights(path, content["state_dict"], content.get("ema"), weights))
-    move_radial_constants(transfer, config)
-    move_element_tables(transfer)
-    transfer.mlp("bond_embedding", ["edge_encoder.mlp.0.linear"], bias=False)
-    for index in range(config.num_blocks):
-        block, source = f"blocks.{index}", f"main_blocks.{index}"
-        three_body = f"{source}.manybody2bond"
-        transfer.linear(f"{block}.three_body.atom_gate", f"{three_body}.node_mlp.linear")
-        move_gated(transfer, f"{block}.three_body.bond_update", f"{three_body}.edge_gate_mlp", 1, bias=False)
-        for update, mlp, gate in (
-            ("bond_update", "edge_gate_mlp", "edge02edge_layer"),
-            ("atom_update", "node_gate_mlp", "edge02node_layer"),
-        ):
-            move_gated(transfer, f"{block}.{update}.phi", f"{source}.{mlp}", 2)
-            transfer.linear(f"{block}.{update}.edge_gate", f"{source}.{gate}.linear")
-    move_gated(transfer, "readout.phi", "final", 3)
-    return transfer.into(config, dtype)
-
-
-def _config(path: Path, settings: dict[str, Any]) -> M3GNetConfig:
-    check_settings(path, settings, SETTINGS)
-    width = settings["hidden_dim"]
-    changes = {
-        "elements": tuple(chemical_symbols[1 : settings["max_z"] + 1]),
-        "cutoff": settings["cutoff"],
-        "threebody_cutoff": settings["threebody_cutoff"],
-        "max_n": settings["max_n"],
-        "max_l": settings["max_l"],
-        "num_blocks": settings["num_layers"],
-        "node_features": width,
-        "edge_features": width,
-        "update_hidden": (width,),
-        "readout_hidden": (width, width),
-    }
-    return foreign_config(path, **(PRESETS["m3gnet_pytorch"].to_dict() | changes))
+    with nonsense_refused(path, NAMES.code):
+        if content.get("model_name", "M3GNet") != "M3GNet":
+            msg = f"{path} holds a model named {content['model_name']!s:.50}; tribond reads the one named M3GNet"
+            raise CheckpointError(msg)
+        bare = {name: value for name, value in content.items() if name != "state_dict"}
+        settings, state = content.get("model_params", bare), dict(content["state_dict"].items())
+        check_settings(path, settings, SETTINGS)
+    return one_hot.load(one_hot.Contents(path, settings, state, content.get("ema")), NAMES, dtype, weights)

@@ -1,59 +1,22 @@
 """Import of MatGL (PyTorch; repository materialyzeai/matgl): a folder with model.json, model.pt and state.pt.
 
 The M3GNets of MatGL up to version 2 and from version 3 on are stored alike, with the same names and shapes, and are
-computed differently: the message of a bond went to its end atom, and goes to its centre since. `matgl_era` tells them
-apart by what only one of them can have written.
+computed differently: the message of a bond went to its end atom, and goes to its centre since.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from tribond.checkpoints.matgl_era import Dialect, matgl_era
-from tribond.checkpoints.torch_file import LogTransformer, Normalizer, read_torch_file
-from tribond.checkpoints.transfer import Transfer, foreign_config
+from tribond.checkpoints.choices import Dialect
+from tribond.checkpoints.matgl_files import Contents, read
+from tribond.checkpoints.torch_file import LogTransformer, Normalizer
+from tribond.checkpoints.transfer import Transfer, check_settings, foreign_config, nonsense_refused
 from tribond.errors import CheckpointError
 from tribond.nn.config import PRESETS, M3GNetConfig, Readout
 from tribond.nn.m3gnet import M3GNet
 
-FILES = ("model.json", "model.pt", "state.pt")
-RENAMED = {"dim_state_types": "ntypes_state"}  # settings of old versions, under their present names
-UNUSED = {"num_rbf"}  # written by a few versions, and read by none
-DEFAULTS: dict[str, Any] = {  # that all versions agree in; a setting without one is never left out of a file
-    "dim_state_embedding": 0,
-    "ntypes_state": None,
-    "dim_state_feats": None,
-    "rbf_type": "SphericalBessel",
-    "use_phi": False,
-    "field": "node_feat",
-    "include_state": False,
-    "activation_type": "swish",
-    "dropout": None,  # of the training
-    "niters_set2set": 3,
-    "nlayers_set2set": 3,
-    "ntargets": 1,
-    "use_smooth": False,
-}
-REQUIRED = {
-    "element_types",
-    "dim_node_embedding",
-    "dim_edge_embedding",
-    "max_n",
-    "max_l",
-    "nblocks",
-    "is_intensive",
-    "readout_type",
-    "task_type",
-    "cutoff",
-    "threebody_cutoff",
-    "units",
-}
-SUPPORTED = {"rbf_type": "SphericalBessel", "use_phi": False, "activation_type": "swish"}
 SWITCHES = {
     "calc_forces",
     "calc_stresses",
@@ -63,31 +26,8 @@ SWITCHES = {
     "compile_mode",
     "zbl_trainable",
 }
+SCALING = {"data_mean", "data_std", "element_refs"}
 NOT_SUPPORTED = {"calc_site_wise", "calc_magmom", "calc_charge", "calc_repuls"}  # if switched on
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What the three files say."""
-
-    folder: Path
-    wrapper: str  # class of the outermost object: Potential, TransformedTargetModel or M3GNet
-    wrapper_settings: dict[str, Any]  # its own, without the network
-    network_version: int
-    settings: dict[str, Any]  # of the network
-    state: dict[str, Tensor]
-    prefix: str  # of the network's tensors in `state`
-    dialect: Dialect
-
-
-def recognise(folder: Path) -> bool:
-    """Whether the folder is a model of MatGL."""
-    return (folder / "model.json").is_file() and ((folder / "state.pt").is_file() or (folder / "model.pt").is_file())
-
-
-def files(folder: Path) -> list[Path]:
-    """The files that make the model; the first tells it from any other."""
-    return [folder / name for name in reversed(FILES)]
 
 
 def load(folder: Path, dtype: torch.dtype | None = None, dialect: Dialect | None = None) -> M3GNet:
@@ -96,98 +36,20 @@ def load(folder: Path, dtype: torch.dtype | None = None, dialect: Dialect | None
     Args:
         folder: with model.json, model.pt and state.pt.
         dtype: precision; None takes that of the weights, float32.
-        dialect: "matgl_dgl" (versions up to 2) or "matgl_pyg" (from 3 on); None finds out.
+        dialect: "matgl_dgl" (versions up to 2) or "matgl_pyg" (from 3 on), for files that do not tell.
 
     Raises:
-        CheckpointError: if a file is missing or damaged, holds what tribond does not compute, or if the dialect is not
-            given and cannot be told.
+        CheckpointError: if a file is missing or damaged, holds what tribond does not compute, or if the dialect cannot
+            be told or is another one than the user says.
     """
-    contents = _read(folder, dialect)
-    transfer = Transfer(folder, contents.state)
-    config = _config(contents)
-    _move_network(transfer, config, contents.prefix)
-    if config.readout == "extensive":
-        _move_energies(transfer, contents, len(config.elements))
-    return transfer.into(config, dtype)
-
-
-# --------------------------------------------------------------------------------- the three files
-
-
-def _read(folder: Path, dialect: Dialect | None) -> Contents:
-    for name in FILES:
-        if not (folder / name).is_file():
-            msg = f"{folder / name} is missing; a MatGL model is {', '.join(FILES)} in one folder"
-            raise CheckpointError(msg)
-    path = folder / "model.json"
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        wrapper = {"class": description["@class"], "module": description["@module"]}
-        version = description.get("@model_version", 0)
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        msg = f"{path} is not the description of a MatGL model; download or copy it again"
-        raise CheckpointError(msg) from error
-    settings, state = read_torch_file(folder / "model.pt"), read_torch_file(folder / "state.pt")
-    if not isinstance(settings, dict) or not isinstance(state, dict):
-        msg = f"{folder}: model.pt and state.pt do not hold what MatGL writes; download or copy them again"
-        raise CheckpointError(msg)
-    if wrapper["class"] not in {"Potential", "TransformedTargetModel", "M3GNet"}:
-        msg = f"{path} describes a {wrapper['class']}; tribond reads M3GNets"
-        raise CheckpointError(msg)
-    network: Any = {"@class": "M3GNet", "@module": wrapper["module"], "@model_version": version, "init_args": settings}
-    own: dict[str, Any] = {}
-    if wrapper["class"] != "M3GNet":
-        own = {name: value for name, value in settings.items() if name != "model"}
-        network = settings.get("model")
-        if not isinstance(network, dict) or "init_args" not in network:
-            msg = f"{folder / 'model.pt'} does not hold the settings of a network; download or copy it again"
-            raise CheckpointError(msg)
-    if network.get("@class") != "M3GNet":
-        msg = f"{path} describes a {network.get('@class')}; tribond reads M3GNets"
-        raise CheckpointError(msg)
-    prefix = "" if wrapper["class"] == "M3GNet" else "model."
-    supported = _present_names(path, network["init_args"])
-    found = dialect or matgl_era(
-        folder,
-        modules=(wrapper["module"], str(network.get("@module", ""))),
-        potential_version=version if wrapper["class"] == "Potential" else None,
-        potential_settings=own if wrapper["class"] == "Potential" else None,
-        network_settings=network["init_args"],
-        tensors=[name.removeprefix(prefix) for name in state],
-    )
-    return Contents(
-        folder=folder,
-        wrapper=wrapper["class"],
-        wrapper_settings=own,
-        network_version=int(network.get("@model_version", 0)),
-        settings=supported,
-        state=dict(state),
-        prefix=prefix,
-        dialect=found,
-    )
-
-
-def _present_names(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the network under the names of today, complete; what is not supported is refused by name."""
-    renamed = {RENAMED.get(name, name): value for name, value in settings.items() if name not in UNUSED}
-    if unknown := sorted(renamed.keys() - REQUIRED - DEFAULTS.keys()):
-        msg = f"{path} has settings that tribond does not know: {', '.join(unknown)}"
-        raise CheckpointError(msg)
-    if missing := sorted(REQUIRED - renamed.keys()):
-        msg = f"{path} lacks the settings {', '.join(missing)}"
-        raise CheckpointError(msg)
-    complete = DEFAULTS | renamed
-    for name, supported in SUPPORTED.items():
-        if complete[name] != supported:
-            msg = f"{path}: {name} = {complete[name]!r} is not supported; {supported!r} is"
-            raise CheckpointError(msg)
-    if complete["is_intensive"] and complete["field"] != "node_feat":
-        msg = f"{path}: field = {complete['field']!r} is not supported; 'node_feat' is"
-        raise CheckpointError(msg)
-    return complete
-
-
-# ----------------------------------------------------------------------------------- the settings
+    with nonsense_refused(folder, "MatGL"):
+        contents = read(folder, dialect)
+        transfer = Transfer(folder, contents.state)
+        config = _config(contents)
+        _move_network(transfer, config, contents.prefix)
+        if config.readout == "extensive":
+            _move_energies(transfer, contents, len(config.elements))
+        return transfer.into(config, dtype)
 
 
 def _config(contents: Contents) -> M3GNetConfig:
@@ -255,7 +117,7 @@ def _target(contents: Contents) -> dict[str, Any]:
         return {"target_mean": float(transformer.mean), "target_std": float(transformer.std)}
     if isinstance(transformer, LogTransformer):
         return {"target_is_log": True}
-    msg = f"{contents.folder}: target_transformer = {transformer!r} is not supported; Normalizer and LogTransformer are"
+    msg = f"{contents.folder}: target_transformer = {transformer!s:.50} is not supported; Normalizer and LogTransformer are"
     raise CheckpointError(msg)
 
 
@@ -339,9 +201,7 @@ def _move_pooling(transfer: Transfer, config: M3GNetConfig, source: str) -> None
 def _move_energies(transfer: Transfer, contents: Contents, num_elements: int) -> None:
     """E = data_std · Σ network + data_mean + Σ element_refs."""
     settings, folder = contents.wrapper_settings, contents.folder
-    if unknown := sorted(settings.keys() - SWITCHES - NOT_SUPPORTED - {"data_mean", "data_std", "element_refs"}):
-        msg = f"{folder} has settings that tribond does not know: {', '.join(unknown)}"
-        raise CheckpointError(msg)
+    check_settings(folder, settings, set(), SWITCHES | NOT_SUPPORTED | SCALING)
     if switched_on := sorted(name for name in NOT_SUPPORTED if settings.get(name)):
         msg = f"{folder}: {', '.join(switched_on)} = True is not supported"
         raise CheckpointError(msg)
@@ -353,9 +213,12 @@ def _move_energies(transfer: Transfer, contents: Contents, num_elements: int) ->
             values[name] = float(settings[name])
     transfer.state["reference_energy.scale"] = torch.full((num_elements,), values["data_std"], dtype=torch.float64)
     transfer.state["reference_energy.offset"] = torch.tensor(values["data_mean"], dtype=torch.float64)
-    references = torch.zeros(num_elements)
+    references = torch.zeros(num_elements, dtype=torch.float64)
     if settings.get("element_refs") is not None:
-        references = transfer.take("element_refs.property_offset").flatten()
+        if "element_refs.property_offset" in transfer:
+            references = transfer.take("element_refs.property_offset").flatten()
+        else:  # before 0.9 it was none of the tensors
+            references = torch.as_tensor(settings["element_refs"], dtype=torch.float64).flatten()
         if "element_refs.onehot" in transfer:
             transfer.constant("element_refs.onehot", torch.eye(num_elements))
     transfer.state["reference_energy.reference"] = references

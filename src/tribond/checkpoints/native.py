@@ -17,7 +17,7 @@ from safetensors.torch import save
 from tribond.errors import CheckpointError, ConfigError
 from tribond.files import write_atomically
 from tribond.nn.config import M3GNetConfig
-from tribond.nn.m3gnet import M3GNet
+from tribond.nn.m3gnet import M3GNet, state_shapes
 from tribond.trained_model import resolve_dtype
 
 FORMAT_VERSION = 2
@@ -98,12 +98,12 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
     except (ConfigError, TypeError) as error:
         msg = f"{path} has settings that make no sense: {error}"
         raise CheckpointError(msg) from error
-    model = M3GNet(config, precision)
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    wanted = state_shapes(config)
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if wanted != found:
         wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         msg = f"{path}: these tensors are missing, left over or of another shape than the config asks: {wrong}"
         raise CheckpointError(msg)
+    model = M3GNet(config, precision)
     model.load_state_dict(tensors)
     return model, header["metadata"]

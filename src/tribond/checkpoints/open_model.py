@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from tribond.checkpoints import m3gnet_pytorch, matgl, mattersim, native, tensorflow
+from tribond.checkpoints import m3gnet_pytorch, matgl, matgl_files, mattersim, native, tensorflow
 from tribond.checkpoints.catalogue import entry_with_checksum
-from tribond.checkpoints.matgl_era import Dialect
-from tribond.checkpoints.one_hot import Weights
+from tribond.checkpoints.choices import Dialect, Weights, check_choices
 from tribond.checkpoints.torch_file import read_torch_file
+from tribond.checkpoints.transfer import with_elements
 from tribond.errors import CheckpointError, ConfigError
 from tribond.nn.m3gnet import M3GNet
 
@@ -18,6 +18,7 @@ KNOWN = (
     "tribond's own .safetensors; a folder of TensorFlow's m3gnet (m3gnet.json, .index, .data-*) or of MatGL (model.json, "
     "model.pt, state.pt); a .pth file of MatterSim or M3GNet-Pytorch"
 )
+PICKLED = {".pt", ".pth", ".ckpt", ".bin"}
 UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å³, tension positive"}
 
 
@@ -36,31 +37,39 @@ def open_model(
         CheckpointError: if the file is damaged, of no known kind, or holds what tribond does not compute.
         ConfigError: for a dialect or a choice of weights with a file that offers no such choice.
     """
+    check_choices(dialect, weights)
     folder = path if path.is_dir() else path.parent
-    if path.is_dir() or path.suffix != ".safetensors":
-        if matgl.recognise(folder) and (path.is_dir() or path.name in matgl.FILES):
-            _refuse(path, weights=weights != "raw")
-            return matgl.load(folder, dtype, dialect), _provenance(folder, matgl.files(folder))
-        if tensorflow.recognise(folder) and (path.is_dir() or path.name.startswith(tensorflow.PREFIX)):
-            _refuse(path, weights=weights != "raw", dialect=dialect is not None)
-            return tensorflow.load(folder, dtype), _provenance(folder, tensorflow.files(folder))
+    if matgl_files.recognise(folder) and (path.is_dir() or path.name in matgl_files.FILES):
+        _refuse(path, weights=weights != "raw")
+        return _known(matgl.load(folder, dtype, dialect), folder, matgl_files.files(folder))
+    if tensorflow.recognise(folder) and (path.is_dir() or tensorflow.belongs(path.name)):
+        _refuse(path, weights=weights != "raw", dialect=dialect is not None)
+        return _known(tensorflow.load(folder, dtype), folder, tensorflow.files(folder))
     if path.is_dir():
-        msg = f"the folder {path} holds no model that tribond reads. It reads {KNOWN}"
+        alone = [file for file in sorted(path.iterdir()) if file.suffix in {".pth", ".safetensors"}]
+        if len(alone) == 1:
+            return open_model(alone[0], dtype, dialect=dialect, weights=weights)
+        msg = f"the folder {path} holds no model that tribond reads, or several. It reads {KNOWN}"
         raise CheckpointError(msg)
-    if path.suffix.lower() in {".pt", ".pth", ".ckpt", ".bin"}:
+    if path.suffix.lower() in PICKLED:
         _refuse(path, dialect=dialect is not None)
         content = read_torch_file(path)
         for code in (mattersim, m3gnet_pytorch):
             if code.recognise(content):
-                model = code.load(path, content, dtype, weights)
-                return model, _provenance(path, [path]) | {"weights": weights}
-        keys = (
+                model, metadata = _known(code.load(path, content, dtype, weights), path, [path])
+                return model, metadata | {"weights": weights}
+        what = (
             f"a dictionary with {', '.join(map(str, content))}" if isinstance(content, dict) else type(content).__name__
         )
-        msg = f"{path} holds {keys[:200]}, which is no model that tribond reads. It reads {KNOWN}"
+        msg = f"{path} holds {what[:200]}, which is no model that tribond reads. It reads {KNOWN}"
         raise CheckpointError(msg)
     _refuse(path, weights=weights != "raw", dialect=dialect is not None)
     return native.load_model(path, dtype)
+
+
+def is_model(path: Path) -> bool:
+    """Whether there is something that `open_model` may read: a file, or a folder in a format that it knows."""
+    return path.is_file() or (path.is_dir() and (matgl_files.recognise(path) or tensorflow.recognise(path)))
 
 
 def _refuse(path: Path, *, weights: bool = False, dialect: bool = False) -> None:
@@ -72,9 +81,15 @@ def _refuse(path: Path, *, weights: bool = False, dialect: bool = False) -> None
         raise ConfigError(msg)
 
 
-def _provenance(path: Path, files: list[Path]) -> dict[str, Any]:
-    """Metadata of an imported model: what the catalogue says, if it is a published one, and the checksums."""
+def _known(model: M3GNet, path: Path, files: list[Path]) -> tuple[M3GNet, dict[str, Any]]:
+    """An imported model with its metadata: what the catalogue says, if it is a published one, and the checksums."""
     checksums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     entry = entry_with_checksum(next(iter(checksums.values())))
-    known = {"name": path.stem if path.is_file() else path.resolve().name} if entry is None else entry.metadata()
-    return known | {"units": UNITS, "sha256": checksums}
+    metadata: dict[str, Any] = {"name": path.stem if path.is_file() else path.resolve().name}
+    if entry is not None:
+        metadata = entry.metadata()
+        if entry.only_elements:
+            model = with_elements(model, entry.only_elements)
+    if model.config.readout == "extensive":
+        metadata["units"] = UNITS
+    return model, metadata | {"sha256": checksums}

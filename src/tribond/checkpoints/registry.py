@@ -2,16 +2,15 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 
-from tribond.checkpoints.catalogue import Entry, catalogue, entry_named
+from tribond.checkpoints.catalogue import Entry, catalogue, entry_named, entry_with_checksum
+from tribond.checkpoints.choices import Dialect, Weights
 from tribond.checkpoints.download import Progress, cache_folder, fetch
-from tribond.checkpoints.matgl_era import Dialect
-from tribond.checkpoints.one_hot import Weights
-from tribond.checkpoints.open_model import open_model
-from tribond.errors import ConfigError, ModelNotFoundError
+from tribond.checkpoints.open_model import is_model, open_model
+from tribond.errors import CheckpointError, ConfigError, DownloadError, ModelNotFoundError
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import Potential
 from tribond.property_model import PropertyModel
@@ -48,15 +47,29 @@ def find(name_or_path: str | Path, *, progress: Progress | None = None) -> Path:
         ModelNotFoundError: if it is none of these; the message names what comes closest.
         DownloadError: if a published model is neither in the cache nor to be had.
     """
+    return _locate(name_or_path, progress)[0]
+
+
+def _locate(name_or_path: str | Path, progress: Progress | None = None) -> tuple[Path, Entry | None]:
+    """The path, and the entry of the catalogue if it was found by its name."""
     name = ALIASES.get(str(name_or_path), str(name_or_path))
     if name in built_in_names():
-        return BUILT_IN_FOLDER / f"{name}.safetensors"
+        return BUILT_IN_FOLDER / f"{name}.safetensors", None
     path = Path(name_or_path).expanduser()
-    if name and path.exists():
-        return path
+    entry = entry_named(name)
+    if name and (is_model(path) or (path.is_dir() and entry is None)):
+        return path, None
     entry = published(name)
-    files = fetch(entry.files, downloaded_folder(entry), progress=progress)
-    return files[0].parent if len(files) > 1 else files[0]
+    folder = downloaded_folder(entry)
+    try:
+        files = fetch(entry.files, folder, progress=progress)
+    except DownloadError as error:
+        missing = [file.url for file in entry.files if not (folder / file.name).exists()]
+        if len(missing) < 2:
+            raise
+        msg = f"{error}. {entry.name} is {len(missing)} files, all for that folder: {' '.join(missing)}"
+        raise DownloadError(msg) from error
+    return files[0].parent if len(files) > 1 else files[0], entry
 
 
 def published(name: str) -> Entry:
@@ -68,12 +81,14 @@ def published(name: str) -> Entry:
     entry = entry_named(name)
     if entry is not None:
         return entry
-    close = difflib.get_close_matches(name, [*ALIASES, *built_in_names(), *catalogue()], n=2, cutoff=0.6)
+    names = [*ALIASES, *built_in_names(), *catalogue()]
+    close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    close = close or [known for known in names if name and name.lower() in known.lower()][:4]
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     here = [alias for alias, model in ALIASES.items() if model in built_in_names()] + built_in_names()
-    names = ", ".join(here) if here else "missing (reinstall tribond)"
+    known = ", ".join(here) if here else "missing (reinstall tribond)"
     msg = (
-        f"no model is called {name!r} and no such file exists; {hint}The names are: {names}; "
+        f"no model is called {name!r} and no such file exists; {hint}names are: {known}; "
         f"and {len(catalogue())} published ones, which `tribond models` lists"
     )
     raise ModelNotFoundError(msg)
@@ -87,11 +102,34 @@ def load_network(
     weights: Weights = "raw",
 ) -> tuple[M3GNet, dict[str, Any]]:
     """The bare network of a model, to train it or to write it to a file, and its metadata; errors as of `load`."""
-    path = find(name_or_path)
-    model, metadata = open_model(path, dtype, dialect=dialect, weights=weights)
-    entry = entry_named(str(name_or_path)) if not Path(name_or_path).expanduser().exists() else None
-    # A file without a published checksum is known by the name that it was asked for.
-    return model, metadata if entry is None else metadata | entry.metadata()
+    path, entry = _locate(name_or_path)
+    if entry is None:
+        return open_model(path, dtype, dialect=dialect, weights=weights)
+    told = dialect or (cast("Dialect", entry.format) if entry.format in get_args(Dialect) else None)
+    try:
+        model, metadata = open_model(path, dtype, dialect=told, weights=weights)
+        _check_identity(entry, model, metadata)
+    except CheckpointError as error:
+        msg = f"{error}. These files are not those of {entry.name}: delete {downloaded_folder(entry)} to get them anew"
+        raise CheckpointError(msg) from error
+    return model, metadata | entry.metadata()
+
+
+def _check_identity(entry: Entry, model: M3GNet, metadata: dict[str, Any]) -> None:
+    """Raise CheckpointError if files without a published checksum are plainly those of another model."""
+    other = entry_with_checksum(next(iter(metadata["sha256"].values()))) if "sha256" in metadata else None
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    kind = "potential" if model.config.readout == "extensive" else "property"
+    facts = (
+        ("kind", kind, entry.kind),
+        ("number of elements", len(model.config.elements), entry.num_elements),
+        ("number of parameters", parameters, entry.parameters or parameters),
+        ("checksum", other and other.name, other and entry.name),
+    )
+    for what, found, wanted in facts:
+        if found != wanted:
+            msg = f"the {what} of the model is {found}, that of {entry.name} is {wanted}"
+            raise CheckpointError(msg)
 
 
 def load(
@@ -116,13 +154,14 @@ def load(
             MatterSim and M3GNet-Pytorch hold too.
 
     Returns:
-        A `Potential` (energy, forces, stress) or a `PropertyModel` (one property), as the file has it.
+        A `Potential` (energy, forces, stress) or a `PropertyModel` (one property), as the file has it. Where it must be
+        a potential, and for type checkers, there is `load_potential`.
 
     Raises:
         ModelNotFoundError: if there is no such name or file.
         DownloadError: if a published model cannot be downloaded; the message says where to put its files by hand.
-        CheckpointError: if the file cannot be used.
-        ConfigError: if device or dtype cannot be had.
+        CheckpointError: if the file cannot be used, or tells another dialect than was said.
+        ConfigError: if device or dtype cannot be had, or for a choice that the file does not offer.
     """
     precision = None if dtype is None else resolve_dtype(dtype)
     target = resolve_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -131,13 +170,20 @@ def load(
     return kind(model.to(target), metadata)
 
 
-def load_potential(name_or_path: str | Path = "default", **settings: Any) -> Potential:
-    """`load`, for those who need energy and forces.
+def load_potential(
+    name_or_path: str | Path = "default",
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | str | None = None,
+    dialect: Dialect | None = None,
+    weights: Weights = "raw",
+) -> Potential:
+    """`load`, where only a potential will do.
 
     Raises:
-        ConfigError: if the model predicts a property.
+        ConfigError: if the model predicts one property, and as of `load`.
     """
-    model = load(name_or_path, **settings)
+    model = load(name_or_path, device=device, dtype=dtype, dialect=dialect, weights=weights)
     if isinstance(model, Potential):
         return model
     msg = f"{name_or_path} predicts one property ({model.name}) and has no energy and forces; this needs a potential"

@@ -5,6 +5,7 @@ block of blocks). Its values are small protocol buffers: where in which shard a 
 checksum. Formats: tensorflow/core/protobuf/tensor_bundle.proto, leveldb/doc/table_format.md.
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ DTYPES: dict[int, np.dtype[np.generic]] = {
 }
 STRING = 7  # no tensor of the model, but TensorFlow's own notes on its objects
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types of protocol buffers
+# A file may say anything: beyond these bounds, which no real one comes near, it is nonsense and may cost no more time.
+LONGEST_VARINT = 10  # bytes
+LONGEST_KEY = 1000  # bytes
+MOST_SHARDS = 99_999  # their numbers have five digits
 
 
 @dataclass
@@ -55,12 +60,18 @@ def read_tensor_bundle(prefix: Path) -> dict[str, Tensor]:
     index = prefix.with_name(f"{prefix.name}.index")
     entries: dict[str, Entry] = {}
     num_shards = 1
+    last: bytes | None = None
     try:
         for key, value in _read_table(index):
+            if last is not None and key <= last:  # keys ascend; blocks that are read again and again do not
+                raise IndexError(key)
+            last = key
             if key == b"":
                 num_shards = _read_header(value, index)
             else:
                 entries[key.decode()] = _read_entry(value)
+        if max((entry.shard for entry in entries.values()), default=0) >= num_shards or num_shards > MOST_SHARDS:
+            raise IndexError(num_shards)
     except (IndexError, struct.error, UnicodeDecodeError) as error:
         msg = f"{index} is damaged; download or copy it again"
         raise CheckpointError(msg) from error
@@ -68,9 +79,17 @@ def read_tensor_bundle(prefix: Path) -> dict[str, Tensor]:
     for number in sorted({entry.shard for entry in entries.values()}):
         path = prefix.with_name(f"{prefix.name}.data-{number:05d}-of-{num_shards:05d}")
         shards[number] = (path, _read_bytes(path))
-    return {
-        key: _read_tensor(key, entry, *shards[entry.shard]) for key, entry in entries.items() if entry.dtype != STRING
-    }
+    tensors = {}
+    read = dict.fromkeys(shards, 0)  # bytes of every shard: no file holds the same bytes twice
+    for name, entry in entries.items():
+        path, content = shards[entry.shard]
+        read[entry.shard] += entry.size
+        if read[entry.shard] > len(content):
+            msg = f"{path} is too short for what the index says it holds; download or copy both again"
+            raise CheckpointError(msg)
+        if entry.dtype != STRING:
+            tensors[name] = _read_tensor(name, entry, path, content)
+    return tensors
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -87,7 +106,7 @@ def _read_tensor(key: str, entry: Entry, path: Path, content: bytes) -> Tensor:
         raise CheckpointError(msg)
     data = content[entry.offset : entry.offset + entry.size]
     dtype = DTYPES[entry.dtype]
-    if len(data) < entry.size or len(data) != dtype.itemsize * int(np.prod(entry.shape)):
+    if len(data) < entry.size or len(data) != dtype.itemsize * math.prod(entry.shape):
         msg = f"{path} is too short: it ends before the tensor {key!r} does; download or copy it again"
         raise CheckpointError(msg)
     if _masked_crc32c(data) != entry.checksum:
@@ -131,6 +150,8 @@ def _read_block(path: Path, content: bytes, offset: int, size: int) -> Iterator[
         shared, position = _varint(block, position)
         unshared, position = _varint(block, position)
         length, position = _varint(block, position)
+        if shared > len(key) or shared + unshared > LONGEST_KEY:
+            raise IndexError(position)
         key = key[:shared] + block[position : position + unshared]
         position += unshared
         yield key, block[position : position + length]
@@ -142,14 +163,14 @@ def _read_block(path: Path, content: bytes, offset: int, size: int) -> Iterator[
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
     """An integer of seven bits a byte, and the position after it."""
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, 7 * LONGEST_VARINT, 7):
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-        shift += 7
+    raise IndexError(position)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int, bytes]]:

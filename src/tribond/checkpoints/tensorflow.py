@@ -5,15 +5,15 @@ as the equations stand, in float32.
 """
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from ase.data import chemical_symbols
+from torch import Tensor
 
 from tribond.checkpoints.tensor_bundle import read_tensor_bundle
-from tribond.checkpoints.transfer import KERAS, Transfer, foreign_config
+from tribond.checkpoints.transfer import KERAS, Transfer, check_settings, foreign_config, nonsense_refused
 from tribond.errors import CheckpointError
 from tribond.nn.config import M3GNetConfig, Readout
 from tribond.nn.m3gnet import M3GNet
@@ -27,7 +27,6 @@ BOOKKEEPING = ("save_counter", "optimizer/", "keras_api/")  # of Keras, no part 
 NEVER_SEEN = 1e-10  # eV
 
 SETTINGS = {
-    "name",
     "max_n",
     "max_l",
     "n_blocks",
@@ -56,6 +55,11 @@ def recognise(folder: Path) -> bool:
     return (folder / SETTINGS_FILE).is_file() or (folder / f"{PREFIX}.index").is_file()
 
 
+def belongs(name: str) -> bool:
+    """Whether a file of this name in such a folder is part of the model."""
+    return name == "checkpoint" or name.startswith(f"{PREFIX}.")
+
+
 def files(folder: Path) -> list[Path]:
     """The files that make the model; the first two tell it from any other."""
     return [folder / f"{PREFIX}.index", *sorted(folder.glob(f"{PREFIX}.data-*")), folder / SETTINGS_FILE]
@@ -78,26 +82,22 @@ def load(folder: Path, dtype: torch.dtype | None = None) -> M3GNet:
         for key, tensor in read_tensor_bundle(folder / PREFIX).items()
         if not key.startswith(BOOKKEEPING)
     }
-    transfer = Transfer(folder, tensors, KERAS)
-    config = _config(path, settings)
-    _move_blocks(transfer, config)
-    if config.readout == "extensive":
-        layers = [f"layers/{depth}" for depth in range(len(config.readout_hidden) + 1)]
-        _move_gated(transfer, "readout.phi", "final/layers/0/atom_network/update_func", layers)
-    else:
-        _move_intensive_readout(transfer, config)
-    known = _rows_of_known_elements(settings, config)
-    transfer.state["atom_embedding.weight"] = transfer.take("featurizer/atom_network/embedding/embeddings")[known]
-    references = torch.tensor(settings["element_refs"] or [0.0] * (settings["n_atom_types"] + 1), dtype=torch.float64)
-    if config.readout == "extensive":
-        transfer.state["reference_energy.reference"] = references[known]
-        transfer.state["reference_energy.scale"] = torch.full((len(known),), settings["std"], dtype=torch.float64)
-        transfer.state["reference_energy.offset"] = torch.tensor(settings["mean"], dtype=torch.float64)
-    elif references.any():
-        msg = f"{path}: element_refs with an intensive property is not supported"
-        raise CheckpointError(msg)
-    symbols = tuple(config.elements[row - 1] for row in known)
-    return transfer.into(replace(config, elements=symbols), dtype)
+    with nonsense_refused(path, "TensorFlow's m3gnet"):
+        transfer = Transfer(folder, tensors, KERAS)
+        rows, references = _elements(path, settings)
+        config = _config(path, settings, rows)
+        _move_blocks(transfer, config)
+        _move_embedding(transfer, settings["n_atom_types"] + 1, rows)
+        if config.readout == "extensive":
+            layers = [f"layers/{depth}" for depth in range(len(config.readout_hidden) + 1)]
+            _move_gated(transfer, "readout.phi", "final/layers/0/atom_network/update_func", layers)
+            transfer.state["reference_energy.reference"] = references[rows]
+            scale = torch.full((len(rows),), float(settings["std"]), dtype=torch.float64)
+            transfer.state["reference_energy.scale"] = scale
+            transfer.state["reference_energy.offset"] = torch.tensor(float(settings["mean"]), dtype=torch.float64)
+        else:
+            _move_intensive_readout(transfer, config)
+        return transfer.into(config, dtype)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -115,17 +115,32 @@ def _read_settings(path: Path) -> dict[str, Any]:
     if kind != "M3GNet":
         msg = f"{path} holds a {kind}; tribond reads M3GNets"
         raise CheckpointError(msg)
-    if unknown := sorted(settings.keys() - SETTINGS):
-        msg = f"{path} has settings that tribond does not know: {', '.join(unknown)}"
+    if not isinstance(settings, dict):
+        msg = f"{path} holds no settings of an M3GNet; download or copy it again"
         raise CheckpointError(msg)
-    if missing := sorted(SETTINGS - {"name"} - settings.keys()):
-        msg = f"{path} lacks the settings {', '.join(missing)}"
-        raise CheckpointError(msg)
+    check_settings(path, settings, SETTINGS, {"name"})
     return settings
 
 
-def _config(path: Path, settings: dict[str, Any]) -> M3GNetConfig:
-    """The config, with every element that the embedding has a row for."""
+def _elements(path: Path, settings: dict[str, Any]) -> tuple[list[int], Tensor]:
+    """Atomic numbers that the model was trained on, ascending, and the reference energies by atomic number, eV.
+
+    Atomic numbers are rows of the embedding. The row of an element that no training structure had is there, and random.
+    """
+    count = settings["n_atom_types"] + 1
+    given = settings["element_refs"]
+    references = torch.zeros(count, dtype=torch.float64) if given is None else torch.tensor(given, dtype=torch.float64)
+    if references.shape != (count,):
+        msg = f"{path}: element_refs must be {count} numbers, for atomic numbers 0 to {count - 1}"
+        raise CheckpointError(msg)
+    if settings["is_intensive"] and references.any():
+        msg = f"{path}: element_refs with an intensive property is not supported"
+        raise CheckpointError(msg)
+    seen = references.abs() > NEVER_SEEN
+    return [z for z in range(1, count) if seen[z] or not references.any()], references
+
+
+def _config(path: Path, settings: dict[str, Any], rows: list[int]) -> M3GNetConfig:
     units = settings["units"]
     intensive, states = settings["is_intensive"], settings["include_states"]
     if states and not intensive:
@@ -139,7 +154,7 @@ def _config(path: Path, settings: dict[str, Any]) -> M3GNetConfig:
     scale = {"target_mean": settings["mean"], "target_std": settings["std"]} if intensive else {}
     return foreign_config(
         path,
-        elements=tuple(chemical_symbols[1 : settings["n_atom_types"] + 1]),
+        elements=tuple(chemical_symbols[z] for z in rows),
         cutoff=settings["cutoff"],
         threebody_cutoff=settings["threebody_cutoff"],
         max_n=settings["max_n"],
@@ -161,12 +176,12 @@ def _config(path: Path, settings: dict[str, Any]) -> M3GNetConfig:
     )
 
 
-def _rows_of_known_elements(settings: dict[str, Any], config: M3GNetConfig) -> list[int]:
-    """Rows of the embedding, which are atomic numbers, that the model was trained on."""
-    references = settings["element_refs"]
-    if references is None:
-        return list(config.atomic_numbers)
-    return [z for z in config.atomic_numbers if abs(references[z]) > NEVER_SEEN]
+def _move_embedding(transfer: Transfer, count: int, rows: list[int]) -> None:
+    embedding = transfer.take("featurizer/atom_network/embedding/embeddings")
+    if embedding.shape[0] != count:
+        msg = f"{transfer.path}: the embedding has {embedding.shape[0]} rows, n_atom_types asks for {count}"
+        raise CheckpointError(msg)
+    transfer.state["atom_embedding.weight"] = embedding[rows]
 
 
 def _move_gated(transfer: Transfer, target: str, source: str, layers: list[str], *, bias: bool = True) -> None:

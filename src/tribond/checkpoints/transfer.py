@@ -1,16 +1,20 @@
 """Moving the tensors of another code's file into a tribond model: every one of them is used, or the import fails."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from tribond.errors import CheckpointError, ConfigError
+from tribond.errors import CheckpointError, ConfigError, TribondError
 from tribond.nn.config import M3GNetConfig
-from tribond.nn.m3gnet import M3GNet
+from tribond.nn.m3gnet import M3GNet, state_shapes
 
+SHOWN = 5  # shapes in one message
 CONSTANT_TOLERANCE = 2e-6  # relative; constants are stored in float32 and ours are worked out in float64
 
 
@@ -37,6 +41,9 @@ class Transfer:
     """
 
     def __init__(self, path: Path, tensors: Mapping[str, Tensor], naming: Naming = PYTORCH) -> None:
+        if not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+            msg = f"{path} does not hold weights where its format has them; download or copy it again"
+            raise CheckpointError(msg)
         self.path = path
         self.naming = naming
         self.state: dict[str, Tensor] = {}
@@ -54,12 +61,18 @@ class Transfer:
         """A tensor of the file; each can be taken once.
 
         Raises:
-            CheckpointError: if it is not there, or holds numbers that are not finite.
+            CheckpointError: if it is not there, is not of float32 or float64, or holds numbers that are not finite.
         """
         if source not in self._left:
             msg = f"{self.path} lacks the tensor {source!r} that its settings ask for; the file is not whole"
             raise CheckpointError(msg)
         tensor = self._left.pop(source)
+        if tensor.dtype not in {torch.float32, torch.float64}:
+            msg = f"{self.path}: the tensor {source!r} is stored as {tensor.dtype}; tribond reads float32 and float64"
+            raise CheckpointError(msg)
+        if tensor.layout != torch.strided or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            msg = f"{self.path}: the tensor {source!r} is stored in a way that no code of M3GNet uses"
+            raise CheckpointError(msg)
         if not torch.isfinite(tensor).all():
             msg = f"{self.path}: the tensor {source!r} holds numbers that are not finite; the file is damaged"
             raise CheckpointError(msg)
@@ -97,15 +110,16 @@ class Transfer:
         """
         found = self.take(source).double()
         wanted = torch.as_tensor(expected, dtype=torch.float64)
-        same = found.numel() == wanted.numel() and torch.allclose(
-            found.flatten(), wanted.flatten(), rtol=CONSTANT_TOLERANCE, atol=1e-7
-        )
-        if not same:
-            msg = (
-                f"{self.path}: {source!r} is {_shown(found)}, but the settings in the file make it {_shown(wanted)}; "
-                "a model with other constants cannot be computed by tribond"
-            )
-            raise CheckpointError(msg)
+        if found.numel() != wanted.numel():
+            what = f"has {found.numel()} numbers where the settings in the file ask for {wanted.numel()}"
+        else:
+            found, wanted = found.flatten(), wanted.flatten()
+            if torch.allclose(found, wanted, rtol=CONSTANT_TOLERANCE, atol=1e-7):
+                return
+            worst = int((found - wanted).abs().argmax())
+            what = f"is {found[worst].item():g} where the settings in the file make it {wanted[worst].item():g}"
+        msg = f"{self.path}: {source!r} {what}; a model with other constants cannot be computed by tribond"
+        raise CheckpointError(msg)
 
     def into(self, config: M3GNetConfig, dtype: torch.dtype | None = None) -> M3GNet:
         """The model, after every tensor has been taken.
@@ -120,18 +134,63 @@ class Transfer:
         if self._left:
             msg = f"{self.path} holds tensors that tribond has no place for, so it is another kind of model: {self.left()}"
             raise CheckpointError(msg)
-        model = M3GNet(config, dtype or self.state["atom_embedding.weight"].dtype)
-        wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        wanted = state_shapes(config)
         found = {name: tuple(tensor.shape) for name, tensor in self.state.items()}
-        for name in ("scale", "reference", "offset"):  # of energies alone, and at their neutral values if not given
-            found.setdefault(f"reference_energy.{name}", wanted[f"reference_energy.{name}"])
+        if config.readout != "extensive":  # scale and reference are of energies alone
+            found |= {name: shape for name, shape in wanted.items() if name.startswith("reference_energy.")}
         if wanted != found:
             names = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-            details = [f"{name} is {found.get(name)}, must be {wanted.get(name)}" for name in names]
-            msg = f"{self.path}: shapes do not fit the settings in the file: {'; '.join(details)}"
+            details = [f"{name} is {found.get(name)}, must be {wanted.get(name)}" for name in names[:SHOWN]]
+            more = f"; and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            msg = f"{self.path}: shapes do not fit the settings in the file: {'; '.join(details)}{more}"
             raise CheckpointError(msg)
+        if wrong := sorted(name for name, tensor in self.state.items() if not torch.isfinite(tensor).all()):
+            msg = f"{self.path}: the settings in the file give numbers that are not finite: {', '.join(wrong)}"
+            raise CheckpointError(msg)
+        precise = any(tensor.dtype == torch.float64 for name, tensor in self.state.items() if "reference" not in name)
+        model = M3GNet(config, dtype or (torch.float64 if precise else torch.float32))
         model.load_state_dict(model.state_dict() | self.state)
         return model
+
+
+def with_elements(model: M3GNet, elements: Sequence[str]) -> M3GNet:
+    """The same model for some of its elements; it refuses the others."""
+    rows = [model.config.elements.index(symbol) for symbol in elements]
+    smaller = M3GNet(replace(model.config, elements=tuple(elements)), model.dtype)
+    tables = {"atom_embedding.weight", "reference_energy.scale", "reference_energy.reference"}
+    state = {name: tensor[rows] if name in tables else tensor for name, tensor in model.state_dict().items()}
+    smaller.load_state_dict(state)
+    return smaller
+
+
+@contextmanager
+def nonsense_refused(path: Path, code: str) -> Iterator[None]:
+    """Turn what nonsense in a file makes Python raise, a text where a number should be, into an error for people.
+
+    Raises:
+        CheckpointError: naming the file and the code whose format it does not follow.
+    """
+    try:
+        yield
+    except TribondError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        msg = (
+            f"{path} does not follow the format of {code} ({type(error).__name__}: {error}); download or copy it again"
+        )
+        raise CheckpointError(msg) from error
+
+
+def check_settings(
+    path: Path, settings: Mapping[str, Any], required: AbstractSet[str], optional: AbstractSet[str] = frozenset()
+) -> None:
+    """Raise CheckpointError, with their names, if settings are missing or not known."""
+    if unknown := sorted(map(str, settings.keys() - required - optional)):
+        msg = f"{path} has settings that tribond does not know: {', '.join(unknown)}"
+        raise CheckpointError(msg)
+    if missing := sorted(required - settings.keys()):
+        msg = f"{path} lacks the settings {', '.join(missing)}"
+        raise CheckpointError(msg)
 
 
 def foreign_config(path: Path, **settings: object) -> M3GNetConfig:
@@ -145,7 +204,3 @@ def foreign_config(path: Path, **settings: object) -> M3GNetConfig:
     except (ConfigError, TypeError) as error:
         msg = f"{path} has settings that make no sense: {error}"
         raise CheckpointError(msg) from error
-
-
-def _shown(tensor: Tensor) -> str:
-    return str(tensor.item()) if tensor.numel() == 1 else f"a tensor of shape {tuple(tensor.shape)}"

@@ -1,28 +1,14 @@
 """`tribond convert`: any model file as one of tribond's own."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tribond.checkpoints.choices import Dialect, Weights
 from tribond.cli import output
 
 ENDING = ".safetensors"
-
-
-class DialectName(StrEnum):
-    """The two MatGLs, as tribond.checkpoints.matgl_era names them."""
-
-    MATGL_DGL = "matgl_dgl"
-    MATGL_PYG = "matgl_pyg"
-
-
-class WeightsName(StrEnum):
-    """Sets of weights in one file, as tribond.checkpoints.one_hot names them."""
-
-    RAW = "raw"
-    EMA = "ema"
 
 
 def convert(
@@ -34,7 +20,9 @@ def convert(
             "or M3GNet-Pytorch, or a file of tribond's own.",
         ),
     ],
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help=f"The new file, NAME{ENDING}.")],
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help=f"The new file, NAME{ENDING}; an older one is replaced.")
+    ],
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What the model shall be called. [default: as before]")
     ] = None,
@@ -44,14 +32,14 @@ def convert(
     ] = None,
     unit: Annotated[str | None, typer.Option(metavar="UNIT", help="Unit of the property, such as eV/atom.")] = None,
     dialect: Annotated[
-        DialectName | None,
+        Dialect | None,
         typer.Option(
             help="For a MatGL folder that does not tell: matgl_dgl, up to version 2, or matgl_pyg, from 3 on."
         ),
     ] = None,
     weights: Annotated[
-        WeightsName, typer.Option(help="For .pth files: the weights as they are, or their moving average.")
-    ] = WeightsName.RAW,
+        Weights, typer.Option(help="For .pth files: the weights as they are, or their moving average.")
+    ] = "raw",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
 ) -> None:
     """Write any model as a file of tribond's own: one safetensors file, weights and provenance together.
@@ -70,7 +58,7 @@ def convert(
     from tribond.checkpoints.native import save_model
     from tribond.checkpoints.registry import load_network
 
-    model, metadata = load_network(source, dialect=None if dialect is None else dialect.value, weights=weights.value)
+    model, metadata = load_network(source, dialect=dialect, weights=weights)
     if model.config.readout == "extensive" and (property_name or unit):
         raise typer.BadParameter(f"{source} is a potential and predicts energies", param_hint="--property, --unit")
     stated = dict(metadata.get("property", {}))

@@ -1,6 +1,6 @@
 """`tribond info`: what a model is, where it comes from, and how far to trust it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -8,6 +8,7 @@ import typer
 from tribond.cli import output
 
 if TYPE_CHECKING:
+    from tribond.checkpoints.catalogue import Entry
     from tribond.trained_model import TrainedModel
 
 FIRST = ("level_of_theory", "training_data", "licence", "errors")  # what people ask for, in this order
@@ -23,22 +24,46 @@ def info(
     Elements, cutoffs, size, level of theory, training data, licence, errors and reference energies; without an
     argument, of the model that ships with tribond.
     """
+    from tribond.potential import Potential
+
+    if entry := _not_here(model):
+        rows = [("name", entry.name), *_provenance(entry.metadata())]
+        rows += [
+            ("elements", f"{entry.num_elements}: {entry.elements}"),
+            ("file", f"not here: tribond models get {entry.name}"),
+        ]
+        _print(rows)
+        return
+    path = output.download(model)
+    trained = output.load_model(model, "cpu", None)
+    _print([*_facts(trained), *_provenance(trained.metadata), ("file", str(path))])
+    if isinstance(trained, Potential):
+        terminal = output.console()
+        terminal.print("\n[bold]reference energies[/] (eV/atom)")
+        terminal.print(_reference_energies(trained))
+
+
+def _not_here(model: str) -> "Entry | None":
+    """The published model of this name if it would have to be downloaded."""
+    from pathlib import Path
+
+    from tribond.checkpoints.catalogue import entry_named
+    from tribond.checkpoints.registry import is_downloaded
+
+    entry = None if Path(model).expanduser().exists() else entry_named(model)
+    return None if entry is None or is_downloaded(entry) else entry
+
+
+def _print(rows: "Iterable[tuple[str, str]]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    path = output.download(model)
-    trained = output.load_model(model, "cpu", None)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    rows = [*_facts(trained), *_provenance(trained.metadata), ("file", str(path))]
     for name, value in rows:
         table.add_row(name, escape(value))
-    terminal = output.console()
-    terminal.print(table)
-    if trained.config.readout == "extensive":
-        terminal.print("\n[bold]reference energies[/] (eV/atom)")
-        terminal.print(_reference_energies(trained))
+    output.console().print(table)
 
 
 def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
@@ -63,13 +88,14 @@ def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
 
 
 def _predicts(trained: "TrainedModel") -> str:
-    if trained.config.readout == "extensive":
+    from tribond.property_model import PropertyModel
+
+    if not isinstance(trained, PropertyModel):
         return "energy, forces, stress"
-    stated = trained.metadata.get("property", {})
-    unit = f" in {stated['unit']}" if stated.get("unit") else ""
+    unit = f" in {trained.unit}" if trained.unit else ""
     several = f", {trained.config.num_targets} numbers" if trained.config.num_targets > 1 else ""
     probability = ", as a probability" if trained.config.classification else ""
-    return f"{stated.get('name', 'a property that the file does not name')}{unit}{several}{probability}"
+    return f"{trained.name}{unit}{several}{probability}"
 
 
 def _provenance(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

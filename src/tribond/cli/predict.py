@@ -24,9 +24,7 @@ def predict(
     ],
     output_file: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write energies, forces and stresses as .json, .extxyz or .xyz."
-        ),
+        typer.Option("--output", "-o", metavar="FILE", help="Write all predictions as .json, .extxyz or .xyz."),
     ] = None,
     index: Annotated[str, typer.Option(metavar="INDEX", help="Frames of each file: 0, -1, :, -5:, ::10.")] = ":",
     model: Annotated[
@@ -53,8 +51,8 @@ def predict(
     """
     if output_file is not None:
         _check_output(output_file, files)
-    given = _parse_state(state)
     trained = output.load_model(model, device, dtype)
+    given = _parse_state(state, categorical=trained.config.state == "categorical")
     results: list[Result] = []
     for name in files:
         results += _predict_file(name, index, trained, given)
@@ -75,18 +73,14 @@ def _check_output(path: Path, files: list[str]) -> None:
         raise typer.BadParameter(f"{path} is a folder; name a file", param_hint="--output")
 
 
-def _parse_state(text: str | None) -> "State | None":
-    """A whole number is a category; anything else a list of numbers."""
+def _parse_state(text: str | None, *, categorical: bool) -> "State | None":
     if text is None:
         return None
     try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return [float(number) for number in text.split(",")]
+        return int(text) if categorical else [float(number) for number in text.split(",")]
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is neither a category nor numbers", param_hint="--state") from error
+        wanted = "the number of a category" if categorical else "numbers with commas in between"
+        raise typer.BadParameter(f"{text!r} must be {wanted}", param_hint="--state") from error
 
 
 def _predict_file(name: str, index: str, trained: Any, state: "State | None") -> list[Result]:

@@ -1,6 +1,7 @@
 """What `tribond predict` shows and writes: energies, or properties, as a table, as JSON and as extxyz."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from tribond.potential import Prediction
-    from tribond.property_model import PropertyModel, PropertyPrediction
+    from tribond.property_model import PropertyPrediction
     from tribond.trained_model import TrainedModel
 
 ENDINGS = {".json": "json", ".extxyz": "extxyz", ".xyz": "extxyz"}
@@ -27,7 +28,7 @@ class Result:
 
     label: str
     frame: Frame | None = None  # None if it could not be read
-    prediction: Any = None  # Prediction or PropertyPrediction; None if it failed
+    prediction: "AnyPrediction | None" = None  # None if it failed
     error: str | None = None
 
 
@@ -35,21 +36,19 @@ def print_results(results: list[Result], trained: "TrainedModel") -> None:
     """One row a structure."""
     from rich.markup import escape
 
-    cells: Callable[[Any, int], list[str]]
-    if trained.config.readout == "extensive":
-        columns, cells = (
-            ["energy (eV)", "energy (eV/atom)", "fmax (eV/Å)", *(f"σ {axes}" for axes in AXES)],
-            _energy_cells,
-        )
+    from tribond.property_model import PropertyModel
+
+    if isinstance(trained, PropertyModel):
+        columns = [f"{trained.name} ({trained.unit})" if trained.unit else trained.name]
     else:
-        columns, cells = [_title(trained)], _property_cells
+        columns = ["energy (eV)", "energy (eV/atom)", "fmax (eV/Å)", *(f"σ {axes}" for axes in AXES)]
     table = output.plain_table("structure", "formula", "atoms", *columns, right=["atoms", *columns])
     for result in results:
         if result.frame is None or result.prediction is None:
             table.add_row(escape(result.label), "[red]failed[/]")
             continue
         atoms = result.frame.atoms
-        row = cells(result.prediction, len(atoms))
+        row = _cells(result.prediction, len(atoms))
         table.add_row(escape(result.label), atoms.get_chemical_formula(), str(len(atoms)), *row)
     terminal = output.console()
     terminal.print(table)
@@ -84,7 +83,7 @@ def _record(result: Result) -> dict[str, Any]:
         "formula": frame.atoms.get_chemical_formula(),
         "num_atoms": len(frame.atoms),
     }
-    return about | (_energy_record(prediction) if hasattr(prediction, "energy") else _property_record(prediction))
+    return about | _numbers(prediction)
 
 
 def _images(results: list[Result]) -> "Iterator[Atoms]":
@@ -94,25 +93,34 @@ def _images(results: list[Result]) -> "Iterator[Atoms]":
             continue
         atoms = result.frame.atoms.copy()
         atoms.info["source"] = result.label
-        if hasattr(result.prediction, "energy"):
-            _attach_energy(atoms, result.prediction)
-        else:
-            atoms.info[_key(result.prediction)] = result.prediction.value
+        _attach(atoms, result.prediction)
         yield atoms
 
 
-# ------------------------------------------------------------------------------------ of potentials
+def _cells(prediction: "AnyPrediction", natoms: int) -> list[str]:
+    """What the table shows of a prediction."""
+    import numpy as np
 
-
-def _energy_cells(prediction: "Prediction", natoms: int) -> list[str]:
+    from tribond.potential import Prediction
     from tribond.units import EV_PER_A3_TO_GPA
 
+    if not isinstance(prediction, Prediction):
+        return ["  ".join(f"{number:.4f}" for number in np.atleast_1d(prediction.value))]
     row = [f"{prediction.energy:.4f}", f"{prediction.energy / natoms:.4f}", f"{_fmax(prediction):.4f}"]
     stress = prediction.stress
     return row if stress is None else row + [f"{stress[axes] * EV_PER_A3_TO_GPA:.3f}" for axes in AXES.values()]
 
 
-def _energy_record(prediction: "Prediction") -> dict[str, Any]:
+def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
+    """What JSON has of a prediction."""
+    import numpy as np
+
+    from tribond.potential import Prediction
+
+    if not isinstance(prediction, Prediction):
+        value = prediction.value
+        plain = value if isinstance(value, float) else np.asarray(value).tolist()
+        return {"property": prediction.name, "unit": prediction.unit, "value": plain}
     return {
         "energy_eV": prediction.energy,
         "energy_eV_per_atom": prediction.energy / len(prediction.forces),
@@ -123,10 +131,16 @@ def _energy_record(prediction: "Prediction") -> dict[str, Any]:
     }
 
 
-def _attach_energy(atoms: "Atoms", prediction: "Prediction") -> None:
+def _attach(atoms: "Atoms", prediction: "AnyPrediction") -> None:
+    """Give a structure its prediction: energies as ASE's results, a property as a note of its name."""
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.stress import full_3x3_to_voigt_6_stress
 
+    from tribond.potential import Prediction
+
+    if not isinstance(prediction, Prediction):
+        atoms.info["predicted_" + re.sub(r"\W+", "_", prediction.name)] = prediction.value
+        return
     stress = {} if prediction.stress is None else {"stress": full_3x3_to_voigt_6_stress(prediction.stress)}
     atoms.calc = SinglePointCalculator(atoms, energy=prediction.energy, forces=prediction.forces, **stress)
 
@@ -135,32 +149,3 @@ def _fmax(prediction: "Prediction") -> float:
     import numpy as np
 
     return float(np.linalg.norm(prediction.forces, axis=1).max())
-
-
-# ---------------------------------------------------------------------------------- of property models
-
-
-def _title(trained: "TrainedModel") -> str:
-    model: PropertyModel = trained  # type: ignore[assignment]
-    return f"{model.name} ({model.unit})" if model.unit else model.name
-
-
-def _property_cells(prediction: "PropertyPrediction", _natoms: int) -> list[str]:
-    import numpy as np
-
-    return ["  ".join(f"{number:.4f}" for number in np.atleast_1d(prediction.value))]
-
-
-def _property_record(prediction: "PropertyPrediction") -> dict[str, Any]:
-    import numpy as np
-
-    return {
-        "property": prediction.name,
-        "unit": prediction.unit,
-        "value": prediction.value if isinstance(prediction.value, float) else np.asarray(prediction.value).tolist(),
-    }
-
-
-def _key(prediction: "PropertyPrediction") -> str:
-    """The name of the property as extxyz can hold it."""
-    return prediction.name.replace(" ", "_")

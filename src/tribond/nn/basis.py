@@ -60,10 +60,11 @@ class SphericalBessel(nn.Module):
         super().__init__()
         self.cutoff = cutoff
         self.max_l = max_l
-        roots = torch.tensor([spherical_bessel_roots(l, max_n) for l in range(max_l)], dtype=torch.float64)
-        slopes = torch.tensor([[abs(spherical_jn(l + 1, z)) for z in row] for l, row in enumerate(roots.tolist())])
-        self.register_buffer("wave_numbers", roots / cutoff, persistent=False)
-        self.register_buffer("norms", math.sqrt(2 / cutoff**3) / slopes.double(), persistent=False)
+        roots = [spherical_bessel_roots(l, max_n) for l in range(max_l)]
+        slopes = [[abs(float(spherical_jn(l + 1, z))) for z in row] for l, row in enumerate(roots)]
+        self.register_buffer("wave_numbers", torch.tensor(roots, dtype=torch.float64) / cutoff, persistent=False)
+        norms = math.sqrt(2 / cutoff**3) / torch.tensor(slopes, dtype=torch.float64)
+        self.register_buffer("norms", norms, persistent=False)
 
     def forward(self, lengths: Tensor) -> Tensor:
         """Normalised j_l.  (edges,) Å -> (edges, max_l, max_n), zero at and beyond the cutoff."""

@@ -65,6 +65,7 @@ class M3GNetConfig:
         """Check every field."""
         self._check_choices()
         self._check_numbers()
+        self._check_target()
         elements: object = self.elements
         if not isinstance(elements, tuple):
             _fail("elements", elements, "a tuple of chemical symbols")
@@ -73,16 +74,12 @@ class M3GNetConfig:
             _fail("elements", unknown or self.elements, "distinct chemical symbols")
         if self.threebody_cutoff > self.cutoff:
             _fail("threebody_cutoff", self.threebody_cutoff, f"at most the cutoff, {self.cutoff} Å")
+        if self.set2set_steps > MOST_STEPS:
+            _fail("set2set_steps", self.set2set_steps, f"at most {MOST_STEPS}")
         if self.max_l > MAX_L:
             _fail("max_l", self.max_l, f"at most {MAX_L}")
         if type(self.state_size) is not int or (self.state == "none") != (self.state_size == 0) or self.state_size < 0:
             _fail("state_size", self.state_size, "0 without a state input and positive with one")
-        if self.readout == "extensive" and self.classification:
-            _fail("classification", self.classification, "False for an extensive readout")
-        if self.readout == "extensive" and self.num_targets > 1:
-            _fail("num_targets", self.num_targets, "1 for an extensive readout")
-        if self.readout == "extensive" and (self.target_mean, self.target_std, self.target_is_log) != (0.0, 1.0, False):
-            _fail("target_mean, _std, _is_log", (self.target_mean, self.target_std, self.target_is_log), "left alone")
         if self.readout in {"weighted_atom", "weighted_sum"} and not self.readout_hidden:
             _fail("readout_hidden", self.readout_hidden, f"not empty for a {self.readout} readout")
 
@@ -97,10 +94,6 @@ class M3GNetConfig:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
                 _fail(name, value, "a positive length in Å")
-        for name in ("target_mean", "target_std"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                _fail(name, value, "a finite number")
         for name in POSITIVE_INTEGERS:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
@@ -112,6 +105,23 @@ class M3GNetConfig:
             widths = getattr(self, name)
             if not isinstance(widths, tuple) or not all(isinstance(width, int) and width > 0 for width in widths):
                 _fail(name, widths, "a tuple of positive widths")
+
+    def _check_target(self) -> None:
+        for name in ("target_mean", "target_std"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                _fail(name, value, "a finite number")
+        if self.target_std <= 0:
+            _fail("target_std", self.target_std, "positive")
+        if self.readout != "extensive":
+            return
+        if self.classification:
+            _fail("classification", self.classification, "False for an extensive readout")
+        if self.num_targets > 1:
+            _fail("num_targets", self.num_targets, "1 for an extensive readout")
+        if (self.target_mean, self.target_std, self.target_is_log) != (0.0, 1.0, False):
+            target = (self.target_mean, self.target_std, self.target_is_log)
+            _fail("target_mean, target_std, target_is_log", target, "left alone for an extensive readout")
 
     @property
     def num_edge_basis(self) -> int:
@@ -163,6 +173,7 @@ POSITIVE_INTEGERS = (
     "num_targets",
     "state_features",
 )
+MOST_STEPS = 1000  # of Set2Set; published models have 2 or 3
 MAX_L = 4  # real spherical harmonics are written out up to l = 3
 
 # The 89 elements of the Materials Project's calculations: H to Pu without Po, At, Rn, Fr and Ra.

@@ -64,9 +64,9 @@ class M3GNet(nn.Module):
         )
         self.readout: nn.Module = AtomicReadout(config) if config.readout == "extensive" else IntensiveReadout(config)
         self.reference_energy = ReferenceEnergy(len(config.elements))
-        rows = torch.full((119,), -1)
-        rows[list(config.atomic_numbers)] = torch.arange(len(config.elements))
-        self.register_buffer("row_of_element", rows, persistent=False)
+        rows = dict(zip(config.atomic_numbers, range(len(config.elements)), strict=True))
+        table = torch.tensor([rows.get(number, -1) for number in range(119)])
+        self.register_buffer("row_of_element", table, persistent=False)
         self.to(dtype)
 
     @property
@@ -146,6 +146,12 @@ class M3GNet(nn.Module):
         if config.state == "projected":
             return silu(self.state_embedding(state.to(self.dtype)))
         return self.state_embedding(state)
+
+
+def state_shapes(config: M3GNetConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a model, worked out without its memory: a wrong file may ask for any size."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in M3GNet(config).state_dict().items()}
 
 
 def _state_embedding(config: M3GNetConfig) -> nn.Module | None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tribond.checkpoints.open_model import is_model
 from tribond.checkpoints.registry import load_network
 from tribond.data.frames import Frame
 from tribond.data.reference_energies import composition_matrix
@@ -58,7 +59,9 @@ def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path) -> 
     else:
         model, metadata = _load_model(config.model.start_from, folder)
     if model.config.readout != "extensive" or model.config.state != "none":
-        msg = "only potentials can be trained: a model with an extensive readout and no state input"
+        msg = (
+            "only potentials without a state input can be trained, and this is a model of one property or takes a state"
+        )
         raise ConfigError(msg)
     frames = with_known_elements(frames, config.data, model.config)
     if config.model.start_from is None:
@@ -88,8 +91,9 @@ def _new_model(config: ModelConfig, frames: Sequence[Frame], seed: int) -> M3GNe
 
 def _load_model(name: str, folder: Path) -> tuple[M3GNet, dict[str, Any]]:
     local = folder / Path(name).expanduser()
-    model, metadata = load_network(local if local.exists() else name, torch.float32)
-    return model, {"started_from": metadata.get("name", name)}
+    model, metadata = load_network(local if is_model(local) else name, torch.float32)
+    inherited = {key: metadata[key] for key in ("licence", "citation") if key in metadata}
+    return model, {"started_from": metadata.get("name", name)} | inherited
 
 
 def energy_scale(references: NDArray[np.float64], frames: Sequence[Frame], model: M3GNetConfig) -> float:
