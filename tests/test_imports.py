@@ -13,11 +13,11 @@ import tribond
 SOURCE = Path(tribond.__file__).parent
 
 # What each part of the package stands on, besides itself. Imports point only to the left:
-#   units, typing, errors, files <- graph <- nn <- trained_model <- potential, property_model
+#   units, typing, errors, files <- graph <- nn <- {kernels, trained_model} <- potential, property_model
 #       <- checkpoints, data <- training, evaluation <- cli
 #       <- calculators <- properties <- cli
 GROUND = {"units", "typing", "errors", "files"}
-CORE = GROUND | {"graph", "nn", "trained_model", "potential", "property_model"}
+CORE = GROUND | {"graph", "nn", "kernels", "trained_model", "potential", "property_model"}
 STANDS_ON: dict[str, set[str]] = {
     "units": set(),
     "typing": set(),
@@ -25,8 +25,9 @@ STANDS_ON: dict[str, set[str]] = {
     "files": set(),
     "graph": GROUND,
     "nn": GROUND | {"graph"},
+    "kernels": GROUND | {"graph", "nn"},
     "trained_model": GROUND | {"graph", "nn"},
-    "potential": GROUND | {"graph", "nn", "trained_model"},
+    "potential": GROUND | {"graph", "nn", "kernels", "trained_model"},
     "property_model": GROUND | {"graph", "nn", "trained_model"},
     "checkpoints": CORE,
     "data": CORE,

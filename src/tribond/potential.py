@@ -12,6 +12,7 @@ from torch import Tensor
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
+from tribond.kernels import chunked
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
 from tribond.trained_model import State, TrainedModel
@@ -54,19 +55,16 @@ def evaluate(model: M3GNet, graph: AtomGraph, *, create_graph: bool = False) -> 
         graph: the batch.
         create_graph: keep the graph of the derivative, to train on forces and stress.
     """
-    vectors = graph.edge_vectors().detach().requires_grad_()
-    with torch.enable_grad():
-        atomic_energies = model.atomic_energies(vectors, graph)
-        (gradient,) = torch.autograd.grad(
-            atomic_energies.sum(), vectors, create_graph=create_graph, materialize_grads=True
-        )
+    vectors = graph.edge_vectors().detach()
+    if not create_graph and chunked.supports(model):
+        atomic_energies, gradient = chunked.energy_and_gradient(model, vectors, graph)
+    else:
+        atomic_energies, gradient = _differentiate(model, vectors, graph, create_graph=create_graph)
     centre, neighbour = graph.edge_index
     forces = torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
-    outer = vectors.detach()[:, :, None] * gradient[:, None, :]
+    outer = vectors[:, :, None] * gradient[:, None, :]
     virial = torch.zeros_like(graph.cell).index_add(0, graph.system_index[centre], outer)
     virial = (virial + virial.transpose(1, 2)) / 2
-    if not create_graph:
-        atomic_energies = atomic_energies.detach()
     volumes = graph.volumes()[:, None, None]
     # Not virial / NaN: that would turn the gradient of everything into NaN when a molecule is trained on.
     stress = torch.where(volumes.isnan(), torch.nan, virial / volumes.nan_to_num(nan=1.0))
@@ -77,6 +75,15 @@ def evaluate(model: M3GNet, graph: AtomGraph, *, create_graph: bool = False) -> 
         virial=virial,
         stress=stress,
     )
+
+
+def _differentiate(model: M3GNet, vectors: Tensor, graph: AtomGraph, *, create_graph: bool) -> tuple[Tensor, Tensor]:
+    """Energy of every atom and dE/dr of every bond by automatic differentiation, which can be differentiated again."""
+    leaf = vectors.detach().requires_grad_()
+    with torch.enable_grad():
+        energies = model.atomic_energies(leaf, graph)
+        (gradient,) = torch.autograd.grad(energies.sum(), leaf, create_graph=create_graph, materialize_grads=True)
+    return energies if create_graph else energies.detach(), gradient
 
 
 def hessian(model: M3GNet, graph: AtomGraph) -> Tensor:

@@ -61,8 +61,10 @@ class AtomGraph:
     def edge_vectors(self) -> EdgeVectors:
         """Vectors r_j + S·cell - r_i of all bonds.  (edges, 3), Å, float64."""
         centre, neighbour = self.edge_index
-        cell_of_edge = self.cell[self.system_index[centre]]
-        shift = torch.einsum("ea,eax->ex", self.cell_shifts, cell_of_edge)
+        if self.num_systems == 1:  # no copy of the cell for every bond
+            shift = self.cell_shifts @ self.cell[0]
+        else:
+            shift = torch.einsum("ea,eax->ex", self.cell_shifts, self.cell[self.system_index[centre]])
         return self.positions[neighbour] - self.positions[centre] + shift
 
     def volumes(self) -> Tensor:

@@ -1,0 +1,1 @@
+"""The network computed for use, not for training: energy and its one derivative, in little time and memory."""
