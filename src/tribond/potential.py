@@ -56,7 +56,7 @@ def evaluate(model: M3GNet, graph: AtomGraph, *, create_graph: bool = False) -> 
         create_graph: keep the graph of the derivative, to train on forces and stress.
     """
     vectors = graph.edge_vectors().detach()
-    if not create_graph and chunked.supports(model):
+    if not create_graph and chunked.preferable(model, graph):
         atomic_energies, gradient = chunked.energy_and_gradient(model, vectors, graph)
     else:
         atomic_energies, gradient = _differentiate(model, vectors, graph, create_graph=create_graph)

@@ -87,5 +87,5 @@ def test_elements_it_does_not_know(base, save, alloys, make_training, tmp_path):
 
 def test_only_potentials(base, make_training, tmp_path, make_model):
     save_model(tmp_path / "gap.safetensors", make_model(readout="mean", dtype=torch.float32), {})
-    with pytest.raises(ConfigError, match="only potentials can be trained"):
+    with pytest.raises(ConfigError, match="only potentials without a state"):
         train(make_training(model={"start_from": "gap.safetensors"}), tmp_path)

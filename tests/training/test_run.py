@@ -277,7 +277,7 @@ def test_a_diverged_training_says_so(data, make_training, tmp_path, monkeypatch)
     [
         ({"settings": {"node_featurs": 8}}, "unknown M3GNet settings"),
         ({"settings": {"node_features": "eight"}}, "must be an integer"),
-        ({"settings": {"readout": "mean"}}, "only potentials can be trained"),
+        ({"settings": {"readout": "mean"}}, "only potentials without a state"),
         ({"preset": "papper"}, "unknown preset"),
     ],
 )

@@ -25,12 +25,19 @@ from tribond.nn.three_body import ThreeBodyToBond
 # every chunk costs the start of some hundred kernels, as much as memory comfortably has.
 CHUNK_BYTES = 2**20
 GPU_CHUNK_BYTES = 2**28
+GPU_BONDS = 200_000  # up to here, 5 GB, a GPU is faster by automatic differentiation
 
 
 def supports(model: M3GNet) -> bool:
     """Whether the model is one that this file computes: an energy, without a state input, and with hidden layers."""
     config = model.config
     return config.readout == "extensive" and config.state == "none" and len(config.update_hidden) > 0
+
+
+def preferable(model: M3GNet, graph: AtomGraph) -> bool:
+    """Whether this is the way to compute the energy and forces of a batch: in less memory, and on a CPU in less time."""
+    large = graph.device.type == "cpu" or graph.num_edges > GPU_BONDS
+    return large and supports(model) and graph.state is None  # a state that is not wanted is refused elsewhere
 
 
 def energy_and_gradient(model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor]:
