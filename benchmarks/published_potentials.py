@@ -85,7 +85,7 @@ PBE(+U) as the Materials Project computes it.
 
 def write(held_out: Path, everything: Path) -> None:
     """Make the page from the summaries of both runs."""
-    lines = [INTRODUCTION, "## Compounds that tribond-mp-1 was not trained on\n"]
+    lines = [INTRODUCTION.rstrip() + "\n", "## Compounds that tribond-mp-1 was not trained on\n"]
     lines += ["Too few frames to fit a shift for every element.\n"]
     lines += _tables(held_out, [DEFAULT, *catalogue()], [it for it in QUANTITIES if "shifted" not in it[0]])
     lines += ["## All frames\n", f"Without {DEFAULT}, which was trained on nine tenths of them.\n"]
