@@ -1,13 +1,14 @@
 """TensorFlow's checkpoints are read without TensorFlow, and damage is found."""
 
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tribond.checkpoints.tensor_bundle import _masked_crc32c, _varint, read_tensor_bundle
+from tribond.checkpoints.tensor_bundle import MAGIC, _masked_crc32c, _varint, read_tensor_bundle
 from tribond.errors import CheckpointError
 
 SOURCE = Path(__file__).parents[1] / "parity" / "home" / "tensorflow_weighted_atom_states"
@@ -77,3 +78,60 @@ def test_no_flipped_byte_goes_unnoticed(bundle):
             assert after.keys() == before.keys()  # a byte of TensorFlow's own notes
             assert all(np.array_equal(after[key].numpy(), value) for key, value in before.items())
         path.write_bytes(content)
+
+
+def varint(value: int) -> bytes:
+    return bytes([value & 0x7F | 0x80]) + varint(value >> 7) if value > 0x7F else bytes([value])
+
+
+def field(number: int, value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def block(entries: list[tuple[bytes, bytes]], restarts: int = 1, said: int | None = None) -> bytes:
+    content = b"".join(varint(0) + varint(len(key)) + varint(len(value)) + key + value for key, value in entries)
+    content += bytes(4 * restarts) + struct.pack("<I", restarts if said is None else said) + b"\0"
+    return content + struct.pack("<I", _masked_crc32c(content))
+
+
+def index(only: bytes, *, times: int = 1) -> bytes:
+    """An index of one block of data, named any number of times."""
+    handle = varint(0) + varint(len(only) - 5)
+    blocks = block([(b"key %d" % number, handle) for number in range(times)])
+    footer = varint(0) * 2 + varint(len(only)) + varint(len(blocks) - 5)
+    return only + blocks + footer.ljust(40, b"\0") + struct.pack("<Q", MAGIC)
+
+
+def tensor(*shape: int) -> tuple[bytes, bytes]:
+    sizes = b"".join(field(2, field(1, size)) for size in shape)
+    checksum = varint(6 << 3 | 5) + struct.pack("<I", _masked_crc32c(b""))
+    return b"a", field(1, 1) + field(2, sizes) + field(3, 0) + field(4, 0) + field(5, 0) + checksum
+
+
+HEADER = (b"", field(1, 1))
+
+
+def test_an_index_that_is_put_together_is_read(bundle):
+    bundle.with_name(INDEX).write_bytes(index(block([HEADER, tensor(0, 3)])))
+    assert read_tensor_bundle(bundle)["a"].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        index(block([HEADER, tensor(0, 2**62, 2**62)])),
+        index(block([HEADER, tensor(0, 2**63)])),
+        index(block([HEADER, tensor(0, *[1] * 100)])),
+        index(block([HEADER, tensor(*[2**69] * 40_000)])),
+        index(block([HEADER], said=2**32 - 1)),
+        index(block([], restarts=100_000), times=10_000),
+    ],
+    ids=["numbers", "length", "dimensions", "product", "restarts", "the same block"],
+)
+def test_an_index_of_nonsense_is_refused_at_once(bundle, content):
+    """Its checksums are right. The last two would otherwise pass for empty, or take an hour."""
+    bundle.with_name(INDEX).write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"{INDEX} is damaged"):
+        read_tensor_bundle(bundle)

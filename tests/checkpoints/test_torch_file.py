@@ -3,6 +3,7 @@
 Asked for in matgl#762 and m3gnet#20: checkpoints whose pickles are executed, or break.
 """
 
+import copy
 import os
 import pickle
 import subprocess
@@ -208,3 +209,43 @@ def test_reading_leaves_what_pytorch_allows_as_it_was(tmp_path, allowed):
         before = torch.serialization.get_safe_globals()
         read_torch_file(tmp_path / "data.pt")
         assert set(torch.serialization.get_safe_globals()) == set(before)
+
+
+SHARED_LISTS = b"(]q\x00" + b"".join(
+    b"]" + b"q" + bytes([k]) + b"(h" + bytes([k - 1]) + b"h" + bytes([k - 1]) + b"e" for k in range(1, 60)
+)
+
+
+def test_what_is_shared_is_not_copied_out(tmp_path):
+    """Sixty lists, each twice in the next, would be 2⁶⁰."""
+    write_archive(tmp_path / "model.pth", b"\x80\x02" + SHARED_LISTS + b"t.")
+    assert len(read_torch_file(tmp_path / "model.pth")) == 60
+
+
+@pytest.mark.parametrize("name", ["builtins\nbytearray", "torch\nFloatTensor", "torch.cuda\nHalfTensor"])
+def test_memory_for_nothing_is_refused(tmp_path, name):
+    write_archive(tmp_path / "model.pth", b"\x80\x02c" + name.encode() + b"\nK\x10\x85R.")
+    with pytest.raises(CheckpointError, match=f"asks for {name}".replace("\n", ".")):
+        read_torch_file(tmp_path / "model.pth")
+
+
+def test_entries_that_overlap_are_refused(tmp_path):
+    path = tmp_path / "model.pth"
+    write_archive(path, b"\x80\x02}.")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("archive/data/0", bytes(1000))
+        again = copy.copy(archive.infolist()[-1])
+        again.filename = again.orig_filename = "archive/data/1"
+        archive.filelist.append(again)
+        archive.comment = b"so that the directory is written"
+    with pytest.raises(CheckpointError, match="overlap"):
+        read_torch_file(path)
+
+
+def test_a_second_directory_does_not_count(tmp_path):
+    """Python takes the directory before the end of an archive, PyTorch the one that its end points to."""
+    first, second, both = tmp_path / "first.pth", tmp_path / "second.pth", tmp_path / "both.pth"
+    torch.save({"a": torch.ones(3)}, first)
+    torch.save({"a": torch.zeros(4)}, second)
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    assert len(read_torch_file(both)["a"]) == 4

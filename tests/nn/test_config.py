@@ -136,6 +136,16 @@ def test_a_config_cannot_be_changed():
         ({"readout": "mean", "target_mean": True}, "target_mean"),
         ({"set2set_steps": 10**12}, "set2set_steps"),
         ({"state_hidden": 64}, "state_hidden"),
+        ({"num_blocks": 10**6}, "num_blocks"),
+        ({"max_n": 10**6}, "max_n"),
+        ({"node_features": 10**18}, "node_features"),
+        ({"update_hidden": (True,)}, "update_hidden"),
+        ({"update_hidden": (10**12,)}, "update_hidden"),
+        ({"update_hidden": (1,) * 20_000}, "update_hidden"),
+        ({"cutoff": True, "threebody_cutoff": True}, "cutoff"),
+        ({"cutoff": 1e-300, "threebody_cutoff": 1e-300}, "cutoff"),
+        ({"cutoff": 1e300}, "cutoff"),
+        ({"state": "categorical", "state_size": 10**15}, "state_size"),
     ],
 )
 def test_values_out_of_range_are_refused_by_the_name_of_the_field(changes, named):

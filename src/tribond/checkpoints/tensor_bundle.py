@@ -33,6 +33,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types of protocol buffers
 LONGEST_VARINT = 10  # bytes
 LONGEST_KEY = 1000  # bytes
 MOST_SHARDS = 99_999  # their numbers have five digits
+MOST_DIMENSIONS = 8
+MOST_NUMBERS = 2**40  # in a tensor, were its empty dimensions one long
 
 
 @dataclass
@@ -130,9 +132,14 @@ def _read_table(path: Path) -> Iterator[tuple[bytes, bytes]]:
         _, position = _varint(footer, position)
     offset, position = _varint(footer, position)
     size, _ = _varint(footer, position)
+    end = 0
     for _, handle in _read_block(path, content, offset, size):
         start, after = _varint(handle, 0)
-        yield from _read_block(path, content, start, _varint(handle, after)[0])
+        length, _ = _varint(handle, after)
+        if start < end:  # blocks lie one after another; none is read twice
+            raise IndexError(start)
+        end = start + length + TRAILER_SIZE
+        yield from _read_block(path, content, start, length)
 
 
 def _read_block(path: Path, content: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
@@ -145,6 +152,8 @@ def _read_block(path: Path, content: bytes, offset: int, size: int) -> Iterator[
         raise CheckpointError(msg)
     num_restarts = struct.unpack("<I", block[size - 4 : size])[0]
     end = size - 4 - 4 * num_restarts
+    if end < 0:
+        raise IndexError(num_restarts)
     key, position = b"", 0
     while position < end:
         shared, position = _varint(block, position)
@@ -213,6 +222,9 @@ def _read_entry(data: bytes) -> Entry:
                 entry.shape = [
                     next((size for n, size, _ in _fields(dim) if n == 1), 0) for n, _, dim in _fields(content) if n == 2
                 ]
+                sizes = [max(size, 1) for size in entry.shape]
+                if len(sizes) > MOST_DIMENSIONS or math.prod(sizes) > MOST_NUMBERS:
+                    raise IndexError(sizes)
             case 3:
                 entry.shard = value
             case 4:

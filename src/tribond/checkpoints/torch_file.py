@@ -7,6 +7,8 @@ own would build an array over any bytes, and with them a file could read and wri
 
 import io
 import pickle
+import pickletools
+import re
 import struct
 import threading
 import warnings
@@ -36,6 +38,9 @@ NONSENSE = (
     zipfile.BadZipFile,
 )
 MISTAKEN = {b"<": "this is a web page", b"version https://git-lfs": "this is a pointer of Git LFS to the real file"}
+LONGEST_REASON = 200  # letters of PyTorch's message that are worth repeating
+# PyTorch allows these, and each takes any size from a few bytes of a file; none is in what torch.save writes.
+MEMORY_TAKERS = re.compile(r"(builtins|__builtin__) bytearray|torch(\.cuda)?(\.sparse)? \w+Tensor")
 NUMBERS = {f"{kind}{size}" for kind in "fiu" for size in (1, 2, 4, 8)} - {"f1"} | {"b1"}
 
 
@@ -70,10 +75,11 @@ class _DType(_Anything):
         Raises:
             ValueError: if it is not.
         """
-        name = str(self.arguments[0])
-        order = str(self.state[1]) if self.state else "="
-        if name not in NUMBERS or order not in {"<", ">", "|", "="}:
-            raise ValueError(name)
+        name = self.arguments[0]
+        order = self.state[1] if self.state else "="
+        if not isinstance(name, str) or name not in NUMBERS or order not in ("<", ">", "|", "="):
+            msg = "an array of other than plain numbers"
+            raise ValueError(msg)
         return np.dtype(f"{order}{name}")
 
 
@@ -117,11 +123,10 @@ def read_torch_file(path: Path) -> Any:
         CheckpointError: if the file cannot be read, is damaged, or asks for anything that is not plain data; the
             message names what it asks for. Nothing of the file has been run then.
     """
-    content = path.read_bytes()
-    _check_archive(path, content)
+    content = _archive(path)
     try:
         with _stand_ins_allowed(), warnings.catch_warnings(action="ignore"):
-            return _plain(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+            return _plain(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), {})
     except pickle.UnpicklingError as error:
         if unsafe := _asked_for(content):
             msg = f"{path} asks to run {', '.join(unsafe)}, which is code and no data; tribond loads no such file"
@@ -130,21 +135,49 @@ def read_torch_file(path: Path) -> Any:
         raise CheckpointError(msg) from error
     except (*NONSENSE, RecursionError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
-        msg = f"{path} is not a readable model file ({first}); download or copy it again"
+        msg = f"{path} is not a readable model file ({first[:LONGEST_REASON]}); download or copy it again"
         raise CheckpointError(msg) from error
 
 
-def _check_archive(path: Path, content: bytes) -> None:
-    """Refuse what no torch.save of the last years wrote, before any of it is looked at."""
+def _archive(path: Path) -> bytes:
+    """The file's archive written anew, once nothing in it is other than torch.save of the last years wrote it.
+
+    Written anew because zip archives can be made that Python and PyTorch read differently.
+    """
+    content = path.read_bytes()
+    anew = io.BytesIO()
     try:
-        entries = zipfile.ZipFile(io.BytesIO(content)).infolist()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(anew, "w") as plain:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                msg = f"{path} is not a readable model file: it is compressed, as no file of PyTorch is"
+                raise CheckpointError(msg)
+            # No file holds the same bytes twice, nor the same name.
+            if sum(entry.file_size for entry in entries) > len(content) or len(set(archive.namelist())) < len(entries):
+                msg = f"{path} is not a readable model file: parts of its archive overlap; download or copy it again"
+                raise CheckpointError(msg)
+            for entry in entries:
+                part = archive.read(entry)
+                if entry.filename.endswith(".pkl"):
+                    _check_pickle(path, part)
+                plain.writestr(entry.filename, part)
+    except CheckpointError:
+        raise
     except (*NONSENSE, NotImplementedError) as error:
         # PyTorch before 1.6 and bare pickles too, which no code of M3GNet wrote.
         what = next((what for start, what in MISTAKEN.items() if content.lstrip().startswith(start)), "this is none")
         msg = f"{path} is not a readable model file: PyTorch's files are whole zip archives, and {what}"
         raise CheckpointError(msg) from error
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        msg = f"{path} is not a readable model file: it is compressed, as no file of PyTorch is"
+    return anew.getvalue()
+
+
+def _check_pickle(path: Path, content: bytes) -> None:
+    try:
+        asked_for = [str(name) for operation, name, _ in pickletools.genops(content) if operation.name == "GLOBAL"]
+    except ValueError:
+        return  # nonsense, which PyTorch's reader will name
+    if takers := [name.replace(" ", ".") for name in asked_for if MEMORY_TAKERS.fullmatch(name)]:
+        msg = f"{path} is not a readable model file: it asks for {takers[0]}, which no file of PyTorch does"
         raise CheckpointError(msg)
 
 
@@ -161,18 +194,29 @@ def _stand_ins_allowed() -> Iterator[None]:
             torch.serialization.add_safe_globals(before)
 
 
-def _plain(value: Any) -> Any:
-    """The value with stand-ins of numpy turned into what they stand for."""
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """The value with stand-ins of numpy turned into what they stand for.
+
+    Args:
+        value: what PyTorch's reader made.
+        done: results by the identity of what they are of: what is shared stays shared.
+    """
+    if id(value) not in done:
+        done[id(value)] = _plain_anew(value, done)
+    return done[id(value)]
+
+
+def _plain_anew(value: Any, done: dict[int, Any]) -> Any:
     if isinstance(value, _Array | _Scalar):
         return value.plain()
     if isinstance(value, _Anything):
         raise TypeError(type(value).__doc__)
     if isinstance(value, dict):
-        return {_plain(key): _plain(inner) for key, inner in value.items()}
+        return {_plain(key, done): _plain(inner, done) for key, inner in value.items()}
     if type(value) in {list, tuple}:
-        return type(value)(_plain(inner) for inner in value)
+        return type(value)(_plain(inner, done) for inner in value)
     if isinstance(value, Normalizer):
-        value.mean, value.std = _plain(value.mean), _plain(value.std)
+        value.mean, value.std = _plain(value.mean, done), _plain(value.std, done)
     return value
 
 

@@ -74,12 +74,12 @@ class M3GNetConfig:
             _fail("elements", unknown or self.elements, "distinct chemical symbols")
         if self.threebody_cutoff > self.cutoff:
             _fail("threebody_cutoff", self.threebody_cutoff, f"at most the cutoff, {self.cutoff} Å")
-        if self.set2set_steps > MOST_STEPS:
-            _fail("set2set_steps", self.set2set_steps, f"at most {MOST_STEPS}")
-        if self.max_l > MAX_L:
-            _fail("max_l", self.max_l, f"at most {MAX_L}")
-        if type(self.state_size) is not int or (self.state == "none") != (self.state_size == 0) or self.state_size < 0:
-            _fail("state_size", self.state_size, "0 without a state input and positive with one")
+        if (
+            type(self.state_size) is not int
+            or (self.state == "none") != (self.state_size == 0)
+            or not 0 <= self.state_size <= WIDEST
+        ):
+            _fail("state_size", self.state_size, f"0 without a state input, and with one between 1 and {WIDEST}")
         if self.readout in {"weighted_atom", "weighted_sum"} and not self.readout_hidden:
             _fail("readout_hidden", self.readout_hidden, f"not empty for a {self.readout} readout")
 
@@ -92,19 +92,21 @@ class M3GNetConfig:
     def _check_numbers(self) -> None:
         for name in ("cutoff", "threebody_cutoff"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-                _fail(name, value, "a positive length in Å")
-        for name in POSITIVE_INTEGERS:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not SHORTEST <= value <= LONGEST:
+                _fail(name, value, f"a length between {SHORTEST} and {LONGEST} Å")
+        for name, most in MOST.items():
             value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                _fail(name, value, "an integer of at least 1")
+            if type(value) is not int or not 1 <= value <= most:
+                _fail(name, value, f"an integer between 1 and {most}")
         for name in ("edge_gate_bias", "bond_embedding_bias", "classification", "target_is_log"):
             if type(getattr(self, name)) is not bool:
                 _fail(name, getattr(self, name), "True or False")
         for name in ("update_hidden", "readout_hidden", "readout_weight_hidden", "state_hidden"):
             widths = getattr(self, name)
-            if not isinstance(widths, tuple) or not all(isinstance(width, int) and width > 0 for width in widths):
-                _fail(name, widths, "a tuple of positive widths")
+            if not isinstance(widths, tuple) or len(widths) > MOST_LAYERS:
+                _fail(name, widths, f"a tuple of at most {MOST_LAYERS} widths")
+            if not all(type(width) is int and 1 <= width <= WIDEST for width in widths):
+                _fail(name, widths, f"a tuple of widths between 1 and {WIDEST}")
 
     def _check_target(self) -> None:
         for name in ("target_mean", "target_std"):
@@ -162,19 +164,22 @@ class M3GNetConfig:
         return cls(**fixed)
 
 
-POSITIVE_INTEGERS = (
-    "max_n",
-    "max_l",
-    "num_blocks",
-    "node_features",
-    "edge_features",
-    "set2set_steps",
-    "set2set_layers",
-    "num_targets",
-    "state_features",
-)
-MOST_STEPS = 1000  # of Set2Set; published models have 2 or 3
-MAX_L = 4  # real spherical harmonics are written out up to l = 3
+# Beyond these bounds, which no real model comes near, settings are nonsense, and may cost no time and memory.
+SHORTEST, LONGEST = 0.1, 1000.0  # Å
+MOST_LAYERS = 100
+LONGEST_SHOWN = 200  # letters of a wrong value in a message
+WIDEST = 2**16
+MOST = {
+    "max_n": 100,
+    "max_l": 4,  # real spherical harmonics are written out up to l = 3
+    "num_blocks": 100,
+    "node_features": WIDEST,
+    "edge_features": WIDEST,
+    "set2set_steps": 1000,
+    "set2set_layers": MOST_LAYERS,
+    "num_targets": WIDEST,
+    "state_features": WIDEST,
+}
 
 # The 89 elements of the Materials Project's calculations: H to Pu without Po, At, Rn, Fr and Ra.
 MATERIALS_PROJECT_ELEMENTS = tuple(s for s in chemical_symbols[1:95] if s not in ("Po", "At", "Rn", "Fr", "Ra"))
@@ -233,5 +238,7 @@ def preset(name: str, **changes: Any) -> M3GNetConfig:
 
 
 def _fail(name: str, value: object, wanted: str) -> None:
-    msg = f"M3GNet setting {name} = {value!r} must be {wanted}"
+    shown = repr(value)
+    shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]} ..."
+    msg = f"M3GNet setting {name} = {shown} must be {wanted}"
     raise ConfigError(msg)
