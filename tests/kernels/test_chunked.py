@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES
@@ -99,3 +100,23 @@ def test_potentials_that_it_does_not_compute_are_computed_all_the_same(structure
     centre, neighbour = graph.edge_index
     forces = torch.zeros(6, 3).double().index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
     np.testing.assert_allclose(potential.predict(structures["methanol"])[0].forces, forces, rtol=1e-12, atol=1e-12)
+
+
+def test_hooks_and_layers_of_another_make_are_heeded(structures):
+    """They are only seen by the modules of `nn`, which then compute."""
+    potential = Potential(random_model(small_config()))
+    calls = []
+    handle = potential.model.blocks[0].register_forward_hook(lambda *_: calls.append(1))
+    potential.predict(structures["methanol"])
+    assert len(calls) == 1
+    handle.remove()
+    assert supports(potential.model)
+    before = potential.predict(structures["methanol"])[0].energy
+
+    class Shifted(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + 1.0
+
+    next(layer for layer in potential.model.modules() if type(layer) is nn.Linear).__class__ = Shifted
+    assert not supports(potential.model)
+    assert potential.predict(structures["methanol"])[0].energy != before

@@ -29,9 +29,18 @@ GPU_BONDS = 200_000  # up to here, 5 GB, a GPU is faster by automatic differenti
 
 
 def supports(model: M3GNet) -> bool:
-    """Whether the model is one that this file computes: an energy, without a state input, and with hidden layers."""
+    """Whether the model is one that this file computes: an energy, without a state input, and with hidden layers.
+
+    Nor may anybody have changed it from outside, by hooks or layers of another make: only `nn` heeds these.
+    """
     config = model.config
-    return config.readout == "extensive" and config.state == "none" and len(config.update_hidden) > 0
+    computed = config.readout == "extensive" and config.state == "none" and len(config.update_hidden) > 0
+    return computed and all(map(_untouched, model.modules()))
+
+
+def _untouched(module: nn.Module) -> bool:
+    made_here = type(module).__module__.startswith(("tribond.nn.", "torch.nn.modules."))
+    return made_here and not module._forward_hooks and not module._forward_pre_hooks  # noqa: SLF001 - no other way
 
 
 def preferable(model: M3GNet, graph: AtomGraph) -> bool:
