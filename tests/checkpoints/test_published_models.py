@@ -134,6 +134,17 @@ def test_a_published_model_may_tell_its_dialect(publish):
         tribond.load("wrong")
 
 
+def test_a_dialect_that_the_catalogue_contradicts_is_refused(publish):
+    """By the name, and by the path of files that are known by their checksum; the files are not to blame."""
+    untold = HOME / "matgl_pyg_4.1.2_reduce_atom_classification"
+    files = [untold / name for name in ("state.pt", "model.pt", "model.json")]
+    publish("told", "matgl_pyg", files, kind="property", property={"name": "metal"})
+    for model in ("told", untold):
+        assert tribond.load(model, device="cpu").metadata["name"] == "told"
+        with pytest.raises(CheckpointError, match="told is of the dialect matgl_pyg, not matgl_dgl$"):
+            tribond.load(model, dialect="matgl_dgl")
+
+
 def test_all_files_that_are_missing_are_named_at_once(publish, monkeypatch):
     monkeypatch.setattr(registry, "fetch", partial(fetch, pauses_s=()))
     entry, servers = publish("SiO-PES", "matgl_dgl", matgl_files())

@@ -108,6 +108,14 @@ def test_get_of_an_unknown_name_is_wrong_usage_and_downloads_nothing(tribond, ca
     assert not cache.exists()
 
 
+def test_get_says_so_when_a_file_of_the_users_own_has_the_name(tribond, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MatterSim-v1.0.0-1M").write_bytes(MATTERSIM.read_bytes())
+    result = tribond("models", "get", "MatterSim-v1.0.0-1M")
+    assert result.exit_code == 2
+    assert "is also a file or folder here" in " ".join(result.output.split())
+
+
 def test_a_model_that_comes_with_tribond_needs_no_get(tribond):
     result = tribond("models", "get", "tribond-mp-1")
     assert result.exit_code == 0, result.output
@@ -169,6 +177,14 @@ def test_wrong_usage_writes_nothing(tribond, tmp_path, monkeypatch, arguments, s
     assert not list(tmp_path.glob("model*"))
 
 
+def test_a_property_of_nonsense_is_replaced(tribond, tmp_path):
+    model = random_model(small_config(readout="mean"))
+    save_model(tmp_path / "odd.safetensors", model, {"name": "odd", "property": "gap"})
+    result = tribond("convert", tmp_path / "odd.safetensors", tmp_path / "new.safetensors", "--unit", "eV")
+    assert result.exit_code == 0, result.output
+    assert package.load(tmp_path / "new.safetensors").unit == "eV"
+
+
 def test_the_input_is_never_overwritten(tribond, property_file):
     before = property_file.read_bytes()
     result = tribond("convert", property_file, property_file)
@@ -203,11 +219,11 @@ def test_predict_writes_the_property(tribond, tmp_path, property_file):
     )
 
 
-def test_a_missing_state_is_named_once_for_each_structure(tribond, tmp_path, property_file):
+def test_a_missing_state_is_wrong_usage(tribond, tmp_path, property_file):
     write(tmp_path / "Si.cif", bulk("Si"))
     result = tribond("predict", tmp_path / "Si.cif", "-m", property_file)
-    assert result.exit_code == 1
-    assert "needs a state input" in result.output
+    assert result.exit_code == 2
+    assert "--state" in result.output
 
 
 def test_a_state_of_nonsense_is_wrong_usage(tribond, tmp_path, property_file):
@@ -242,6 +258,17 @@ def test_info_of_a_published_model_needs_no_download(tribond, cache):
     for fact in ("MatterSim-v1.0.0-5M", "MIT", "94: H to Pu", "tribond models get MatterSim-v1.0.0-5M"):
         assert fact in result.output
     assert not cache.exists()
+
+
+def test_info_is_not_misled_by_a_folder_or_a_home_that_is_none(tribond, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "M3GNet-Pytorch-Li").mkdir()
+    result = tribond("info", "M3GNet-Pytorch-Li")
+    assert result.exit_code == 0, result.output
+    assert "not here: tribond models get M3GNet-Pytorch-Li" in result.output
+    result = tribond("info", "~nobody-of-this-name/model")
+    assert result.exit_code == 2
+    assert "no model is called" in result.output
 
 
 def test_info_of_a_foreign_file_has_its_checksums(tribond):

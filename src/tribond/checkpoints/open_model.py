@@ -2,12 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 
 from tribond.checkpoints import m3gnet_pytorch, matgl, matgl_files, mattersim, native, tensorflow
-from tribond.checkpoints.catalogue import entry_with_checksum
+from tribond.checkpoints.catalogue import Entry, entry_with_checksum
 from tribond.checkpoints.choices import Dialect, Weights, check_choices
 from tribond.checkpoints.torch_file import read_torch_file
 from tribond.checkpoints.transfer import with_elements
@@ -41,7 +41,10 @@ def open_model(
     folder = path if path.is_dir() else path.parent
     if matgl_files.recognise(folder) and (path.is_dir() or path.name in matgl_files.FILES):
         _refuse(path, weights=weights != "raw")
-        return _known(matgl.load(folder, dtype, dialect), folder, matgl_files.files(folder))
+        files = matgl_files.files(folder)
+        entry = entry_with_checksum(_checksum(files[0])) if files[0].is_file() else None
+        told = agreed_dialect(entry, dialect)
+        return _known(matgl.load(folder, dtype, told), folder, files)
     if tensorflow.recognise(folder) and (path.is_dir() or tensorflow.belongs(path.name)):
         _refuse(path, weights=weights != "raw", dialect=dialect is not None)
         return _known(tensorflow.load(folder, dtype), folder, tensorflow.files(folder))
@@ -67,6 +70,20 @@ def open_model(
     return native.load_model(path, dtype)
 
 
+def agreed_dialect(entry: Entry | None, dialect: Dialect | None) -> Dialect | None:
+    """The dialect that a model of the catalogue has, or else the one that was said.
+
+    Raises:
+        CheckpointError: if the two differ.
+    """
+    if entry is None or entry.format not in get_args(Dialect):
+        return dialect
+    if dialect not in {None, entry.format}:
+        msg = f"{entry.name} is of the dialect {entry.format}, not {dialect}"
+        raise CheckpointError(msg)
+    return cast("Dialect", entry.format)
+
+
 def is_model(path: Path) -> bool:
     """Whether there is something that `open_model` may read: a file, or a folder in a format that it knows."""
     return path.is_file() or (path.is_dir() and (matgl_files.recognise(path) or tensorflow.recognise(path)))
@@ -83,7 +100,7 @@ def _refuse(path: Path, *, weights: bool = False, dialect: bool = False) -> None
 
 def _known(model: M3GNet, path: Path, files: list[Path]) -> tuple[M3GNet, dict[str, Any]]:
     """An imported model with its metadata: what the catalogue says, if it is a published one, and the checksums."""
-    checksums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    checksums = {file.name: _checksum(file) for file in files}
     entry = entry_with_checksum(next(iter(checksums.values())))
     metadata: dict[str, Any] = {"name": path.stem if path.is_file() else path.resolve().name}
     if entry is not None:
@@ -93,3 +110,7 @@ def _known(model: M3GNet, path: Path, files: list[Path]) -> tuple[M3GNet, dict[s
     if model.config.readout == "extensive":
         metadata["units"] = UNITS
     return model, metadata | {"sha256": checksums}
+
+
+def _checksum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

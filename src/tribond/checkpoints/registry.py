@@ -2,14 +2,14 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import torch
 
 from tribond.checkpoints.catalogue import Entry, catalogue, entry_named, entry_with_checksum
 from tribond.checkpoints.choices import Dialect, Weights
 from tribond.checkpoints.download import Progress, cache_folder, fetch
-from tribond.checkpoints.open_model import is_model, open_model
+from tribond.checkpoints.open_model import agreed_dialect, is_model, open_model
 from tribond.errors import CheckpointError, ConfigError, DownloadError, ModelNotFoundError
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import Potential
@@ -36,6 +36,18 @@ def is_downloaded(entry: Entry) -> bool:
     return all((downloaded_folder(entry) / file.name).is_file() for file in entry.files)
 
 
+def is_local(name: str) -> bool:
+    """Whether there is a model of the user's own under this path, which goes before a published one of that name."""
+    return bool(name) and is_model(_path(name))
+
+
+def _path(name_or_path: str | Path) -> Path:
+    try:
+        return Path(name_or_path).expanduser()
+    except RuntimeError:  # ~ of a user that there is not
+        return Path(name_or_path)
+
+
 def find(name_or_path: str | Path, *, progress: Progress | None = None) -> Path:
     """The file or folder of a model, given its name or its path; a published model is downloaded if need be.
 
@@ -55,9 +67,9 @@ def _locate(name_or_path: str | Path, progress: Progress | None = None) -> tuple
     name = ALIASES.get(str(name_or_path), str(name_or_path))
     if name in built_in_names():
         return BUILT_IN_FOLDER / f"{name}.safetensors", None
-    path = Path(name_or_path).expanduser()
+    path = _path(name_or_path)
     entry = entry_named(name)
-    if name and (is_model(path) or (path.is_dir() and entry is None)):
+    if is_local(name) or (name and path.is_dir() and entry is None):
         return path, None
     entry = published(name)
     folder = downloaded_folder(entry)
@@ -105,11 +117,13 @@ def load_network(
     path, entry = _locate(name_or_path)
     if entry is None:
         return open_model(path, dtype, dialect=dialect, weights=weights)
-    told = dialect or (cast("Dialect", entry.format) if entry.format in get_args(Dialect) else None)
+    told = agreed_dialect(entry, dialect)
     try:
         model, metadata = open_model(path, dtype, dialect=told, weights=weights)
         _check_identity(entry, model, metadata)
     except CheckpointError as error:
+        if dialect is not None:  # that may be what is wrong, and not the files
+            raise
         msg = f"{error}. These files are not those of {entry.name}: delete {downloaded_folder(entry)} to get them anew"
         raise CheckpointError(msg) from error
     return model, metadata | entry.metadata()

@@ -61,7 +61,8 @@ def convert(
     model, metadata = load_network(source, dialect=dialect, weights=weights)
     if model.config.readout == "extensive" and (property_name or unit):
         raise typer.BadParameter(f"{source} is a potential and predicts energies", param_hint="--property, --unit")
-    stated = dict(metadata.get("property", {}))
+    before = metadata.get("property")
+    stated = dict(before) if isinstance(before, dict) else {}
     stated |= {key: value for key, value in (("name", property_name), ("unit", unit)) if value is not None}
     metadata = metadata | ({"property": stated} if stated else {}) | ({"name": name} if name else {})
     save_model(destination, model, metadata)

@@ -45,12 +45,10 @@ def info(
 
 def _not_here(model: str) -> "Entry | None":
     """The published model of this name if it would have to be downloaded."""
-    from pathlib import Path
-
     from tribond.checkpoints.catalogue import entry_named
-    from tribond.checkpoints.registry import is_downloaded
+    from tribond.checkpoints.registry import is_downloaded, is_local
 
-    entry = None if Path(model).expanduser().exists() else entry_named(model)
+    entry = None if is_local(model) else entry_named(model)
     return None if entry is None or is_downloaded(entry) else entry
 
 

@@ -41,7 +41,7 @@ def get(
 
     Exit status: 0 all are there, 1 some could not be had, 2 a name is unknown.
     """
-    from tribond.checkpoints.registry import ALIASES, built_in_names, published
+    from tribond.checkpoints.registry import ALIASES, built_in_names, is_local, published
 
     built_in = {*ALIASES, *built_in_names()}
     # All names first: a wrong one is said before anything is downloaded.
@@ -49,6 +49,9 @@ def get(
         name: [] if name in built_in else [file.name for file in published(name).files if file.sha256 is None]
         for name in names
     }
+    if local := [name for name in unchecked if name not in built_in and is_local(name)]:
+        msg = f"{', '.join(local)} is also a file or folder here, which goes before; rename it, or run this elsewhere"
+        raise typer.BadParameter(msg, param_hint="NAME")
     failed = False
     for name, files in unchecked.items():
         with output.failures_reported(name) as errors:
