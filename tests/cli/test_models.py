@@ -224,6 +224,14 @@ def test_a_missing_state_is_wrong_usage(tribond, tmp_path, property_file):
     result = tribond("predict", tmp_path / "Si.cif", "-m", property_file)
     assert result.exit_code == 2
     assert "--state" in result.output
+    assert "needs one" in result.output
+
+
+def test_a_state_that_the_model_does_not_take_is_wrong_usage(tribond, tmp_path):
+    write(tmp_path / "Si.cif", bulk("Si"))
+    result = tribond("predict", tmp_path / "Si.cif", "--state", "0")
+    assert result.exit_code == 2
+    assert "takes none" in result.output
 
 
 def test_a_state_of_nonsense_is_wrong_usage(tribond, tmp_path, property_file):

@@ -48,7 +48,7 @@ def load(path: Path, content: dict[str, Any], dtype: torch.dtype | None = None, 
     with nonsense_refused(path, NAMES.code):
         name = str(content.get("model_name", "")).lower()
         if name != "m3gnet":
-            msg = f"{path} holds a {name or 'nameless model'}; of MatterSim's models tribond reads the M3GNets"
+            msg = f"{path} holds a {name[:50] or 'nameless model'}; of MatterSim's models tribond reads the M3GNets"
             raise CheckpointError(msg)
         settings, state = content["model_args"], dict(content["model"].items())
         check_settings(path, settings, SETTINGS, IRRELEVANT)

@@ -53,8 +53,9 @@ def predict(
         _check_output(output_file, files)
     trained = output.load_model(model, device, dtype)
     given = _parse_state(state, categorical=trained.config.state == "categorical")
-    if given is None and trained.config.state != "none":
-        raise typer.BadParameter(f"{model} needs one, which `tribond info {model}` describes", param_hint="--state")
+    if (given is None) != (trained.config.state == "none"):
+        said = f"needs one, which `tribond info {model}` describes" if given is None else "takes none"
+        raise typer.BadParameter(f"{model} {said}", param_hint="--state")
     results: list[Result] = []
     for name in files:
         results += _predict_file(name, index, trained, given)
