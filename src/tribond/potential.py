@@ -1,8 +1,8 @@
 """A trained M3GNet as a potential: energy, forces, stress and hessian of structures."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
-from tribond.kernels import chunked
+from tribond.kernels.choose import Evaluator
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
 from tribond.trained_model import State, TrainedModel
@@ -44,7 +44,9 @@ class Evaluation:
     stress: Stresses  # (systems, 3, 3) eV/Å³ | virial / volume; NaN unless fully periodic
 
 
-def evaluate(model: M3GNet, graph: AtomGraph, *, create_graph: bool = False) -> Evaluation:
+def evaluate(
+    model: M3GNet, graph: AtomGraph, *, create_graph: bool = False, evaluator: Evaluator | None = None
+) -> Evaluation:
     """Energy, forces and stress of a batch from one derivative, that with respect to the bond vectors.
 
     With g_ij = dE/dr_ij the force on an atom is Σ g over the bonds that start there minus Σ g over those that end
@@ -54,12 +56,11 @@ def evaluate(model: M3GNet, graph: AtomGraph, *, create_graph: bool = False) -> 
         model: an M3GNet with an extensive readout.
         graph: the batch.
         create_graph: keep the graph of the derivative, to train on forces and stress.
+        evaluator: keeps what it packs of the model for the next call; without one, weights are packed for this call alone.
     """
     vectors = graph.edge_vectors().detach()
-    if not create_graph and chunked.preferable(model, graph):
-        atomic_energies, gradient = chunked.energy_and_gradient(model, vectors, graph)
-    else:
-        atomic_energies, gradient = _differentiate(model, vectors, graph, create_graph=create_graph)
+    fast = None if create_graph else (evaluator or Evaluator()).energy_and_gradient(model, vectors, graph)
+    atomic_energies, gradient = fast or _differentiate(model, vectors, graph, create_graph=create_graph)
     centre, neighbour = graph.edge_index
     forces = torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
     outer = vectors[:, :, None] * gradient[:, None, :]
@@ -122,9 +123,13 @@ class Potential(TrainedModel):
     readouts: ClassVar[tuple[Readout, ...]] = ("extensive",)
     needs: ClassVar[str] = "an extensive"
 
+    def __init__(self, model: M3GNet, metadata: Mapping[str, Any] | None = None) -> None:
+        super().__init__(model, metadata)
+        self._evaluator = Evaluator()
+
     def evaluate(self, graph: AtomGraph) -> Evaluation:
         """Energy, forces and stress of a batch, as tensors."""
-        return evaluate(self.model, graph)
+        return evaluate(self.model, graph, evaluator=self._evaluator)
 
     def predict(
         self,

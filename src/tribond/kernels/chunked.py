@@ -18,6 +18,7 @@ from torch.nn.functional import linear, silu
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.activations import sigmoid_backward, silu_backward
 from tribond.nn.block import GraphUpdate, M3GNetBlock
+from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
 from tribond.nn.three_body import ThreeBodyToBond
 
@@ -28,32 +29,21 @@ GPU_CHUNK_BYTES = 2**28
 GPU_BONDS = 200_000  # up to here, 5 GB, a GPU is faster by automatic differentiation
 
 
-def supports(model: M3GNet) -> bool:
-    """Whether the model is one that this file computes: an energy, without a state input, and with hidden layers.
-
-    Nor may anybody have changed it from outside, by hooks or layers of another make: only `nn` heeds these.
-    """
-    config = model.config
-    computed = config.readout == "extensive" and config.state == "none" and len(config.update_hidden) > 0
-    return computed and all(map(_untouched, model.modules()))
+def supports(config: M3GNetConfig) -> bool:
+    """Whether this file computes such a model: an energy, without a state input, and with hidden layers."""
+    return config.readout == "extensive" and config.state == "none" and len(config.update_hidden) > 0
 
 
-def _untouched(module: nn.Module) -> bool:
-    made_here = type(module).__module__.startswith(("tribond.nn.", "torch.nn.modules."))
-    return made_here and not module._forward_hooks and not module._forward_pre_hooks  # noqa: SLF001 - no other way
-
-
-def preferable(model: M3GNet, graph: AtomGraph) -> bool:
-    """Whether this is the way to compute the energy and forces of a batch: in less memory, and on a CPU in less time."""
-    large = graph.device.type == "cpu" or graph.num_edges > GPU_BONDS
-    return large and supports(model) and graph.state is None  # a state that is not wanted is refused elsewhere
+def preferable(model: M3GNet, num_edges: int) -> bool:
+    """Whether this is faster than automatic differentiation for so many bonds; it always takes less memory."""
+    return model.row_of_element.device.type == "cpu" or num_edges > GPU_BONDS
 
 
 def energy_and_gradient(model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor]:
     """Energy of every atom, and dE/dr of every bond.
 
     Args:
-        model: one that `supports` accepts; its weights are only read.
+        model: of a config that `supports` accepts; its weights are only read.
         vectors: (edges, 3) Å, float64.
         graph: the batch.
 

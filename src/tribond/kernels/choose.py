@@ -1,0 +1,67 @@
+"""Which kernel computes a model: the fastest that there is for it where it lies."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import Tensor
+
+from tribond.graph.atom_graph import AtomGraph
+from tribond.kernels import chunked, cpu
+from tribond.kernels.weights import Marks, marks
+from tribond.nn.m3gnet import M3GNet
+
+Kernel = Literal["compiled", "chunked", "autograd"]
+
+
+def kernel(model: M3GNet, num_edges: int = 0) -> Kernel:
+    """The kernel for a batch of so many bonds."""
+    return _choose(model, marks(model), num_edges)
+
+
+def describe(model: M3GNet) -> str:
+    """The kernel for small batches in words, such as "compiled for AVX-512"."""
+    chosen = kernel(model)
+    loaded = cpu.library()
+    if chosen == "compiled" and loaded is not None:
+        return f"compiled for {loaded.instruction_set}"
+    return "PyTorch, derivatives written out" if chosen == "chunked" else "PyTorch, automatic differentiation"
+
+
+def _choose(model: M3GNet, now: Marks | None, num_edges: int) -> Kernel:
+    if now is None or not chunked.supports(model.config):
+        return "autograd"
+    if cpu.library() is not None and cpu.supports(model):
+        return "compiled"
+    return "chunked" if chunked.preferable(model, num_edges) else "autograd"
+
+
+class Evaluator:
+    """Energy and dE/dr of batches of a model, whose weights are packed once, and again when they have changed."""
+
+    def __init__(self) -> None:
+        self._packed: tuple[M3GNet, Marks | None, cpu.Engine] | None = None
+
+    def __reduce__(self) -> tuple[Callable[[], "Evaluator"], tuple[()]]:
+        """A copy, in this process or another, packs for itself."""
+        return Evaluator, ()
+
+    def energy_and_gradient(self, model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor] | None:
+        """Energy of every atom, (atoms,) eV, and dE/dr of every bond, (edges, 3) eV/Å, both float64.
+
+        None where automatic differentiation alone can do it, or is the fastest.
+        """
+        if graph.state is not None:
+            return None  # wanted, or refused elsewhere
+        now = marks(model)
+        chosen = _choose(model, now, graph.num_edges)
+        compiled = cpu.library()
+        if chosen == "compiled" and compiled is not None:
+            return self._engine(model, now, compiled).energy_and_gradient(vectors, graph)
+        if chosen == "chunked":
+            return chunked.energy_and_gradient(model, vectors, graph)
+        return None
+
+    def _engine(self, model: M3GNet, now: Marks | None, compiled: cpu.Library) -> cpu.Engine:
+        if self._packed is None or self._packed[0] is not model or self._packed[1] != now:
+            self._packed = model, now, cpu.Engine(model, compiled)
+        return self._packed[2]

@@ -1,0 +1,136 @@
+// Radial functions, envelope and harmonics of one bond with their derivatives, in double precision whatever the
+// network's: the twins of nn/basis.py and nn/cutoff.py.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+namespace tribond {
+
+// Radial functions of one kind: h_m(r) of (10)-(15), or all j_l(z_ln r / r_c).
+struct Radial {
+    bool smooth = true;
+    int max_l = 1, max_n = 0;           // smooth: max_n functions; otherwise max_l · max_n, l by l
+    double cutoff = 0;                  // Å
+    std::vector<double> wave_numbers;   // 1/Å; smooth: max_n + 1 of them, multiples of the first
+    std::vector<double> factors;        // smooth: (max_n, max_n + 1) coefficients of the sincs; otherwise norms
+
+    int count() const { return smooth ? max_n : max_l * max_n; }
+
+    // Values and derivatives by r; zero at and beyond the cutoff.
+    void evaluate(double r, double* values, double* slopes) const {
+        if (!(r < cutoff)) {
+            const double nothing = r >= cutoff ? 0.0 : r;  // NaN stays NaN
+            for (int i = 0; i < count(); ++i) values[i] = slopes[i] = nothing;
+        } else if (smooth) {
+            sum_of_sincs(r, values, slopes);
+        } else {
+            for (int l = 0; l < max_l; ++l)
+                for (int n = 0; n < max_n; ++n) {
+                    const int i = l * max_n + n;
+                    double slope;
+                    values[i] = factors[i] * spherical_bessel(l, wave_numbers[i] * r, slope);
+                    slopes[i] = factors[i] * wave_numbers[i] * slope;
+                }
+        }
+    }
+
+private:
+    void sum_of_sincs(double r, double* values, double* slopes) const {
+        for (int m = 0; m < max_n; ++m) values[m] = slopes[m] = 0;
+        const double sine = std::sin(wave_numbers[0] * r), cosine = std::cos(wave_numbers[0] * r);
+        double s = sine, c = cosine;  // of k times the first argument, by the addition theorems
+        for (int k = 0; k <= max_n; ++k) {
+            const double value = s / (wave_numbers[k] * r), slope = (c - value) / r;
+            for (int m = std::max(k - 1, 0); m < max_n; ++m) {
+                values[m] += factors[m * (max_n + 1) + k] * value;
+                slopes[m] += factors[m * (max_n + 1) + k] * slope;
+            }
+            const double next = s * cosine + c * sine;
+            c = c * cosine - s * sine;
+            s = next;
+        }
+    }
+
+    // j_l(x) and its derivative: recurrence, and a series where that would cancel all digits.
+    static double spherical_bessel(int l, double x, double& slope) {
+        if (x < 1.0) {
+            const double value = series(l, x);
+            slope = l == 0 ? -series(1, x) : l / x * value - series(l + 1, x);
+            return value;
+        }
+        double previous = std::cos(x) / x, current = std::sin(x) / x;  // j_{-1}, j_0
+        for (int order = 0; order < l; ++order) {
+            const double next = (2 * order + 1) / x * current - previous;
+            previous = current;
+            current = next;
+        }
+        slope = previous - (l + 1) / x * current;
+        return current;
+    }
+
+    static double series(int l, double x) {
+        const double half = x * x / 2;
+        double total = 1, power = 1;
+        for (int k = 8; k > 0; --k) total = 1 - half / (k * (2 * (l + k) + 1)) * total;
+        for (int k = 1; k <= l; ++k) power *= x / (2 * k + 1);
+        return power * total;
+    }
+};
+
+// f_c(r) = 1 - 6 (r/r_3)^5 + 15 (r/r_3)^4 - 10 (r/r_3)^3 and its derivative.
+inline double envelope(double r, double cutoff, double& slope) {
+    const double x = std::min(r / cutoff, 1.0);
+    slope = -30 * x * x * (1 - x) * (1 - x) / cutoff;
+    return 1 - x * x * x * (10 - 15 * x + 6 * x * x);
+}
+
+// Y_lm(u) for l < max_l <= 4 of a unit vector, in the order (0,0) (1,-1) (1,0) (1,1) (2,-2) ...
+inline void harmonics(const double u[3], int max_l, double* y) {
+    const double x = u[0], yy = u[1], z = u[2];
+    y[0] = std::sqrt(1 / (4 * M_PI));
+    if (max_l > 1) {
+        const double c = std::sqrt(3 / (4 * M_PI));
+        y[1] = c * yy, y[2] = c * z, y[3] = c * x;
+    }
+    if (max_l > 2) {
+        const double c = std::sqrt(15 / (4 * M_PI));
+        y[4] = c * x * yy, y[5] = c * yy * z, y[6] = c / std::sqrt(12) * (3 * z * z - 1);
+        y[7] = c * x * z, y[8] = c / 2 * (x * x - yy * yy);
+    }
+    if (max_l > 3) {
+        const double c = std::sqrt(35 / (32 * M_PI)), d = std::sqrt(105 / (4 * M_PI));
+        const double e = std::sqrt(21 / (32 * M_PI)), f = std::sqrt(7 / (16 * M_PI));
+        y[9] = c * yy * (3 * x * x - yy * yy), y[10] = d * x * yy * z, y[11] = e * yy * (5 * z * z - 1);
+        y[12] = f * z * (5 * z * z - 3), y[13] = e * x * (5 * z * z - 1), y[14] = d / 2 * z * (x * x - yy * yy);
+        y[15] = c * x * (x * x - 3 * yy * yy);
+    }
+}
+
+// ∂(Σ d_lm Y_lm)/∂u of the polynomials above, not yet projected onto the sphere.
+inline void harmonics_gradient(const double u[3], int max_l, const double* d, double g[3]) {
+    const double x = u[0], y = u[1], z = u[2];
+    g[0] = g[1] = g[2] = 0;
+    if (max_l > 1) {
+        const double c = std::sqrt(3 / (4 * M_PI));
+        g[1] += c * d[1], g[2] += c * d[2], g[0] += c * d[3];
+    }
+    if (max_l > 2) {
+        const double c = std::sqrt(15 / (4 * M_PI));
+        g[0] += c * (y * d[4] + z * d[7] + x * d[8]);
+        g[1] += c * (x * d[4] + z * d[5] - y * d[8]);
+        g[2] += c * (y * d[5] + x * d[7] + 6 / std::sqrt(12) * z * d[6]);
+    }
+    if (max_l > 3) {
+        const double c = std::sqrt(35 / (32 * M_PI)), k = std::sqrt(105 / (4 * M_PI));
+        const double e = std::sqrt(21 / (32 * M_PI)), f = std::sqrt(7 / (16 * M_PI));
+        g[0] += c * 6 * x * y * d[9] + k * y * z * d[10] + e * (5 * z * z - 1) * d[13] + k * x * z * d[14] +
+                c * 3 * (x * x - y * y) * d[15];
+        g[1] += c * 3 * (x * x - y * y) * d[9] + k * x * z * d[10] + e * (5 * z * z - 1) * d[11] - k * y * z * d[14] -
+                c * 6 * x * y * d[15];
+        g[2] += k * x * y * d[10] + e * 10 * y * z * d[11] + f * (15 * z * z - 3) * d[12] + e * 10 * x * z * d[13] +
+                k / 2 * (x * x - y * y) * d[14];
+    }
+}
+
+}  // namespace tribond

@@ -1,0 +1,69 @@
+// Memory aligned to cache lines; large pieces ask for large pages, which cost fewer page faults.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <utility>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace tribond {
+
+constexpr size_t CACHE_LINE = 64;
+constexpr size_t LARGE_PAGE = size_t(1) << 21;
+
+// Room for numbers, not set to anything; it only ever grows, and forgets its content when it does.
+template <class T> class Buffer {
+public:
+    Buffer() = default;
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    Buffer(Buffer&& other) noexcept { swap(other); }
+    Buffer& operator=(Buffer&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~Buffer() { std::free(data_); }
+
+    void resize(size_t count) {
+        count_ = count;
+        if (count <= room_) return;
+        std::free(data_);
+        data_ = nullptr;
+        room_ = 0;
+        const size_t bytes = count * sizeof(T);
+        const size_t unit = bytes >= LARGE_PAGE ? LARGE_PAGE : CACHE_LINE;
+        const size_t rounded = (bytes + unit - 1) / unit * unit;
+        void* room = nullptr;
+        if (posix_memalign(&room, unit, rounded) != 0) throw std::bad_alloc();
+#if defined(__linux__)
+        if (unit == LARGE_PAGE) madvise(room, rounded, MADV_HUGEPAGE);
+#endif
+        data_ = static_cast<T*>(room);
+        room_ = count;
+    }
+
+    T* begin() { return data_; }
+    const T* begin() const { return data_; }
+    T* end() { return data_ + count_; }
+    T& operator[](size_t index) { return data_[index]; }
+    const T& operator[](size_t index) const { return data_[index]; }
+    size_t size() const { return count_; }
+    size_t bytes() const { return room_ * sizeof(T); }
+
+private:
+    void swap(Buffer& other) {
+        std::swap(data_, other.data_);
+        std::swap(count_, other.count_);
+        std::swap(room_, other.room_);
+    }
+
+    T* data_ = nullptr;
+    size_t count_ = 0, room_ = 0;
+};
+
+}  // namespace tribond

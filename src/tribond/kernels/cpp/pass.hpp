@@ -1,0 +1,615 @@
+// One evaluation: there and back through all blocks, a tile of bonds at a time.
+//
+// Kept for every bond is e_ij after (3) of each block; whatever else the way back needs of a tile is computed again while
+// the tile is in the cache. On the way back ∂e_ij takes the place of the e_ij that are not needed any more. Where atoms
+// sum messages over bonds of their own, the last block goes there and back in one go and computes nothing twice.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "angles.hpp"
+#include "threads.hpp"
+#include "update.hpp"
+
+namespace tribond {
+
+constexpr int64_t ATOMS_AT_ONCE = 32;  // in work that is done atom by atom
+constexpr size_t TRACE_BYTES = size_t(96) << 20;  // what small systems may take in order to compute nothing twice
+
+// Memory of an evaluation, kept from one to the next.
+template <class T> struct Workspace {
+    struct Worker {
+        UpdateScratch<T> bond, atom;
+        AngleScratch<T> angles;
+        Buffer<T> edges, message, trace;  // of a tile
+        std::vector<const T*> centre_part, neighbour_part, d_message, gates;
+        std::vector<T*> d_centre_part, d_neighbour_part, d_gates;
+        Buffer<T> sums, hidden, terms;  // of some atoms
+    };
+
+    std::vector<Worker> workers;
+    std::vector<Buffer<T>> nodes, edges;  // before every block and after the last; after (3) of every block
+    std::vector<Buffer<T>> traces;        // of the first blocks, as many as there is room for
+    Buffer<T> basis, slopes, d_length, d_nodes;
+    AngleBases<T> angles;
+    // W₁ v_i + b and W₂ v_j of the bond and the atom update, σ(W_v v + b_v); then the derivatives: by W₁ v_i + b and
+    // σ(...) of an atom itself, and what the parts add to atoms at the far ends of their bonds.
+    Buffer<T> bond_centre, bond_neighbour, atom_centre, atom_neighbour, gate;
+    Buffer<T> d_bond_centre, d_atom_centre, d_gate, rows;
+
+    size_t bytes() const {
+        size_t total = 0;
+        for (const auto& it : nodes) total += it.bytes();
+        for (const auto& it : edges) total += it.bytes();
+        for (const auto& it : traces) total += it.bytes();
+        for (const Buffer<T>* it : {&basis, &slopes, &d_length, &d_nodes, &angles.weight, &angles.slope, &angles.envelope,
+                                    &angles.y, &angles.d_y, &bond_centre, &bond_neighbour, &atom_centre, &atom_neighbour,
+                                    &gate, &d_bond_centre, &d_atom_centre, &d_gate, &rows})
+            total += it->bytes();
+        return total;
+    }
+};
+
+template <class T> class Pass {
+    using Worker = typename Workspace<T>::Worker;
+
+public:
+    Pass(const Model<T>& model, const Graph& graph, Workspace<T>& workspace, int threads)
+        : m_(model), g_(graph), p_(graph), w_(workspace), angles_(model), threads_(threads) {
+        const Update<T>&bond = m_.blocks[0].bond, &atom = m_.blocks[0].atom;
+        bond_width_ = 2 * bond.first.hidden, atom_width_ = 2 * atom.first.hidden;
+        row_width_ = bond_width_ + atom_width_ + m_.angular;
+        trace_numbers_ = Trace<T>::numbers(bond) + Trace<T>::numbers(atom);
+        fused_ = m_.onto_centre;
+        make_room();
+    }
+
+    // Energy of every atom (eV) and dE/dr of every bond (eV/Å).
+    void run(double* energies, double* gradient) {
+        energies_ = energies;
+        by_tile([&](const Tile& tile, Worker&) { set_bases(tile); });
+        by_atom([&](int64_t first, int64_t last, Worker&) {
+            for (int64_t i = first; i < last; ++i)
+                std::copy_n(m_.embedding.begin() + g_.element[i] * m_.nodes, m_.nodes, w_.nodes[0].begin() + i * m_.nodes);
+        });
+        const int last = m_.num_blocks - 1;
+        for (int k = 0; k < m_.num_blocks; ++k) {
+            if (k == last && fused_) break;
+            m_.atom_first ? forward_atom_first(k) : forward(k);
+        }
+        if (!fused_) {
+            by_atom([&](int64_t first, int64_t end, Worker& s) {
+                read_out(first, end, w_.nodes[m_.num_blocks].begin() + first * m_.nodes, s);
+            });
+        }
+        for (int k = last; k >= 0; --k) m_.atom_first ? backward_atom_first(k) : backward(k);
+        by_tile([&](const Tile& tile, Worker&) { assemble(tile, gradient); });
+    }
+
+private:
+    // ------------------------------------------------------------------------------------------- sharing out
+
+    void by_tile(const std::function<void(const Tile&, Worker&)>& work, const std::function<void(const Part&)>& before = {}) {
+        share_out(int(p_.parts.size()), threads_, [&](int piece, int worker) {
+            const Part& part = p_.parts[piece];
+            if (before) before(part);
+            for (int t = part.first_tile; t < part.last_tile; ++t) work(p_.tiles[t], w_.workers[worker]);
+        });
+    }
+
+    void by_atom(const std::function<void(int64_t, int64_t, Worker&)>& work) {
+        const int pieces = int((g_.atoms + ATOMS_AT_ONCE - 1) / ATOMS_AT_ONCE);
+        share_out(pieces, threads_, [&](int piece, int worker) {
+            work(piece * ATOMS_AT_ONCE, std::min(g_.atoms, (piece + 1) * ATOMS_AT_ONCE), w_.workers[worker]);
+        });
+    }
+
+    void make_room() {
+        const size_t atoms = g_.atoms, bonds = g_.bonds, angles = g_.angles, rows = p_.rows.size();
+        w_.nodes.resize(m_.num_blocks + 1), w_.edges.resize(m_.num_blocks);
+        for (auto& it : w_.nodes) it.resize(atoms * m_.nodes);
+        for (auto& it : w_.edges) it.resize(bonds * m_.edges);
+        const size_t traces = TRACE_BYTES / std::max<size_t>(bonds * trace_numbers_ * sizeof(T), 1);
+        w_.traces.resize(std::min<size_t>(traces, m_.num_blocks - 1));
+        for (auto& it : w_.traces) it.resize(bonds * trace_numbers_);
+        const int basis = m_.edge_basis.count();
+        w_.basis.resize(bonds * basis), w_.slopes.resize(bonds * basis), w_.d_length.resize(bonds);
+        w_.d_nodes.resize(atoms * m_.nodes);
+        w_.angles.harmonics = m_.max_l * m_.max_l;
+        w_.angles.weight.resize(angles * m_.angular), w_.angles.slope.resize(angles * m_.angular);
+        w_.angles.envelope.resize(angles * 2);
+        w_.angles.y.resize(angles * w_.angles.harmonics), w_.angles.d_y.resize(angles * w_.angles.harmonics);
+        w_.bond_centre.resize(atoms * bond_width_), w_.bond_neighbour.resize(atoms * bond_width_);
+        w_.atom_centre.resize(atoms * atom_width_), w_.atom_neighbour.resize(atoms * atom_width_);
+        w_.d_bond_centre.resize(atoms * bond_width_), w_.d_atom_centre.resize(atoms * atom_width_);
+        w_.gate.resize(atoms * m_.angular), w_.d_gate.resize(atoms * m_.angular);
+        w_.rows.resize(rows * row_width_);
+        if (int(w_.workers.size()) < threads_) w_.workers.resize(threads_);
+        size_t widest = row_width_;
+        for (const Layer<T>& layer : m_.readout[0].layers) widest = std::max<size_t>(widest, 2 * std::max(layer.in, layer.out));
+        for (Worker& s : w_.workers) {
+            const size_t b = p_.most_bonds, a = p_.most_angles;
+            s.bond.resize(m_.blocks[0].bond), s.atom.resize(m_.blocks[0].atom), s.trace.resize(b * trace_numbers_);
+            s.angles.resize(m_, p_.most_atoms, a);
+            s.edges.resize(b * m_.edges);
+            s.message.resize(b * std::max(m_.nodes, m_.edges));
+            for (auto* it : {&s.centre_part, &s.neighbour_part, &s.d_message}) it->resize(b);
+            for (auto* it : {&s.d_centre_part, &s.d_neighbour_part}) it->resize(b);
+            s.gates.resize(a), s.d_gates.resize(a);
+            const size_t some = std::max<size_t>(ATOMS_AT_ONCE, p_.most_atoms);
+            s.sums.resize(some * std::max<size_t>(row_width_, m_.nodes));
+            s.hidden.resize(some * widest * (m_.readout[0].layers.size() + 1));
+            s.terms.resize(some * widest * (m_.readout[0].layers.size() + 1));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- bases
+
+    void set_bases(const Tile& tile) {
+        const int basis = m_.edge_basis.count();
+        double values[MOST_FUNCTIONS], slopes[MOST_FUNCTIONS], y[16];
+        int64_t a = tile.first_angle;
+        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b) {
+            const double* v = g_.vectors + 3 * b;
+            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            m_.edge_basis.evaluate(r, values, slopes);
+            for (int i = 0; i < basis; ++i)
+                w_.basis[b * basis + i] = T(values[i]), w_.slopes[b * basis + i] = T(slopes[i]);
+            w_.d_length[b] = 0;
+            if (a == tile.last_angle || g_.angle[a] != b) continue;
+            double fc_slope;
+            const double fc = envelope(r, m_.threebody_cutoff, fc_slope);
+            m_.angle_basis.evaluate(r, values, slopes);
+            for (int i = 0; i < m_.angular; ++i) {
+                const bool real = i < m_.angle_basis.count();
+                w_.angles.weight[a * m_.angular + i] = real ? T(fc * values[i]) : T(0);
+                w_.angles.slope[a * m_.angular + i] = real ? T(fc * slopes[i] + fc_slope * values[i]) : T(0);
+            }
+            w_.angles.envelope[2 * a] = T(fc), w_.angles.envelope[2 * a + 1] = T(fc_slope);
+            const double unit[3] = {v[0] / r, v[1] / r, v[2] / r};
+            harmonics(unit, m_.max_l, y);
+            for (int i = 0; i < w_.angles.harmonics; ++i) {
+                w_.angles.y[a * w_.angles.harmonics + i] = T(y[i]);
+                w_.angles.d_y[a * w_.angles.harmonics + i] = 0;
+            }
+            ++a;
+        }
+    }
+
+    void assemble(const Tile& tile, double* gradient) {
+        const int count = w_.angles.harmonics;
+        double d[16];
+        int64_t a = tile.first_angle;
+        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b) {
+            const double* v = g_.vectors + 3 * b;
+            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+            const double unit[3] = {v[0] / r, v[1] / r, v[2] / r};
+            double along = w_.d_length[b], across[3] = {0, 0, 0};
+            if (a < tile.last_angle && g_.angle[a] == b) {
+                for (int i = 0; i < count; ++i) d[i] = w_.angles.d_y[a * count + i];
+                harmonics_gradient(unit, m_.max_l, d, across);
+                along -= (unit[0] * across[0] + unit[1] * across[1] + unit[2] * across[2]) / r;
+                ++a;
+            }
+            for (int x = 0; x < 3; ++x) gradient[3 * b + x] = along * unit[x] + across[x] / r;
+        }
+    }
+
+    // e_ij = g(W e⁰_ij + b) of the first block.
+    void embed(const Tile& tile, T* edges) {
+        constexpr int W = LANES<T>;
+        const int basis = m_.edge_basis.count();
+        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b, edges += m_.edges)
+            for (int f = 0; f < m_.edges; f += W) {
+                Vec<T> x = load(m_.bond_bias.begin() + f);
+                for (int i = 0; i < basis; ++i) x += w_.basis[b * basis + i] * load(m_.bond_weight.begin() + i * m_.edges + f);
+                store(edges + f, x * sigmoid(x));
+            }
+    }
+
+    void embed_backward(const Tile& tile, const T* d_edges) {
+        constexpr int W = LANES<T>;
+        const int basis = m_.edge_basis.count();
+        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b, d_edges += m_.edges) {
+            Vec<T> total{};
+            for (int f = 0; f < m_.edges; f += W) {
+                Vec<T> x = load(m_.bond_bias.begin() + f), by_r{};
+                for (int i = 0; i < basis; ++i) {
+                    const Vec<T> weight = load(m_.bond_weight.begin() + i * m_.edges + f);
+                    x += w_.basis[b * basis + i] * weight;
+                    by_r += w_.slopes[b * basis + i] * weight;
+                }
+                const Vec<T> s = sigmoid(x);
+                total += load(d_edges + f) * by_r * (s + x * s * (T(1) - s));
+            }
+            w_.d_length[b] += sum(total);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------- atoms
+
+    void bond_parts(int k, const Buffer<T>& nodes) {
+        by_atom([&](int64_t first, int64_t last, Worker&) {
+            parts(m_.blocks[k].bond.first, nodes, first, last, w_.bond_centre, w_.bond_neighbour);
+        });
+    }
+
+    void atom_parts_and_gate(int k, const Buffer<T>& nodes) {
+        by_atom([&](int64_t first, int64_t last, Worker&) { atom_parts_and_gate(k, nodes, first, last); });
+    }
+
+    void gates(int k, const Buffer<T>& nodes) {
+        by_atom([&](int64_t first, int64_t last, Worker&) { gates(k, nodes, first, last); });
+    }
+
+    void all_parts(int k, const Buffer<T>& nodes) {
+        by_atom([&](int64_t first, int64_t last, Worker&) {
+            parts(m_.blocks[k].bond.first, nodes, first, last, w_.bond_centre, w_.bond_neighbour);
+            atom_parts_and_gate(k, nodes, first, last);
+        });
+    }
+
+    void parts(const FirstLayer<T>& layer, const Buffer<T>& nodes, int64_t first, int64_t last, Buffer<T>& centre,
+               Buffer<T>& neighbour) {
+        const int rows = int(last - first), width = 2 * layer.hidden;
+        const T* v = nodes.begin() + first * m_.nodes;
+        multiply<T, Start::bias>(rows, v, m_.nodes, layer.centre, centre.begin() + first * width, width, {layer.bias.begin()});
+        multiply<T, Start::zero>(rows, v, m_.nodes, layer.neighbour, neighbour.begin() + first * width, width);
+    }
+
+    void atom_parts_and_gate(int k, const Buffer<T>& nodes, int64_t first, int64_t last) {
+        parts(m_.blocks[k].atom.first, nodes, first, last, w_.atom_centre, w_.atom_neighbour);
+        gates(k, nodes, first, last);
+    }
+
+    void gates(int k, const Buffer<T>& nodes, int64_t first, int64_t last) {
+        constexpr int W = LANES<T>;
+        const ThreeBody<T>& angles = m_.blocks[k].angles;
+        T* gate = w_.gate.begin() + first * m_.angular;
+        const T* v = nodes.begin() + first * m_.nodes;
+        multiply<T, Start::bias>(int(last - first), v, m_.nodes, angles.atom_gate, gate, m_.angular, {angles.atom_gate_bias.begin()});
+        for (int64_t i = 0; i < (last - first) * m_.angular; i += W) store(gate + i, sigmoid(load(gate + i)));
+    }
+
+    // What the parts of all tiles add up to for an atom, from `column` on.
+    void sum_rows(int64_t atom, int column, int count, T* total) {
+        constexpr int W = LANES<T>;
+        std::fill_n(total, count, T(0));
+        for (int64_t i = p_.rows_of[atom]; i < p_.rows_of[atom + 1]; ++i) {
+            const T* row = w_.rows.begin() + size_t(p_.rows[i]) * row_width_ + column;
+            for (int f = 0; f < count; f += W) store(total + f, load(total + f) + load(row + f));
+        }
+    }
+
+    void bond_parts_backward(int k) {
+        by_atom([&](int64_t first, int64_t last, Worker& s) {
+            parts_backward(m_.blocks[k].bond.first, first, last, w_.d_bond_centre, 0, s);
+        });
+    }
+
+    void atom_parts_and_gate_backward(int k) {
+        by_atom([&](int64_t first, int64_t last, Worker& s) { atom_parts_and_gate_backward(k, first, last, s); });
+    }
+
+    void all_parts_backward(int k) {
+        by_atom([&](int64_t first, int64_t last, Worker& s) {
+            parts_backward(m_.blocks[k].bond.first, first, last, w_.d_bond_centre, 0, s);
+            atom_parts_and_gate_backward(k, first, last, s);
+        });
+    }
+
+    void parts_backward(const FirstLayer<T>& layer, int64_t first, int64_t last, const Buffer<T>& d_centre, int column, Worker& s) {
+        const int rows = int(last - first), width = 2 * layer.hidden;
+        T* d_nodes = w_.d_nodes.begin() + first * m_.nodes;
+        for (int64_t i = first; i < last; ++i) sum_rows(i, column, width, s.sums.begin() + (i - first) * width);
+        multiply<T, Start::output>(rows, d_centre.begin() + first * width, width, layer.centre_back, d_nodes, m_.nodes);
+        multiply<T, Start::output>(rows, s.sums.begin(), width, layer.neighbour_back, d_nodes, m_.nodes);
+    }
+
+    void atom_parts_and_gate_backward(int k, int64_t first, int64_t last, Worker& s) {
+        constexpr int W = LANES<T>;
+        parts_backward(m_.blocks[k].atom.first, first, last, w_.d_atom_centre, bond_width_, s);
+        T* d_gate = w_.d_gate.begin();
+        for (int64_t i = first; i < last; ++i) {
+            if (m_.gated_by_end) sum_rows(i, bond_width_ + atom_width_, m_.angular, d_gate + i * m_.angular);
+            for (int f = 0; f < m_.angular; f += W) {
+                const size_t at = i * m_.angular + f;
+                const Vec<T> share = load(w_.gate.begin() + at);
+                store(d_gate + at, load(d_gate + at) * share * (T(1) - share));
+            }
+        }
+        multiply<T, Start::output>(int(last - first), d_gate + first * m_.angular, m_.angular,
+                                   m_.blocks[k].angles.atom_gate_back, w_.d_nodes.begin() + first * m_.nodes, m_.nodes);
+    }
+
+    // (7): energies of some atoms with features v, and ∂v.
+    void read_out(int64_t first, int64_t last, const T* v, Worker& s) {
+        constexpr int W = LANES<T>;
+        const Readout<T>& readout = m_.readout[0];
+        const int rows = int(last - first), depth = int(readout.layers.size());
+        T *x = s.hidden.begin(), *slope = s.terms.begin();
+        int width = 2 * readout.first.hidden;
+        multiply<T, Start::bias>(rows, v, m_.nodes, readout.first.centre, x, width, {readout.first.bias.begin()});
+        activate<T, true>(size_t(rows) * width, x, slope);
+        std::vector<int> widths;  // of few layers, once a tile
+        for (int d = 0; d < depth; ++d) {
+            const Layer<T>& layer = readout.layers[d];
+            widths.push_back(width);
+            const int next = 2 * layer.out;
+            T *y = x + size_t(rows) * width, *next_slope = slope + size_t(rows) * width;
+            multiply<T, Start::bias>(rows, x, width, layer.core, y, next, {layer.core_bias.begin()});
+            multiply<T, Start::bias>(rows, x + layer.in, width, layer.gate, y + layer.out, next, {layer.gate_bias.begin()});
+            if (d + 1 < depth) activate<T, true>(size_t(rows) * next, y, next_slope);
+            x = y, slope = next_slope, width = next;
+        }
+        const int out = width / 2;  // one number, padded
+        for (int r = 0; r < rows; ++r) {
+            const T core = x[r * width], gate = x[r * width + out], share = sigmoid(all<T>(gate))[0];
+            const int64_t element = g_.element[first + r];
+            energies_[first + r] = m_.scale[element] * double(core * share) + m_.reference[element];
+            std::fill_n(x + r * width, width, T(0));
+            x[r * width] = T(m_.scale[element]) * share;
+            x[r * width + out] = T(m_.scale[element]) * core * share * (1 - share);
+        }
+        for (int d = depth - 1; d >= 0; --d) {
+            const Layer<T>& layer = readout.layers[d];
+            const int next = widths[d];
+            T *y = x - size_t(rows) * next, *next_slope = slope - size_t(rows) * next;
+            multiply<T, Start::zero>(rows, x, width, layer.core_back, y, next);
+            multiply<T, Start::zero>(rows, x + layer.out, width, layer.gate_back, y + layer.in, next);
+            for (int i = 0; i < rows * next; i += W) store(y + i, load(y + i) * load(next_slope + i));
+            x = y, slope = next_slope, width = next;
+        }
+        multiply<T, Start::zero>(rows, x, width, readout.first.centre_back, w_.d_nodes.begin() + first * m_.nodes, m_.nodes);
+    }
+
+    // ------------------------------------------------------------------------------------------- tiles
+
+    T* edges_of(int k, const Tile& tile) { return w_.edges[k].begin() + tile.first_bond * m_.edges; }
+
+    Bonds<T> bonds(const Tile& tile, const T* edges, const Buffer<T>& centre_part, const Buffer<T>& neighbour_part, int width, Worker& s) {
+        const int count = int(tile.bonds()), basis = m_.edge_basis.count();
+        for (int r = 0; r < count; ++r) {
+            const int64_t b = tile.first_bond + r;
+            s.centre_part[r] = centre_part.begin() + g_.centre[b] * width;
+            s.neighbour_part[r] = neighbour_part.begin() + g_.neighbour[b] * width;
+        }
+        return {count, edges, w_.basis.begin() + tile.first_bond * basis, w_.slopes.begin() + tile.first_bond * basis,
+                s.centre_part.data(), s.neighbour_part.data()};
+    }
+
+    void set_gates(const Tile& tile, Worker& s) {
+        for (int64_t a = 0; a < tile.angles(); ++a) {
+            const int64_t b = g_.angle[tile.first_angle + a];
+            s.gates[a] = w_.gate.begin() + (m_.gated_by_end ? g_.neighbour[b] : g_.centre[b]) * m_.angular;
+        }
+    }
+
+    // (2), (3) in place.
+    void angles_forward(int k, const Tile& tile, Worker& s) {
+        set_gates(tile, s);
+        angles_.forward(m_.blocks[k].angles, g_, p_, tile, w_.angles, s.gates.data(), s.angles, edges_of(k, tile));
+    }
+
+    void angles_backward(int k, const Tile& tile, const T* d_edges, Worker& s) {
+        set_gates(tile, s);
+        if (!m_.gated_by_end)
+            std::fill_n(w_.d_gate.begin() + tile.first_atom * m_.angular, tile.atoms() * m_.angular, T(0));
+        for (int64_t a = 0; a < tile.angles(); ++a) {
+            const int64_t b = g_.angle[tile.first_angle + a];
+            s.d_gates[a] = m_.gated_by_end ? w_.rows.begin() + size_t(p_.row[b]) * row_width_ + bond_width_ + atom_width_
+                                           : w_.d_gate.begin() + g_.centre[b] * m_.angular;
+        }
+        angles_.backward(m_.blocks[k].angles, g_, p_, tile, w_.angles, s.gates.data(), s.angles, d_edges, s.d_gates.data(),
+                         w_.d_length.begin() + tile.first_bond);
+    }
+
+    // Where the way back through both updates finds what it needs of a tile: kept from the way there, or made again.
+    bool traced(int k) const { return k < int(w_.traces.size()); }
+
+    T* trace_memory(int k, const Tile& tile, Worker& s) {
+        return traced(k) ? w_.traces[k].begin() + tile.first_bond * trace_numbers_ : s.trace.begin();
+    }
+
+    Trace<T> bond_trace(int k, const Tile& tile, Worker& s) {
+        return Trace<T>(m_.blocks[k].bond, trace_memory(k, tile, s), tile.bonds());
+    }
+
+    Trace<T> atom_trace(int k, const Tile& tile, Worker& s) {
+        T* memory = trace_memory(k, tile, s) + tile.bonds() * Trace<T>::numbers(m_.blocks[k].bond);
+        return Trace<T>(m_.blocks[k].atom, memory, tile.bonds());
+    }
+
+    void message(const Update<T>& update, const Bonds<T>& b, UpdateScratch<T>& scratch, const Trace<T>* trace, Worker& s) {
+        if (trace != nullptr) update_forward<T, true>(update, b, scratch, trace, s.message.begin());
+        else update_forward<T, false>(update, b, scratch, trace, s.message.begin());
+    }
+
+    // e_ij + message of (4).
+    void bond_forward(int k, const Tile& tile, T* after, const Trace<T>* trace, Worker& s) {
+        constexpr int W = LANES<T>;
+        const T* before = edges_of(k, tile);
+        message(m_.blocks[k].bond, bonds(tile, before, w_.bond_centre, w_.bond_neighbour, bond_width_, s), s.bond, trace, s);
+        for (int64_t i = 0; i < tile.bonds() * m_.edges; i += W)
+            store(after + i, load(before + i) + load(s.message.begin() + i));
+    }
+
+    // (5): the messages of a tile; summed onto v_i in `nodes`, which hold v before, or into rows of the far ends; or, without
+    // `nodes`, for their trace alone.
+    void atom_forward(int k, const Tile& tile, const T* edges, T* nodes, const Trace<T>* trace, Worker& s) {
+        constexpr int W = LANES<T>;
+        message(m_.blocks[k].atom, bonds(tile, edges, w_.atom_centre, w_.atom_neighbour, atom_width_, s), s.atom, trace, s);
+        if (nodes == nullptr) return;
+        const T* message = s.message.begin();
+        for (int64_t r = tile.first_bond; r < tile.last_bond; ++r, message += m_.nodes) {
+            T* onto = m_.onto_centre ? nodes + (g_.centre[r] - tile.first_atom) * m_.nodes
+                                     : w_.rows.begin() + size_t(p_.row[r]) * row_width_;
+            for (int f = 0; f < m_.nodes; f += W) store(onto + f, load(onto + f) + load(message + f));
+        }
+    }
+
+    void bond_backward(int k, const Tile& tile, const Trace<T>& trace, T* d_edges, Worker& s) {
+        std::fill_n(w_.d_bond_centre.begin() + tile.first_atom * bond_width_, tile.atoms() * bond_width_, T(0));
+        for (int64_t r = 0; r < tile.bonds(); ++r) {
+            const int64_t b = tile.first_bond + r;
+            s.d_message[r] = d_edges + r * m_.edges;
+            s.d_centre_part[r] = w_.d_bond_centre.begin() + g_.centre[b] * bond_width_;
+            s.d_neighbour_part[r] = w_.rows.begin() + size_t(p_.row[b]) * row_width_;
+        }
+        update_backward(m_.blocks[k].bond, int(tile.bonds()), trace, s.bond, s.d_message.data(), d_edges,
+                        s.d_centre_part.data(), s.d_neighbour_part.data(), w_.d_length.begin() + tile.first_bond);
+    }
+
+    void atom_backward(int k, const Tile& tile, const Trace<T>& trace, T* d_edges, Worker& s) {
+        std::fill_n(w_.d_atom_centre.begin() + tile.first_atom * atom_width_, tile.atoms() * atom_width_, T(0));
+        for (int64_t r = 0; r < tile.bonds(); ++r) {
+            const int64_t b = tile.first_bond + r;
+            s.d_message[r] = w_.d_nodes.begin() + (m_.onto_centre ? g_.centre[b] : g_.neighbour[b]) * m_.nodes;
+            s.d_centre_part[r] = w_.d_atom_centre.begin() + g_.centre[b] * atom_width_;
+            s.d_neighbour_part[r] = w_.rows.begin() + size_t(p_.row[b]) * row_width_ + bond_width_;
+        }
+        update_backward(m_.blocks[k].atom, int(tile.bonds()), trace, s.atom, s.d_message.data(), d_edges,
+                        s.d_centre_part.data(), s.d_neighbour_part.data(), w_.d_length.begin() + tile.first_bond);
+    }
+
+    void clear_rows(const Part& part) {
+        std::fill_n(w_.rows.begin() + size_t(part.first_row) * row_width_, size_t(part.last_row - part.first_row) * row_width_, T(0));
+    }
+
+    // v of a tile's atoms from before the block to after: `nodes` starts as a copy.
+    T* copy_nodes(int k, const Tile& tile, T* to) {
+        std::copy_n(w_.nodes[k].begin() + tile.first_atom * m_.nodes, tile.atoms() * m_.nodes, to);
+        return to;
+    }
+
+    // v after a block whose messages went to the far ends of the bonds.
+    void sum_far_messages(int k) {
+        constexpr int W = LANES<T>;
+        by_atom([&](int64_t first, int64_t last, Worker&) {
+            for (int64_t i = first; i < last; ++i) {
+                const T* before = w_.nodes[k].begin() + i * m_.nodes;
+                T* after = w_.nodes[k + 1].begin() + i * m_.nodes;
+                sum_rows(i, 0, m_.nodes, after);
+                for (int f = 0; f < m_.nodes; f += W) store(after + f, load(after + f) + load(before + f));
+            }
+        });
+    }
+
+    T* nodes_after(int k, const Tile& tile) { return copy_nodes(k, tile, w_.nodes[k + 1].begin() + tile.first_atom * m_.nodes); }
+
+    std::function<void(const Part&)> clear_if(bool wanted) {
+        if (!wanted) return {};
+        return [this](const Part& part) { clear_rows(part); };
+    }
+
+    void forward(int k) {
+        all_parts(k, w_.nodes[k]);
+        by_tile([&](const Tile& tile, Worker& s) {
+            if (k == 0) embed(tile, edges_of(0, tile));
+            angles_forward(k, tile, s);
+            const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
+            T* after = k + 1 < m_.num_blocks ? edges_of(k + 1, tile) : s.edges.begin();
+            bond_forward(k, tile, after, traced(k) ? &bond : nullptr, s);
+            atom_forward(k, tile, after, nodes_after(k, tile), traced(k) ? &atom : nullptr, s);
+        }, clear_if(!m_.onto_centre));
+        if (!m_.onto_centre) sum_far_messages(k);
+    }
+
+    void backward(int k) {
+        const bool last = k + 1 == m_.num_blocks, there_too = last && fused_;
+        if (there_too || (!last && !traced(k))) all_parts(k, w_.nodes[k]);
+        else if (!last) gates(k, w_.nodes[k]);
+        by_tile([&](const Tile& tile, Worker& s) {
+            const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
+            if (there_too) {
+                if (k == 0) embed(tile, edges_of(0, tile));
+                angles_forward(k, tile, s);
+            }
+            if (!traced(k)) {
+                bond_forward(k, tile, s.edges.begin(), &bond, s);
+                T* nodes = there_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
+                atom_forward(k, tile, s.edges.begin(), nodes, &atom, s);
+                if (there_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
+            }
+            T* d_edges = last ? edges_of(k, tile) : edges_of(k + 1, tile);
+            if (last) std::fill_n(d_edges, tile.bonds() * m_.edges, T(0));
+            atom_backward(k, tile, atom, d_edges, s);
+            bond_backward(k, tile, bond, d_edges, s);
+            angles_backward(k, tile, d_edges, s);
+            hand_down(k, tile, d_edges);
+        }, clear_if(true));
+        if (k > 0) all_parts_backward(k);  // the first v are constants
+    }
+
+    // ∂e before block k to where the block before looks for it.
+    void hand_down(int k, const Tile& tile, const T* d_edges) {
+        if (k == 0) embed_backward(tile, d_edges);
+        else if (d_edges != edges_of(k, tile)) std::copy_n(d_edges, tile.bonds() * m_.edges, edges_of(k, tile));
+    }
+
+    // Atoms before bonds: the bonds of the last block are never heard of again.
+    void forward_atom_first(int k) {
+        atom_parts_and_gate(k, w_.nodes[k]);
+        by_tile([&](const Tile& tile, Worker& s) {
+            if (k == 0) embed(tile, edges_of(0, tile));
+            angles_forward(k, tile, s);
+            const Trace<T> trace = atom_trace(k, tile, s);
+            atom_forward(k, tile, edges_of(k, tile), nodes_after(k, tile), traced(k) ? &trace : nullptr, s);
+        }, clear_if(!m_.onto_centre));
+        if (!m_.onto_centre) sum_far_messages(k);
+        if (k + 1 == m_.num_blocks) return;
+        bond_parts(k, w_.nodes[k + 1]);
+        by_tile([&](const Tile& tile, Worker& s) {
+            const Trace<T> trace = bond_trace(k, tile, s);
+            bond_forward(k, tile, edges_of(k + 1, tile), traced(k) ? &trace : nullptr, s);
+        });
+    }
+
+    void backward_atom_first(int k) {
+        const bool last = k + 1 == m_.num_blocks, there_too = last && fused_;
+        if (!last) {
+            if (!traced(k)) bond_parts(k, w_.nodes[k + 1]);
+            by_tile([&](const Tile& tile, Worker& s) {
+                const Trace<T> trace = bond_trace(k, tile, s);
+                if (!traced(k)) bond_forward(k, tile, s.edges.begin(), &trace, s);
+                bond_backward(k, tile, trace, edges_of(k + 1, tile), s);
+            }, clear_if(true));
+            bond_parts_backward(k);
+        }
+        traced(k) ? gates(k, w_.nodes[k]) : atom_parts_and_gate(k, w_.nodes[k]);
+        by_tile([&](const Tile& tile, Worker& s) {
+            const Trace<T> trace = atom_trace(k, tile, s);
+            if (there_too) {
+                if (k == 0) embed(tile, edges_of(0, tile));
+                angles_forward(k, tile, s);
+            }
+            if (!traced(k)) {
+                T* nodes = there_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
+                atom_forward(k, tile, edges_of(k, tile), nodes, &trace, s);
+                if (there_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
+            }
+            T* d_edges = last ? edges_of(k, tile) : edges_of(k + 1, tile);
+            if (last) std::fill_n(d_edges, tile.bonds() * m_.edges, T(0));
+            atom_backward(k, tile, trace, d_edges, s);
+            angles_backward(k, tile, d_edges, s);
+            hand_down(k, tile, d_edges);
+        }, clear_if(true));
+        if (k > 0) atom_parts_and_gate_backward(k);
+    }
+
+    static constexpr int MOST_FUNCTIONS = 512;
+
+    const Model<T>& m_;
+    const Graph& g_;
+    const Partition p_;
+    Workspace<T>& w_;
+    const Angles<T> angles_;
+    const int threads_;
+    int bond_width_, atom_width_, row_width_;
+    size_t trace_numbers_;
+    bool fused_;  // the last block goes there and back in one go
+    double* energies_ = nullptr;
+};
+
+}  // namespace tribond

@@ -1,0 +1,166 @@
+// The message φ(v_i ⊕ v_j ⊕ e_ij) ⊙ W⁰ e⁰_ij of (4) and (5) for a tile of bonds, and the way back.
+#pragma once
+
+#include "model.hpp"
+
+namespace tribond {
+
+constexpr int ROWS_AT_ONCE = 24;  // go through all layers together, in the first-level cache
+
+// A tile of bonds as an update sees it.
+template <class T> struct Bonds {
+    int count;
+    const T* edges;                   // (count, edges) e_ij
+    const T* basis;                   // (count, basis) e⁰_ij
+    const T* slopes;                  // (count, basis) de⁰_ij/dr
+    const T* const* centre_part;      // (count,) pointers to W₁ v_i + b, core and gate
+    const T* const* neighbour_part;   // (count,) pointers to W₂ v_j
+};
+
+// What the way back through an update needs of every bond of a tile.
+template <class T> struct Trace {
+    std::vector<T*> slope;               // for each hidden layer (count, 2 · width): g'(x)
+    T *by_core, *by_gate, *by_length;    // (count, out): derivatives of the message by the last layers and r
+
+    static size_t numbers(const Update<T>& u) {  // for a bond
+        size_t total = 3 * u.out;
+        for (const Layer<T>& layer : u.layers) total += 2 * layer.in;
+        return total;
+    }
+
+    // In memory for `count` bonds.
+    Trace(const Update<T>& u, T* memory, size_t count) {
+        auto take = [&](size_t width) {
+            T* place = memory;
+            memory += count * width;
+            return place;
+        };
+        for (const Layer<T>& layer : u.layers) slope.push_back(take(2 * layer.in));
+        by_core = take(u.out), by_gate = take(u.out), by_length = take(u.out);
+    }
+};
+
+// Room for the bonds that go through all layers together.
+template <class T> struct UpdateScratch {
+    std::vector<Buffer<T>> hidden;             // for each hidden layer (ROWS_AT_ONCE, 2 · width)
+    Buffer<T> core, gate;                      // (ROWS_AT_ONCE, out)
+
+    void resize(const Update<T>& u) {
+        hidden.resize(u.layers.size());
+        for (size_t d = 0; d < u.layers.size(); ++d) hidden[d].resize(ROWS_AT_ONCE * 2 * u.layers[d].in);
+        core.resize(ROWS_AT_ONCE * u.out), gate.resize(ROWS_AT_ONCE * u.out);
+    }
+};
+
+// x ← g(x); with KEEP also slope ← g'(x) = s + g(x) (1 - s), s = σ(x).
+template <class T, bool KEEP> inline void activate(size_t count, T* x, T* slope) {
+    constexpr int W = LANES<T>;
+    for (size_t i = 0; i < count; i += W) {
+        const Vec<T> value = load(x + i), s = sigmoid(value), said = value * s;
+        store(x + i, said);
+        if constexpr (KEEP) store(slope + i, s + said * (T(1) - s));
+    }
+}
+
+// message (count, out) of every bond. With KEEP, `trace` is filled for `update_backward`.
+template <class T, bool KEEP>
+void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>& scratch, const Trace<T>* trace, T* message) {
+    constexpr int W = LANES<T>;
+    const int depth = int(u.layers.size()), out = u.out;
+    for (int start = 0; start < bonds.count; start += ROWS_AT_ONCE) {
+        const int rows = std::min(ROWS_AT_ONCE, bonds.count - start);
+        const auto slope = [&](int d) { return KEEP ? trace->slope[d] + size_t(start) * 2 * u.layers[d].in : nullptr; };
+        int width = 2 * u.first.hidden;
+        T* x = scratch.hidden[0].begin();
+        const From<T> parts{nullptr, bonds.centre_part + start, bonds.neighbour_part + start};
+        const int edges = u.first.edge.rows;
+        multiply<T, Start::two_rows>(rows, bonds.edges + size_t(start) * edges, edges, u.first.edge, x, width, parts);
+        activate<T, KEEP>(size_t(rows) * width, x, slope(0));
+        for (int d = 0; d + 1 < depth; ++d) {
+            const Layer<T>& layer = u.layers[d];
+            const int next = 2 * layer.out;
+            T* y = scratch.hidden[d + 1].begin();
+            multiply<T, Start::bias>(rows, x, width, layer.core, y, next, {layer.core_bias.begin()});
+            multiply<T, Start::bias>(rows, x + layer.in, width, layer.gate, y + layer.out, next, {layer.gate_bias.begin()});
+            activate<T, KEEP>(size_t(rows) * next, y, slope(d + 1));
+            x = y, width = next;
+        }
+        const Layer<T>& last = u.layers[depth - 1];
+        T *core = scratch.core.begin(), *gate = scratch.gate.begin();
+        multiply<T, Start::bias>(rows, x, width, last.core, core, out, {last.core_bias.begin()});
+        multiply<T, Start::bias>(rows, x + last.in, width, last.gate, gate, out, {last.gate_bias.begin()});
+        for (int r = 0; r < rows; ++r) {
+            const T* basis = bonds.basis + size_t(start + r) * u.basis;
+            const T* slopes = bonds.slopes + size_t(start + r) * u.basis;
+            for (int f = 0; f < out; f += W) {
+                Vec<T> scale = load(u.scale_bias.begin() + f), by_r{};
+                for (int b = 0; b < u.basis; ++b) {
+                    const Vec<T> weight = load(u.scale.begin() + b * out + f);
+                    scale += basis[b] * weight;
+                    if constexpr (KEEP) by_r += slopes[b] * weight;
+                }
+                if (u.silu_scale) {
+                    const Vec<T> s = sigmoid(scale);
+                    scale *= s;
+                    if constexpr (KEEP) by_r *= s + scale * (T(1) - s);
+                }
+                const Vec<T> c = load(core + r * out + f), s = sigmoid(c), said = c * s;
+                const Vec<T> share = sigmoid(load(gate + r * out + f)), product = said * share;
+                const size_t at = size_t(start + r) * out + f;
+                store(message + at, product * scale);
+                if constexpr (KEEP) {
+                    store(trace->by_core + at, scale * share * (s + said * (T(1) - s)));
+                    store(trace->by_gate + at, scale * product * (T(1) - share));
+                    store(trace->by_length + at, product * by_r);
+                }
+            }
+        }
+    }
+}
+
+// From the derivative by every message, (count,) pointers to rows, which may lie in d_edges: adds to d_edges, to the
+// derivatives by the parts of both ends (count,) pointers, and to those by the lengths (count,).
+template <class T>
+void update_backward(const Update<T>& u, int count, const Trace<T>& trace, UpdateScratch<T>& scratch,
+                     const T* const* d_message, T* d_edges, T* const* d_centre_part, T* const* d_neighbour_part, T* d_length) {
+    constexpr int W = LANES<T>;
+    const int depth = int(u.layers.size()), out = u.out, edges = u.first.edge.rows;
+    for (int start = 0; start < count; start += ROWS_AT_ONCE) {
+        const int rows = std::min(ROWS_AT_ONCE, count - start);
+        T *core = scratch.core.begin(), *gate = scratch.gate.begin();
+        for (int r = 0; r < rows; ++r) {
+            const T* from = d_message[start + r];
+            Vec<T> by_r{};
+            for (int f = 0; f < out; f += W) {
+                const Vec<T> d = load(from + f);
+                const size_t at = size_t(start + r) * out + f;
+                store(core + r * out + f, d * load(trace.by_core + at));
+                store(gate + r * out + f, d * load(trace.by_gate + at));
+                by_r += d * load(trace.by_length + at);
+            }
+            d_length[start + r] += sum(by_r);
+        }
+        int width = out;  // of core and gate, one beside the other from the second layer on
+        for (int d = depth - 1; d >= 0; --d) {
+            const Layer<T>& layer = u.layers[d];
+            const int next = 2 * layer.in;
+            T* x = scratch.hidden[d].begin();
+            multiply<T, Start::zero>(rows, core, width, layer.core_back, x, next);
+            multiply<T, Start::zero>(rows, gate, width, layer.gate_back, x + layer.in, next);
+            const T* slope = trace.slope[d] + size_t(start) * next;
+            for (int i = 0; i < rows * next; i += W) store(x + i, load(x + i) * load(slope + i));
+            core = x, gate = x + layer.in, width = next;
+        }
+        const T* first = core;
+        multiply<T, Start::output>(rows, first, width, u.first.edge_back, d_edges + size_t(start) * edges, edges);
+        for (int r = 0; r < rows; ++r)
+            for (int f = 0; f < width; f += W) {
+                const Vec<T> d = load(first + r * width + f);
+                T *centre = d_centre_part[start + r] + f, *neighbour = d_neighbour_part[start + r] + f;
+                store(centre, load(centre) + d);
+                store(neighbour, load(neighbour) + d);
+            }
+    }
+}
+
+}  // namespace tribond

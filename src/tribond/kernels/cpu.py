@@ -1,0 +1,218 @@
+"""The compiled pass for CPUs: the equations of `chunked` in C++ (folder cpp), a tile of bonds at a time in the cache.
+
+The library is built together with the package where there is a C++ compiler, once for every instruction set, and the
+best one that this machine has is loaded. Without it everything works, more slowly, through PyTorch.
+"""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from tribond.graph.atom_graph import AtomGraph
+from tribond.nn.basis import SmoothBessel, SphericalBessel
+from tribond.nn.block import M3GNetBlock
+from tribond.nn.gated_mlp import GatedMLP
+from tribond.nn.m3gnet import M3GNet
+from tribond.nn.readout import AtomicReadout
+
+# What PyTorch calls the processor's abilities, the one that ATEN_CPU_CAPABILITY may lower; and the libraries that run.
+RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
+NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
+FOLDER = Path(__file__).with_name("lib")
+INTERFACE = 1  # of the C++ code that this file calls; a library left over from another version has another number
+MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ code
+BAD_GRAPH, NO_MEMORY = 1, 2
+
+
+@dataclass(frozen=True)
+class Library:
+    """The compiled code and what it was compiled for."""
+
+    functions: ctypes.CDLL
+    instruction_set: str
+
+
+@cache
+def library() -> Library | None:
+    """The best library that was built and runs here; None without one."""
+    return next(libraries(), None)
+
+
+def libraries() -> Iterator[Library]:
+    """All that were built and run here, the best first."""
+    suffix = ".dylib" if sys.platform == "darwin" else ".so"
+    for name in RUNS.get(torch.backends.cpu.get_cpu_capability(), ("plain",)):
+        path = FOLDER / f"tribond_{name}{suffix}"
+        if not path.exists():
+            continue
+        try:
+            functions = ctypes.CDLL(str(path))
+        except OSError:  # built for another system: a folder shared between machines
+            continue
+        if functions.tribond_interface() == INTERFACE:
+            _declare(functions)
+            yield Library(functions, NAMES[name])
+
+
+def _declare(functions: ctypes.CDLL) -> None:
+    pointer, int64 = ctypes.c_void_p, ctypes.c_int64
+    functions.tribond_engine_new.restype = pointer
+    functions.tribond_engine_new.argtypes = [ctypes.c_int, pointer, pointer, pointer]
+    functions.tribond_engine_delete.argtypes = [pointer]
+    functions.tribond_engine_delete.restype = None
+    functions.tribond_engine_run.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 7]
+
+
+class Engine:
+    """A model packed for the library; what happens to the model's weights later is not noticed.
+
+    Args:
+        model: one that this file and `chunked.supports`.
+        compiled: one of `libraries`.
+
+    Raises:
+        MemoryError: if there is no room for the weights.
+    """
+
+    def __init__(self, model: M3GNet, compiled: Library) -> None:
+        self._functions = compiled.functions
+        numbers, reals, tensors = _description(model)
+        pointers = (ctypes.c_void_p * len(tensors))(*[None if it is None else it.data_ptr() for it in tensors])
+        self._engine = self._functions.tribond_engine_new(
+            int(model.dtype == torch.float64),
+            (ctypes.c_int64 * len(numbers))(*numbers),
+            (ctypes.c_double * len(reals))(*reals),
+            pointers,
+        )
+        if not self._engine:
+            msg = "not enough memory for the model"
+            raise MemoryError(msg)
+        self._row_of_element = model.row_of_element
+
+    def __del__(self) -> None:
+        if getattr(self, "_engine", None):
+            self._functions.tribond_engine_delete(self._engine)
+
+    def energy_and_gradient(self, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor]:
+        """Energy of every atom, and dE/dr of every bond, on as many threads as PyTorch uses.
+
+        Args:
+            vectors: (edges, 3) Å, float64.
+            graph: the batch, without a state.
+
+        Returns:
+            (atoms,) eV and (edges, 3) eV/Å, both float64.
+
+        Raises:
+            ValueError: for a graph whose bonds are not sorted by their centre, or name atoms or bonds that do not exist;
+                for vectors of another precision, or not one for each bond.
+            MemoryError: if there is not enough memory.
+        """
+        if vectors.dtype != torch.float64 or tuple(vectors.shape) != (graph.num_edges, 3):
+            msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
+            raise ValueError(msg)
+        element = self._row_of_element[graph.atomic_numbers]
+        centre, neighbour = (row.contiguous() for row in graph.edge_index)
+        angle_edges, vectors = graph.angle_edges.contiguous(), vectors.contiguous()
+        energies = torch.empty(graph.num_atoms, dtype=torch.float64)
+        gradient = torch.empty(graph.num_edges, 3, dtype=torch.float64)
+        outcome = self._functions.tribond_engine_run(
+            self._engine,
+            torch.get_num_threads(),
+            graph.num_atoms,
+            graph.num_edges,
+            len(angle_edges),
+            *(it.data_ptr() for it in (element, centre, neighbour, angle_edges, vectors, energies, gradient)),
+        )
+        if outcome == BAD_GRAPH:
+            msg = (
+                "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds or elements out of range"
+            )
+            raise ValueError(msg)
+        if outcome == NO_MEMORY:
+            msg = f"not enough memory for {graph.num_atoms} atoms with {graph.num_edges} bonds"
+            raise MemoryError(msg)
+        return energies, gradient
+
+
+def supports(model: M3GNet) -> bool:
+    """Whether the model lies on the CPU and its sizes fit; what kind of model it is, `chunked.supports` says."""
+    config = model.config
+    fits = max(config.max_n * config.max_l, config.num_edge_basis) <= MOST_FUNCTIONS and len(config.readout_hidden) > 0
+    return fits and model.row_of_element.device.type == "cpu" and model.dtype in {torch.float32, torch.float64}
+
+
+def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | None]]:
+    """The model as the numbers and tensors that cpp/model.hpp reads, in that order."""
+    config = model.config
+    numbers = [
+        len(config.elements),
+        config.node_features,
+        config.edge_features,
+        config.num_blocks,
+        config.max_l,
+        config.max_n,
+        int(config.angle_gate == "end"),
+        int(config.message_target == "centre"),
+        int(config.block_order == "atom_first"),
+        int(config.atom_gate_activation == "silu"),
+    ]
+    for widths in (config.update_hidden, config.readout_hidden):
+        numbers += [len(widths), *widths]
+    reals = [config.threebody_cutoff]
+    tensors: list[Tensor | None] = []
+    for smooth, max_l, max_n, tables in _radial_bases(model):
+        numbers += [int(smooth), max_l, max_n]
+        reals.append(config.cutoff)
+        tensors += tables
+    tensors += _weights(model)
+    return numbers, reals, [None if it is None else it.detach().contiguous() for it in tensors]
+
+
+def _radial_bases(model: M3GNet) -> Iterator[tuple[bool, int, int, list[Tensor]]]:
+    """Of e⁰ and of the angles: smooth or not, max_l, max_n, wave numbers and factors, made anew in double precision."""
+    config = model.config
+    for basis in (model.edge_basis, model.angular_basis.radial):
+        if isinstance(basis, SphericalBessel):
+            double = SphericalBessel(config.max_n, config.max_l, config.cutoff)
+            yield False, config.max_l, config.max_n, [double.wave_numbers, double.norms]
+        else:
+            count = config.max_n if isinstance(basis, SmoothBessel) else config.max_n * config.max_l
+            smooth = SmoothBessel(count, config.cutoff)
+            yield True, 1, count, [smooth.wave_numbers, smooth.coefficients]
+
+
+def _weights(model: M3GNet) -> Iterator[Tensor | None]:
+    (bond_embedding,) = _linears(model.bond_embedding.layers)
+    yield from (model.atom_embedding.weight, bond_embedding.weight, bond_embedding.bias)
+    for block in map(_as_block, model.blocks):
+        three_body = block.three_body
+        yield from (three_body.atom_gate.weight, three_body.atom_gate.bias)
+        for side in (three_body.bond_update.core, three_body.bond_update.gate):
+            yield _linears(side)[0].weight
+        for update in (block.bond_update, block.atom_update):
+            yield from _gated(update.phi)
+            yield from (update.edge_gate.weight, update.edge_gate.bias)
+    yield from _gated(cast("AtomicReadout", model.readout).phi)
+    yield from (model.reference_energy.scale, model.reference_energy.reference)
+
+
+def _gated(phi: GatedMLP) -> Iterator[Tensor | None]:
+    """Weight and bias of core and gate, layer by layer."""
+    for core, gate in zip(_linears(phi.core), _linears(phi.gate), strict=True):
+        yield from (core.weight, core.bias, gate.weight, gate.bias)
+
+
+def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
+    return [cast("nn.Linear", layer) for layer in layers]
+
+
+def _as_block(module: nn.Module) -> M3GNetBlock:
+    return cast("M3GNetBlock", module)
