@@ -1,3 +1,6 @@
+from tribond.kernels import cpu
+
+
 def test_info_says_what_the_model_is_and_where_it_comes_from(tribond, model_file):
     result = tribond("info", model_file)
     assert result.exit_code == 0, result.output
@@ -11,6 +14,9 @@ def test_info_says_what_the_model_is_and_where_it_comes_from(tribond, model_file
     assert rows["errors"] == "energy MAE: huge"
     assert rows["seed"] == "0"
     assert "1 block" in rows["parameters"]
+    assert rows["computed by"] in {f"C++ for {name}, on this CPU" for name in cpu.NAMES.values()} | {
+        "PyTorch, derivatives written out, on this CPU"  # installed without a C++ compiler
+    }
 
 
 def test_info_shows_the_reference_energy_of_every_element(tribond, model_file):

@@ -64,7 +64,7 @@ def test_without_a_compiled_library_pytorch_does_it(potential, atoms, monkeypatc
 
 @pytest.mark.skipif(cpu.library() is None, reason="tribond was installed without a C++ compiler")
 def test_the_description_names_what_it_was_compiled_for(potential):
-    assert describe(potential.model) == f"compiled for {cpu.library().instruction_set}"
+    assert describe(potential.model) == f"C++ for {cpu.library().instruction_set}"
 
 
 def test_weights_that_change_are_packed_again(potential, atoms):

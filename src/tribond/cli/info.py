@@ -65,7 +65,10 @@ def _print(rows: "Iterable[tuple[str, str]]") -> None:
 
 
 def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
-    """What the weights themselves say."""
+    """What the weights themselves say, and what computes them here."""
+    from tribond.kernels.choose import describe
+    from tribond.potential import Potential
+
     config = trained.config
     yield "name", str(trained.metadata.get("name", "unnamed"))
     yield "predicts", _predicts(trained)
@@ -83,6 +86,8 @@ def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
         f"{trained.num_parameters:,} in {config.num_blocks} blocks, {config.node_features} atom features",
     )
     yield "precision", str(trained.dtype).removeprefix("torch.")
+    if isinstance(trained, Potential):
+        yield "computed by", f"{describe(trained.model)}, on this CPU"
 
 
 def _predicts(trained: "TrainedModel") -> str:

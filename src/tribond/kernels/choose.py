@@ -19,11 +19,11 @@ def kernel(model: M3GNet, num_edges: int = 0) -> Kernel:
 
 
 def describe(model: M3GNet) -> str:
-    """The kernel for small batches in words, such as "compiled for AVX-512"."""
+    """The kernel for small batches in words, such as "C++ for AVX-512"."""
     chosen = kernel(model)
     loaded = cpu.library()
     if chosen == "compiled" and loaded is not None:
-        return f"compiled for {loaded.instruction_set}"
+        return f"C++ for {loaded.instruction_set}"
     return "PyTorch, derivatives written out" if chosen == "chunked" else "PyTorch, automatic differentiation"
 
 
