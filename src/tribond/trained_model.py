@@ -102,6 +102,24 @@ class TrainedModel:
         graphs = self._graphs(as_list(structures), state)
         return AtomGraph.batch(list(graphs)).to(self.device)
 
+    def prepared(self, graph: AtomGraph, state: State | None = None) -> AtomGraph:
+        """The graph of one structure, made with the cutoffs of this model, as the network takes it.
+
+        Args:
+            graph: of one system, on any device.
+            state: the state input of models that have one, as in `predict`.
+
+        Returns:
+            The graph with the state, on the model's device.
+
+        Raises:
+            UnknownElementError: for an element the model was not trained on.
+            ConfigError: for a state that does not fit.
+        """
+        self.config.check_elements(graph.atomic_numbers.tolist())
+        states = self._state_of_each(state, 1)
+        return (graph if states is None else replace(graph, state=states)).to(self.device)
+
     def _batches(self, structures: list["AnyStructure"], state: State | None) -> Iterator[AtomGraph]:
         """The structures in order, as batches of at most BATCH_EDGES bonds (or one structure, if that has more)."""
         waiting: list[AtomGraph] = []
