@@ -42,7 +42,7 @@ class Calculator(ASECalculator):
             raise ConfigError(msg)
         super().__init__()
         self._potential = given
-        self._graph = VerletGraph(given.config.cutoff, given.config.threebody_cutoff, skin)
+        self._graph = VerletGraph(given.config.cutoff, given.config.threebody_cutoff, skin, given.device)
         self.state = state
 
     @property
@@ -93,7 +93,9 @@ class Calculator(ASECalculator):
         self.results = {}  # those of other atoms, should anything below fail
         if atoms is not None:
             self.atoms = atoms.copy()
-        graph = self.potential.prepared(self._graph(self.atoms), self.state)
+        graph = self._graph(self.atoms)
+        self.potential.config.check_elements(self.atoms.numbers.tolist())
+        graph = self.potential.with_state(graph, self.state)
         prediction = unbatch(graph, self.potential.evaluate(graph))[0]
         self.results = {
             "energy": prediction.energy,

@@ -3,9 +3,25 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from tribond.typing import AngleEdges, CellShifts, EdgeIndex, Positions
+
+# Closer than this two atoms are one atom twice, whatever the elements: H2 has 0.74 Å, nothing real is below 0.3 Å.
+SMALLEST_DISTANCE = 0.1  # Å
 LARGEST_KEY = 2**62  # of int64, with room to spare
+CHUNK = 2**15  # pairs measured at once, so that what is made on the way stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Bonds:
+    """Those of the pairs in a list that are bonds, in the order of the list."""
+
+    edge_index: EdgeIndex  # (2, edges) int64 | row 0: centre i, row 1: neighbour j
+    cell_shifts: CellShifts  # (edges, 3) float64
+    angle_edges: AngleEdges  # (angle_edges,) int64 | those that take part in angles, ascending
+    clash: tuple[int, int, float] | None  # two atoms closer than SMALLEST_DISTANCE, and their distance, Å
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +79,34 @@ class BondList:
         vectors += np.multiply.outer(cell[2], along_c)
         return vectors
 
+    def select(
+        self, positions: Positions, offsets: NDArray[np.float64], cutoff: float, threebody_cutoff: float
+    ) -> Bonds:
+        """The pairs that are bonds.
+
+        Args:
+            positions: (atoms, 3) float64, Å.
+            offsets: (3, images) Å, from `offsets`.
+            cutoff: longest bond, Å.
+            threebody_cutoff: longest bond that takes part in angles, Å.
+        """
+        squared = self.squared_lengths(positions.numpy(), offsets)
+        clash = None
+        if squared.min(initial=np.inf) < SMALLEST_DISTANCE**2:
+            shortest = int(np.argmin(squared))
+            i, j = self.edge_index[:, shortest].tolist()
+            clash = (i, j, float(np.sqrt(squared[shortest])))
+        edge_index, image = self.edge_index, self.image
+        keep = np.flatnonzero(squared < cutoff**2)
+        if len(keep) < len(squared):
+            edge_index, image, squared = edge_index.take(keep, axis=1), image.take(keep), squared.take(keep)
+        return Bonds(
+            edge_index=torch.from_numpy(edge_index),
+            cell_shifts=torch.from_numpy(self.shifts.astype(np.float64).take(image, axis=0)),
+            angle_edges=torch.from_numpy(np.flatnonzero(squared < threebody_cutoff**2)),
+            clash=clash,
+        )
+
     def squared_lengths(self, positions: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Squared lengths |r_j + S·cell - r_i|² of all pairs, the same for a pair in whichever list it is.
 
@@ -73,15 +117,20 @@ class BondList:
         Returns:
             (edges,) Å².
         """
-        squared = np.zeros(self.num_edges)
-        # Axis by axis: to gather numbers is several times faster than to gather rows of three.
-        for column, offset in zip(positions.T.copy(), offsets, strict=True):
-            from_centre, to_neighbour = column.take(self.edge_index)
-            to_neighbour -= from_centre
-            to_neighbour += offset.take(self.image)
-            with np.errstate(over="ignore"):  # of an atom that has flown off: infinitely far is right
-                to_neighbour *= to_neighbour
-                squared += to_neighbour
+        squared = np.empty(self.num_edges)
+        columns = positions.T.copy()
+        for start in range(0, self.num_edges, CHUNK):
+            part = slice(start, start + CHUNK)
+            ends, image, total = self.edge_index[:, part], self.image[part], squared[part]
+            total[:] = 0.0
+            # Axis by axis: to gather numbers is several times faster than to gather rows of three.
+            for column, offset in zip(columns, offsets, strict=True):
+                from_centre, to_neighbour = column.take(ends)
+                to_neighbour -= from_centre
+                to_neighbour += offset.take(image)
+                with np.errstate(over="ignore"):  # of an atom that has flown off: infinitely far is right
+                    to_neighbour *= to_neighbour
+                    total += to_neighbour
         return squared
 
 

@@ -1,8 +1,8 @@
 """From ASE and pymatgen structures to AtomGraph, with the checks that turn bad input into clear errors."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tribond.errors import StructureError, UnknownElementError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.bond_list import BondList
+from tribond.graph.bond_list import SMALLEST_DISTANCE, Bonds
 from tribond.graph.neighbors import find_bonds
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     AnyStructure: TypeAlias = Atoms | Structure | Molecule
 
-# Closer than this two atoms are one atom twice, whatever the elements: H2 has 0.74 Å, nothing real is below 0.3 Å.
-SMALLEST_DISTANCE = 0.1  # Å
 SMALLEST_RELATIVE_VOLUME = 1e-6  # volume over the product of the lattice vectors' lengths
 
 
@@ -45,60 +43,79 @@ def atom_graph(structure: "AnyStructure", cutoff: float, threebody_cutoff: float
     atoms = as_atoms(structure)
     check_atoms(atoms)
     found = find_bonds(positions_of(atoms), cell_of(atoms), atoms.pbc, cutoff)
-    return graph_of(atoms, Parts.of(atoms, found), found, cutoff, threebody_cutoff)
+    return graph_of(atoms, Parts.of(atoms, found), cutoff, threebody_cutoff)
+
+
+Offsets = TypeVar("Offsets")
+
+
+class Candidates(Protocol[Offsets]):
+    """A list that holds all bonds, and perhaps longer pairs, too: on the CPU a BondList."""
+
+    def offsets(self, cell: NDArray[np.float64]) -> Offsets:
+        """Vectors of the images in a cell, as `select` takes them."""
+
+    def select(self, positions: Tensor, offsets: Offsets, cutoff: float, threebody_cutoff: float) -> Bonds:
+        """The pairs that are bonds."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class Parts(Generic[Offsets]):
     """What stays the same while only positions change."""
 
     atomic_numbers: Tensor  # (atoms,) int64
     system_index: Tensor  # (atoms,) int64, zeros
     cell: Tensor  # (1, 3, 3) float64, Å
     pbc: Tensor  # (1, 3) bool
-    offsets: NDArray[np.float64]  # (3, images) Å, of the candidates
+    candidates: Candidates[Offsets]
+    offsets: Offsets  # of the candidates in this cell
 
     @staticmethod
-    def of(atoms: Atoms, candidates: BondList) -> "Parts":
+    def of(atoms: Atoms, candidates: Candidates[Offsets], device: torch.device | str = "cpu") -> "Parts[Offsets]":
         """Copies: a later change of the atoms does not reach them."""
         return Parts(
-            atomic_numbers=torch.tensor(atoms.numbers, dtype=torch.long),
-            system_index=torch.zeros(len(atoms), dtype=torch.long),
-            cell=torch.tensor(cell_of(atoms))[None],
-            pbc=torch.tensor(atoms.pbc)[None],
+            atomic_numbers=torch.tensor(atoms.numbers, dtype=torch.long, device=device),
+            system_index=torch.zeros(len(atoms), dtype=torch.long, device=device),
+            cell=torch.tensor(cell_of(atoms), device=device)[None],
+            pbc=torch.tensor(atoms.pbc, device=device)[None],
+            candidates=candidates,
             offsets=candidates.offsets(cell_of(atoms)),
         )
 
+    def in_cell(self, cell: NDArray[np.float64]) -> "Parts[Offsets]":
+        """The same in another cell, (3, 3) Å."""
+        return replace(
+            self,
+            cell=torch.tensor(cell, device=self.cell.device)[None],
+            offsets=self.candidates.offsets(cell),
+        )
 
-def graph_of(atoms: Atoms, parts: Parts, candidates: BondList, cutoff: float, threebody_cutoff: float) -> AtomGraph:
-    """The graph of checked atoms from a list that holds all their bonds, and perhaps longer pairs, too.
+
+def graph_of(atoms: Atoms, parts: Parts[Offsets], cutoff: float, threebody_cutoff: float) -> AtomGraph:
+    """The graph of checked atoms from a list of candidates.
 
     Args:
         atoms: checked by `check_atoms`; only read.
-        parts: of these atoms and candidates.
-        candidates: all pairs closer than the cutoff, and any others.
+        parts: of these atoms, but for their positions; the candidates hold all pairs closer than the cutoff.
         cutoff: longest bond, Å.
         threebody_cutoff: longest bond that takes part in angles, Å.
 
     Raises:
         StructureError: for coinciding atoms.
     """
-    positions = positions_of(atoms)
-    squared = candidates.squared_lengths(positions, parts.offsets)
-    _check_distances(atoms, candidates, squared)
-    edge_index, image = candidates.edge_index, candidates.image
-    keep = np.flatnonzero(squared < cutoff**2)
-    if len(keep) < len(squared):
-        edge_index, image, squared = edge_index.take(keep, axis=1), image.take(keep), squared.take(keep)
+    positions = torch.from_numpy(positions_of(atoms).copy()).to(parts.cell.device)
+    bonds = parts.candidates.select(positions, parts.offsets, cutoff, threebody_cutoff)
+    if bonds.clash is not None:
+        _refuse_clash(atoms, *bonds.clash)
     return AtomGraph(
-        positions=torch.from_numpy(positions.copy()),
+        positions=positions,
         atomic_numbers=parts.atomic_numbers,
         system_index=parts.system_index,
         cell=parts.cell,
         pbc=parts.pbc,
-        edge_index=torch.from_numpy(edge_index),
-        cell_shifts=torch.from_numpy(candidates.shifts.astype(np.float64).take(image, axis=0)),
-        angle_edges=torch.from_numpy(np.flatnonzero(squared < threebody_cutoff**2)),
+        edge_index=bonds.edge_index,
+        cell_shifts=bonds.cell_shifts,
+        angle_edges=bonds.angle_edges,
     )
 
 
@@ -196,14 +213,8 @@ def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
         raise StructureError(msg)
 
 
-def _check_distances(atoms: Atoms, candidates: BondList, squared: NDArray[np.float64]) -> None:
-    """Raise StructureError if two atoms coincide; squared lengths of all candidates, (edges,) Å²."""
-    if squared.min(initial=np.inf) >= SMALLEST_DISTANCE**2:
-        return
-    shortest = int(np.argmin(squared))
-    i, j = candidates.edge_index[:, shortest].tolist()
+def _refuse_clash(atoms: Atoms, i: int, j: int, distance: float) -> NoReturn:
     symbol_i, symbol_j = (chemical_symbols[atoms.numbers[k]] for k in (i, j))
     image = " and a periodic image of itself" if i == j else f" and atom {j} ({symbol_j})"
-    distance = f"{np.sqrt(squared[shortest]):.3g} Å"
-    msg = f"atom {i} ({symbol_i}){image} are {distance} apart; remove the duplicate or mend the cell"
+    msg = f"atom {i} ({symbol_i}){image} are {distance:.3g} Å apart; remove the duplicate or mend the cell"
     raise StructureError(msg)

@@ -52,7 +52,7 @@ def find_bonds(
         return BondList.sorted(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 3), dtype=np.int64), 0)
     reach = radius + rounding(positions, cell)
     box = complete_cell(cell, pbc)
-    near, moved = _gathered(positions, box, pbc, reach)
+    near, moved = gathered(positions, box, pbc, reach)
     finder = NeighborList(cutoff=reach, full_list=True, sorted=False)  # `BondList.sorted` sorts, and faster
     pairs, shifts = finder.compute(points=near, box=box, periodic=pbc, quantities="PS", copy=False)
     pairs = pairs.view(np.int64)
@@ -79,7 +79,7 @@ def _unwrapped(
     return unwrapped
 
 
-def _gathered(
+def gathered(
     positions: NDArray[np.float64], box: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Bring far atoms near without changing who is whose neighbour: a search over empty space can take for ever.
