@@ -61,9 +61,8 @@ def evaluate(model: M3GNet, graph: AtomGraph, *, create_graph: bool = False) -> 
     else:
         atomic_energies, gradient = _differentiate(model, vectors, graph, create_graph=create_graph)
     centre, neighbour = graph.edge_index
-    forces = (
-        torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, gradient, alpha=-1)
-    )
+    # Not with alpha=-1, which PyTorch computes five times slower.
+    forces = torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
     virial = _virial(vectors, gradient, graph)
     volumes = graph.volumes()[:, None, None]
     # Not virial / NaN: that would turn the gradient of everything into NaN when a molecule is trained on.
