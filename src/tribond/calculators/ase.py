@@ -8,6 +8,7 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
+from tribond.export.exported import ExportedPotential
 from tribond.potential import Potential
 from tribond.property_model import PropertyModel
 from tribond.trained_model import State
@@ -17,7 +18,7 @@ class Calculator(ASECalculator):
     """Energy (eV), energies (eV), forces (eV/Å) and stress (eV/Å³, Voigt order, ASE's sign) for ASE.
 
     Args:
-        potential: from `tribond.load`.
+        potential: from `tribond.load` or `tribond.load_exported`.
         state: the state input of potentials that have one.
 
     Raises:
@@ -26,13 +27,16 @@ class Calculator(ASECalculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
 
-    def __init__(self, potential: Potential | PropertyModel, *, state: State | None = None) -> None:
+    def __init__(self, potential: Potential | ExportedPotential | PropertyModel, *, state: State | None = None) -> None:
         given: object = potential
         if isinstance(given, PropertyModel):
             msg = f"a Calculator needs a Potential; this is a model of one property, {given.name}"
             raise ConfigError(msg)
-        if not isinstance(given, Potential):
+        if not isinstance(given, Potential | ExportedPotential):
             msg = f"a Calculator needs a Potential, as tribond.load gives; not {potential!r}"
+            raise ConfigError(msg)
+        if isinstance(given, ExportedPotential) and state is not None:
+            msg = "an exported potential takes no state input"
             raise ConfigError(msg)
         super().__init__()
         self.potential = given
@@ -51,7 +55,10 @@ class Calculator(ASECalculator):
             PropertyNotImplementedError: when stress is asked of a system that is not fully periodic.
         """
         super().calculate(atoms, properties, system_changes)
-        prediction = self.potential.predict(self.atoms, state=self.state)[0]
+        if isinstance(self.potential, ExportedPotential):
+            (prediction,) = self.potential.predict(self.atoms)
+        else:
+            (prediction,) = self.potential.predict(self.atoms, state=self.state)
         self.results = {
             "energy": prediction.energy,
             "free_energy": prediction.energy,
