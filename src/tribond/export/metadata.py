@@ -41,11 +41,12 @@ class PackageMetadata:
 def reach(potential: "Potential") -> float:
     """How far atoms see, Å: ghosts of a domain decomposition must extend as far from the atoms of the domain.
 
-    In a block an atom hears of its neighbours. Where messages go to the neighbour j, it also hears of the angles at them.
+    In a block an atom hears of its neighbours. Where messages go to the neighbour j, it also hears of the angles at i,
+    whose both bonds are shorter than the three-body cutoff.
     """
     config = potential.config
-    once = config.cutoff + (config.threebody_cutoff if config.message_target == "neighbour" else 0.0)
-    return config.num_blocks * once
+    angle = 2 * config.threebody_cutoff if config.message_target == "neighbour" else 0.0
+    return config.num_blocks * max(config.cutoff, angle)
 
 
 def described(potential: "Potential") -> dict[str, str]:

@@ -76,11 +76,10 @@ def find_compiler() -> str:
         ExportError: if there is none.
     """
     from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
 
     try:
         return get_cpp_compiler()
-    except (InvalidCxxCompiler, RuntimeError) as error:
+    except (RuntimeError, OSError) as error:
         msg = (
             "exporting needs a C++ compiler, and there is none: install g++ (Debian, Ubuntu: apt install g++; "
             "conda: conda install gxx), or name another by the environment variable CXX"
