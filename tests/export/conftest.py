@@ -15,7 +15,7 @@ def tiny_potential() -> Potential:
     config = small_config("m3gnet_pytorch", num_blocks=1, max_l=2, max_n=2, node_features=8, edge_features=8)
     model = random_model(config)
     model.reference_energy.offset.fill_(0.7)
-    return Potential(model, {"name": "tiny", "licence": "none", "training_data": ["nothing at all"]})
+    return Potential(model, {"name": "tiny", "licence": "none", "training_data": ["nothing at all", "and more"]})
 
 
 @pytest.fixture(scope="session")

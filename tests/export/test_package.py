@@ -9,16 +9,19 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from typer.testing import CliRunner
 
 import tribond
 from tests.export.comparison import assert_like, inputs
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES, crystal, methanol
+from tribond.cli.main import app
 from tribond.errors import ConfigError, ExportError, UnknownElementError
 from tribond.export import exported
 from tribond.export.metadata import read_metadata
 from tribond.export.package import export_potential
 from tribond.nn.config import PRESETS
+from tribond.potential import Potential
 from tribond.property_model import PropertyModel
 
 
@@ -37,6 +40,28 @@ def test_it_gives_what_the_potential_gives_for_any_size(loaded, tiny_potential):
 def test_so_does_that_of_every_dialect(make_package, name, dtype, energy, forces):
     potential, path = make_package(name, dtype)
     assert_like(tribond.load_exported(path).run, potential, energy=energy, forces=forces)
+
+
+TWO = """
+import sys
+from tests.export.conftest import QUICK
+from tests.models import random_model, small_config
+from tribond.export.package import export_potential
+from tribond.potential import Potential
+config = small_config("paper", num_blocks=1, max_l=1)
+export_potential(Potential(random_model(config, seed=int(sys.argv[1]))), sys.argv[2], settings=QUICK)
+"""
+
+
+@pytest.mark.slow
+def test_exports_at_the_same_time_keep_their_weights_apart(tmp_path):
+    """The code of both is the same, letter by letter."""
+    paths = [tmp_path / str(seed) / "it.pt2" for seed in (0, 1)]
+    commands = [[sys.executable, "-c", TWO, str(seed), paths[seed]] for seed in (0, 1)]
+    assert [process.wait() for process in map(subprocess.Popen, commands)] == [0, 0]
+    for seed, path in enumerate(paths):
+        model = random_model(small_config("paper", num_blocks=1, max_l=1), seed=seed)
+        assert_like(tribond.load_exported(path).run, Potential(model), energy=1e-10, forces=1e-10)
 
 
 def test_predictions_are_those_of_the_potential(loaded, tiny_potential):
@@ -110,7 +135,19 @@ def test_its_metadata_can_be_read_without_running_it(package, tiny_potential):
     assert (told.cutoff, told.threebody_cutoff, told.reach, told.offset) == (5.0, 4.0, 5.0, 0.7)
     assert (told.dtype, told.device) == ("float64", "cpu")
     assert (told.tribond_version, told.torch_version) == (tribond.__version__, torch.__version__)
-    assert told.provenance == {"licence": "none", "training_data": '["nothing at all"]'}
+    assert told.provenance == {"licence": "none", "training_data": "nothing at all; and more"}
+
+
+def test_info_shows_what_a_package_is(package):
+    result = CliRunner().invoke(app, ["info", str(package)])
+    assert result.exit_code == 0, result.output
+    rows = {line[:15].strip(): line[15:].strip() for line in result.stdout.splitlines()}
+    assert rows["name"] == "tiny"
+    assert rows["elements"] == "5: H C O Si Cu"
+    assert rows["cutoff"] == "5 Å for bonds, 4 Å for angles"
+    assert rows["reach"] == "5 Å, of ghost atoms"
+    assert rows["precision"] == "float64"
+    assert rows["runs on"].startswith("cpu")
 
 
 def test_reading_metadata_does_not_wait_for_pytorch(package):

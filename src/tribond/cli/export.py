@@ -23,9 +23,9 @@ def export(
     dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT32,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
 ) -> None:
-    """Compile a potential, forces included, into one file that PyTorch's C++ library runs without Python.
+    """Compile a potential for programs in C++.
 
-    It takes a minute or two and needs a C++ compiler. The package runs on processors like this one, for any number of atoms, with the PyTorch that made it; docs/export.md describes its inputs and outputs.
+    The result is one file, forces and virial included, that PyTorch's C++ library runs without Python. It takes a minute or two and needs a C++ compiler. The package runs on processors like this one, for any number of atoms, with the PyTorch that made it; docs/export.md describes its inputs and outputs.
 
     Exit status: 0 written, 1 failed, 2 wrong usage.
     """

@@ -70,7 +70,7 @@ def described(potential: "Potential") -> dict[str, str]:
         "torch_version": torch.__version__,
     }
     facts |= {key: potential.metadata[key] for key in PROVENANCE if key in potential.metadata}
-    return {key: it if isinstance(it, str) else json.dumps(it, ensure_ascii=False) for key, it in facts.items()}
+    return {key: "; ".join(map(str, it)) if isinstance(it, list) else str(it) for key, it in facts.items()}
 
 
 def read_metadata(path: str | Path) -> PackageMetadata:

@@ -1,5 +1,6 @@
 """`export_potential`: one .pt2 file that C++ and Python run without the code of tribond."""
 
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -57,7 +58,13 @@ def export_potential(
         msg = f"{path} is a folder; name a file"
         raise ConfigError(msg)
     find_compiler()
-    options = {**SETTINGS, **(settings or {}), "aot_inductor.metadata": described(given)}
+    options = SETTINGS | {
+        "aot_inductor.metadata": described(given),
+        # PyTorch names its files by the code alone: without this, of two models that differ in nothing but their weights
+        # and are exported at the same time, one package could get the weights of the other.
+        "aot_inductor.model_name_for_generated_files": f"tribond_{secrets.token_hex(8)}",
+        **(settings or {}),
+    }
     with atomic_path(path) as temporary:
         temporary.touch()  # a path that cannot be written is better known now than in a minute
         with tempfile.TemporaryDirectory(prefix="tribond-export-") as folder, _compiling():
