@@ -30,10 +30,10 @@ def package(tiny_potential, tmp_path_factory):
 
 @pytest.fixture
 def make_package(tmp_path):
-    """(preset, dtype) -> a potential in float64, and the path of its package in that precision."""
+    """(preset, dtype) -> a potential of one block in float64, and the path of its package in that precision."""
 
     def make(name: str, dtype: str):
-        potential = Potential(random_model(small_config(name), dtype=torch.float64), {"name": name})
+        potential = Potential(random_model(small_config(name, num_blocks=1), dtype=torch.float64), {"name": name})
         with shapes_unchecked():
             export_potential(potential.to(dtype=dtype), tmp_path / f"{name}.pt2", settings=QUICK)
         return potential, tmp_path / f"{name}.pt2"
