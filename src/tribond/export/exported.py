@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor
 
 from tribond.errors import ConfigError, ExportError, UnknownElementError
@@ -108,8 +108,6 @@ class ExportedPotential:
         return predictions
 
     def _check_elements(self, graph: AtomGraph) -> None:
-        from ase.data import chemical_symbols
-
         if unknown := sorted(set(graph.atomic_numbers.tolist()) - self._numbers):
             names = ", ".join(chemical_symbols[number] for number in unknown)
             msg = f"this model does not know {names}; it knows {' '.join(self.elements)}"
