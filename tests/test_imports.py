@@ -15,7 +15,7 @@ SOURCE = Path(tribond.__file__).parent
 # What each part of the package stands on, besides itself. Imports point only to the left:
 #   units, typing, errors, files <- graph <- nn <- {kernels, trained_model} <- potential, property_model
 #       <- checkpoints, data <- training, evaluation <- cli
-#       <- calculators <- properties <- cli
+#       <- export <- calculators <- properties <- cli
 GROUND = {"units", "typing", "errors", "files"}
 CORE = GROUND | {"graph", "nn", "kernels", "trained_model", "potential", "property_model"}
 STANDS_ON: dict[str, set[str]] = {
@@ -33,9 +33,10 @@ STANDS_ON: dict[str, set[str]] = {
     "data": CORE,
     "training": CORE | {"checkpoints", "data"},
     "evaluation": CORE | {"checkpoints", "data"},
-    "calculators": CORE,
-    "properties": CORE | {"calculators"},
-    "cli": CORE | {"checkpoints", "data", "training", "evaluation", "calculators", "properties"},
+    "export": CORE,
+    "calculators": CORE | {"export"},
+    "properties": CORE | {"export", "calculators"},
+    "cli": CORE | {"checkpoints", "data", "training", "evaluation", "export", "calculators", "properties"},
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 

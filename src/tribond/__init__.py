@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from tribond.calculators.ase import Calculator
     from tribond.checkpoints.registry import load, load_potential
+    from tribond.export.exported import ExportedPotential, load_exported
+    from tribond.export.package import export_potential
     from tribond.graph.atom_graph import AtomGraph
     from tribond.nn.config import M3GNetConfig
     from tribond.nn.m3gnet import M3GNet
@@ -25,26 +27,32 @@ if TYPE_CHECKING:
 _HOME = {
     "AtomGraph": "tribond.graph.atom_graph",
     "Calculator": "tribond.calculators.ase",
+    "ExportedPotential": "tribond.export.exported",
     "M3GNet": "tribond.nn.m3gnet",
     "M3GNetConfig": "tribond.nn.config",
     "Potential": "tribond.potential",
     "Prediction": "tribond.potential",
     "PropertyModel": "tribond.property_model",
     "PropertyPrediction": "tribond.property_model",
+    "export_potential": "tribond.export.package",
     "load": "tribond.checkpoints.registry",
+    "load_exported": "tribond.export.exported",
     "load_potential": "tribond.checkpoints.registry",
 }
 
 __all__ = [
     "AtomGraph",
     "Calculator",
+    "ExportedPotential",
     "M3GNet",
     "M3GNetConfig",
     "Potential",
     "Prediction",
     "PropertyModel",
     "PropertyPrediction",
+    "export_potential",
     "load",
+    "load_exported",
     "load_potential",
 ]
 

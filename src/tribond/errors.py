@@ -31,3 +31,7 @@ class DataError(TribondError):
 
 class ConfigError(TribondError):
     """A setting is unknown, contradictory or out of range."""
+
+
+class ExportError(TribondError):
+    """A compiled package cannot be made here, or cannot be read or run here."""

@@ -8,6 +8,8 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
+from tribond.export.exported import ExportedPotential
+from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.skin import DEFAULT_SKIN, VerletGraph
 from tribond.potential import Potential, unbatch
 from tribond.property_model import PropertyModel
@@ -18,7 +20,7 @@ class Calculator(ASECalculator):
     """Energy (eV), energies (eV), forces (eV/Å) and stress (eV/Å³, Voigt order, ASE's sign) for ASE.
 
     Args:
-        potential: from `tribond.load`.
+        potential: from `tribond.load` or `tribond.load_exported`.
         state: the state input of potentials that have one.
         skin: how much farther than bonds the list of neighbours reaches that one step leaves to the next, Å. Results
             do not depend on it, not by a bit; 0 searches for neighbours at every step. See `VerletGraph`.
@@ -31,22 +33,30 @@ class Calculator(ASECalculator):
     ignored_changes: ClassVar[set[str]] = {"initial_charges", "initial_magmoms"}
 
     def __init__(
-        self, potential: Potential | PropertyModel, *, state: State | None = None, skin: float = DEFAULT_SKIN
+        self,
+        potential: Potential | ExportedPotential | PropertyModel,
+        *,
+        state: State | None = None,
+        skin: float = DEFAULT_SKIN,
     ) -> None:
         given: object = potential
         if isinstance(given, PropertyModel):
             msg = f"a Calculator needs a Potential; this is a model of one property, {given.name}"
             raise ConfigError(msg)
-        if not isinstance(given, Potential):
+        if not isinstance(given, Potential | ExportedPotential):
             msg = f"a Calculator needs a Potential, as tribond.load gives; not {potential!r}"
+            raise ConfigError(msg)
+        if isinstance(given, ExportedPotential) and state is not None:
+            msg = "an exported potential takes no state input"
             raise ConfigError(msg)
         super().__init__()
         self._potential = given
-        self._graph = VerletGraph(given.config.cutoff, given.config.threebody_cutoff, skin, given.device)
+        cutoffs = given.config if isinstance(given, Potential) else given.metadata
+        self._graph = VerletGraph(cutoffs.cutoff, cutoffs.threebody_cutoff, skin, given.device)
         self.state = state
 
     @property
-    def potential(self) -> Potential:
+    def potential(self) -> Potential | ExportedPotential:
         """The potential; another one takes another calculator."""
         return self._potential
 
@@ -93,9 +103,7 @@ class Calculator(ASECalculator):
         self.results = {}  # those of other atoms, should anything below fail
         if atoms is not None:
             self.atoms = atoms.copy()
-        graph = self._graph(self.atoms)
-        self.potential.config.check_elements(self.atoms.numbers.tolist())
-        graph = self.potential.with_state(graph, self.state)
+        graph = self._checked(self._graph(self.atoms))
         prediction = unbatch(graph, self.potential.evaluate(graph))[0]
         self.results = {
             "energy": prediction.energy,
@@ -108,3 +116,11 @@ class Calculator(ASECalculator):
         elif properties is not None and "stress" in properties:
             msg = f"stress needs a cell periodic along a, b and c; this one has pbc = {self.atoms.pbc.tolist()}"
             raise PropertyNotImplementedError(msg)
+
+    def _checked(self, graph: AtomGraph) -> AtomGraph:
+        """The graph with the state input, if its elements are known."""
+        if isinstance(self.potential, Potential):
+            self.potential.config.check_elements(self.atoms.numbers.tolist())
+            return self.potential.with_state(graph, self.state)
+        self.potential.check_elements(self.atoms.numbers.tolist())
+        return graph

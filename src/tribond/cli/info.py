@@ -1,6 +1,7 @@
 """`tribond info`: what a model is, where it comes from, and how far to trust it."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,7 @@ FIRST = ("level_of_theory", "training_data", "licence", "errors")  # what people
 
 def info(
     model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="Name of a model or path of a model file.")
+        str, typer.Argument(metavar="[MODEL]", help="Name of a model, path of a model file or of an exported package.")
     ] = "default",
 ) -> None:
     """Show what a model is and how far to trust it.
@@ -26,6 +27,9 @@ def info(
     """
     from tribond.potential import Potential
 
+    if Path(model).suffix == ".pt2" and Path(model).is_file():
+        _print(_package(model))
+        return
     if entry := _not_here(model):
         rows = [("name", entry.name), *_provenance(entry.metadata())]
         rows += [
@@ -62,6 +66,25 @@ def _print(rows: "Iterable[tuple[str, str]]") -> None:
     for name, value in rows:
         table.add_row(name, escape(value))
     output.console().print(table)
+
+
+def _package(path: str) -> "Iterator[tuple[str, str]]":
+    """What a package of `tribond export` says of itself, without running it."""
+    from tribond.export.metadata import read_metadata
+
+    told = read_metadata(path)
+    yield "name", told.name
+    yield "predicts", "energy, forces, virial"
+    yield "elements", f"{len(told.elements)}: {' '.join(told.elements)}"
+    yield "cutoff", f"{told.cutoff:g} Å for bonds, {told.threebody_cutoff:g} Å for angles"
+    yield "reach", f"{told.reach:g} Å, of ghost atoms"
+    yield "precision", told.dtype
+    processor = f" with {told.instruction_set}" if told.device == "cpu" else ""
+    yield "runs on", f"{told.device}{processor}"
+    yield "made with", f"tribond {told.tribond_version}, PyTorch {told.torch_version}"
+    for key, value in told.provenance.items():
+        yield key.replace("_", " "), value
+    yield "file", path
 
 
 def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:

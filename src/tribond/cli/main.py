@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tribond.cli import models, output
 from tribond.cli.convert import convert
+from tribond.cli.export import export
 from tribond.cli.info import info
 from tribond.cli.predict import predict
 from tribond.cli.relax import relax
@@ -53,7 +54,7 @@ class Verbs(TyperGroup):
             self.add_command(command)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
-        return ["relax", "predict", "train", "evaluate", "models", "info", "convert"]
+        return ["relax", "predict", "train", "evaluate", "models", "info", "convert", "export"]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
         try:
@@ -85,6 +86,7 @@ app.command()(relax)
 app.command()(predict)
 app.command()(info)
 app.command()(convert)
+app.command()(export)
 app.add_typer(models.app, name="models")
 
 
