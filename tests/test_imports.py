@@ -16,6 +16,7 @@ SOURCE = Path(tribond.__file__).parent
 #   units, typing, errors, files <- graph <- nn <- {kernels, trained_model} <- potential, property_model
 #       <- checkpoints, data <- training, evaluation <- cli
 #       <- calculators <- properties <- cli
+#       <- speed <- cli
 GROUND = {"units", "typing", "errors", "files"}
 CORE = GROUND | {"graph", "nn", "kernels", "trained_model", "potential", "property_model"}
 STANDS_ON: dict[str, set[str]] = {
@@ -35,7 +36,8 @@ STANDS_ON: dict[str, set[str]] = {
     "evaluation": CORE | {"checkpoints", "data"},
     "calculators": CORE,
     "properties": CORE | {"calculators"},
-    "cli": CORE | {"checkpoints", "data", "training", "evaluation", "calculators", "properties"},
+    "speed": CORE,
+    "cli": CORE | {"checkpoints", "data", "training", "evaluation", "calculators", "properties", "speed"},
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 
