@@ -115,7 +115,7 @@ def _measure(
     for times, atoms in _sizes(cell, largest):
         if measured and (shortage := stopwatch.shortage(measured[-1], atoms)):
             need, free = (f"{number / GIGA:.1f} GB" for number in shortage)
-            stopped = f"{atoms:,} atoms would need about {need} of memory, and {free} are free"
+            stopped: str | None = f"{atoms:,} atoms would need about {need} of memory, and {free} are free"
         else:
             with _progress(f"{atoms:,} atoms", quiet=quiet):
                 stopped = _attempt(stopwatch, repeated(cell, times), measured)

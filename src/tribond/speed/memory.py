@@ -3,6 +3,7 @@
 import os
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
@@ -35,10 +36,8 @@ class PeakMemory:
             free = 1024 * _number_after("MemAvailable:", FREE.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return None
-        try:  # a container may have less than the machine
-            free = min(free, _number_in(GROUP_LIMIT) - _number_in(GROUP_USED))
-        except (OSError, ValueError):  # no such group, or its limit is the word "max"
-            pass
+        with suppress(OSError, ValueError):  # no group, or its limit is the word "max"
+            free = min(free, _number_in(GROUP_LIMIT) - _number_in(GROUP_USED))  # a container may have less
         return max(0, free)
 
     @staticmethod
