@@ -17,6 +17,7 @@ from tribond.nn.config import M3GNetConfig
 # Shapes (rows, inner) @ (inner, columns): those of the gated MLPs in chunks of different size, and one that every
 # library does well. The fastest counts.
 SHAPES = ((1000, 64, 128), (4000, 64, 128), (16000, 64, 128), (1024, 1024, 1024))
+MOST_AT_ONCE = 1000  # products between two looks at the clock
 
 
 def flops_per_bond(config: M3GNetConfig) -> int:
@@ -57,7 +58,7 @@ def _rate(device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int],
     right = torch.rand(inner, columns, device=device, dtype=dtype)
     product = torch.empty(rows, columns, device=device, dtype=dtype)
     operations = 2 * rows * inner * columns
-    many = max(1, round(2e8 / operations))  # a millisecond or so: one product may be shorter than the clock's grain
+    many = min(max(1, round(2e8 / operations)), MOST_AT_ONCE)  # about a millisecond, far above the clock's grain
     best = 0.0
     end = time.perf_counter() + seconds
     _multiply(left, right, product, many)  # the first one makes threads and buffers
