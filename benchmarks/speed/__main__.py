@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.speed import pictures, report, summary
 from benchmarks.speed.cases import CASES, alone
-from benchmarks.speed.codes import CODES
+from benchmarks.speed.codes import CODES, USUAL
 from benchmarks.speed.environments import EnvironmentFailedError, python_of
 from benchmarks.speed.log import ROOT, Log, machine, state_of_the_code
 from benchmarks.speed.run import Team, in_turns, say
@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [*(case.name for case in CASES), ALONE]
-    parser.add_argument("--codes", nargs="+", choices=CODES, default=list(CODES), metavar="CODE", help=", ".join(CODES))
+    parser.add_argument("--codes", nargs="+", choices=CODES, default=list(USUAL), metavar="CODE", help=", ".join(CODES))
     parser.add_argument("--cases", nargs="+", choices=names, default=names, metavar="CASE", help=", ".join(names))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--anew", action="store_true", help="forget what was measured of this state of the code")

@@ -24,6 +24,7 @@ class Code:
         model: how its model differs from the others.
         options: for `load`.
         only: the kinds of cases that it takes part in; empty is all.
+        on_demand: whether it takes part only if it is asked for by name.
     """
 
     label: str
@@ -32,6 +33,7 @@ class Code:
     model: str = ""
     options: tuple[tuple[str, Any], ...] = ()
     only: tuple[str, ...] = ()
+    on_demand: bool = False
 
     @property
     def pins(self) -> Path:
@@ -50,13 +52,19 @@ CODES = {
         "matgl",
         model="one layer more in every gated MLP; bond basis of 9 functions instead of 3 (its default)",
     ),
-    # Its `compile_model`, which is off unless asked for; minutes of compiling.
+    # Its `compile_model`, off by default there too: minutes of compiling for little on a CPU.
     "matgl-compiled": Code(
-        "MatGL, compiled", "matgl_code", "matgl", options=(("compiled", True),), only=("step", "dynamics")
+        "MatGL, compiled",
+        "matgl_code",
+        "matgl",
+        options=(("compiled", True),),
+        only=("step", "dynamics"),
+        on_demand=True,
     ),
     "mattersim": Code("MatterSim", "mattersim_code", "mattersim", model="gated by the central atom"),
     "tensorflow": Code("m3gnet (TensorFlow)", "tensorflow_code", "tensorflow"),
 }
+USUAL = tuple(name for name, code in CODES.items() if not code.on_demand)
 PEERS = tuple(name for name, code in CODES.items() if code.environment is not None)
 
 
