@@ -23,7 +23,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format clean anew
+.PHONY: help demo test bench lint format clean anew
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ demo: $(READY) ## Relax a crystal with the built-in potential; results and pictu
 test: $(READY_DEV) ## Run the tests; ARGS="-m slow" for the long ones, ARGS="tests/nn" for some
 	@$(BIN)/python -m pytest $(ARGS)
 
+bench: $(READY_DEV) ## Compare time and memory with MatGL, MatterSim and m3gnet; ARGS=--help for what can be chosen
+	@$(BIN)/python -m benchmarks.speed $(ARGS)
+
 lint: $(READY_DEV) ## Check style (ruff) and types (mypy)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -46,7 +49,7 @@ format: $(READY_DEV) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 clean: ## Remove everything that these commands made
-	rm -rf $(VENV) src/tribond/kernels/lib demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) src/tribond/kernels/lib .bench demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # PyTorch comes first, at the pinned version. Which build of it that is, is for pip's own settings to say: with

@@ -16,6 +16,7 @@ SOURCE = Path(tribond.__file__).parent
 #   units, typing, errors, files <- graph <- nn <- {kernels, trained_model} <- potential, property_model
 #       <- checkpoints, data <- training, evaluation <- cli
 #       <- export <- calculators <- properties <- cli
+#       <- speed <- cli
 GROUND = {"units", "typing", "errors", "files"}
 CORE = GROUND | {"graph", "nn", "kernels", "trained_model", "potential", "property_model"}
 STANDS_ON: dict[str, set[str]] = {
@@ -36,7 +37,8 @@ STANDS_ON: dict[str, set[str]] = {
     "export": CORE,
     "calculators": CORE | {"export"},
     "properties": CORE | {"export", "calculators"},
-    "cli": CORE | {"checkpoints", "data", "training", "evaluation", "export", "calculators", "properties"},
+    "speed": CORE,
+    "cli": CORE | {"checkpoints", "data", "training", "evaluation", "export", "calculators", "properties", "speed"},
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 

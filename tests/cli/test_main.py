@@ -20,7 +20,7 @@ def test_version(tribond):
 def test_help_lists_every_verb(tribond):
     result = tribond("--help")
     assert result.exit_code == 0
-    for verb in ("relax", "predict", "train", "evaluate", "models", "info", "convert"):
+    for verb in ("relax", "predict", "train", "evaluate", "bench", "models", "info", "convert"):
         assert f"  {verb} " in result.stdout
 
 

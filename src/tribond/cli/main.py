@@ -50,11 +50,12 @@ class Verbs(TyperGroup):
         for command in (
             LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
+            LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
         ):
             self.add_command(command)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
-        return ["relax", "predict", "train", "evaluate", "models", "info", "convert", "export"]
+        return ["relax", "predict", "train", "evaluate", "bench", "models", "info", "convert", "export"]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
         try:

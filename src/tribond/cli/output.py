@@ -68,7 +68,7 @@ def report(error: BaseException, subject: str = "") -> None:
 
     if debugging():
         traceback.print_exception(error, file=sys.stderr)
-    expected = isinstance(error, TribondError | OSError) or _is_out_of_memory(error)
+    expected = isinstance(error, TribondError | OSError) or is_out_of_memory(error)
     text = describe(error) if expected else f"unexpected {type(error).__name__}: {error}"
     hint = "" if expected or debugging() else " (please report this, with the traceback that `tribond --debug` shows)"
     where = f"{subject}: " if subject else ""
@@ -79,12 +79,13 @@ def describe(error: BaseException) -> str:
     """The message of an error as a user wants to read it."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return "not enough memory for so many atoms; try --dtype float32, another --device or a smaller structure"
     return str(error) or type(error).__name__
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too small, on whatever device."""
     # PyTorch has a class of its own for GPUs, and a plain RuntimeError for CPUs.
     return isinstance(error, MemoryError) or any(
         sign in f"{type(error).__name__}: {error}" for sign in ("OutOfMemoryError", "can't allocate memory")

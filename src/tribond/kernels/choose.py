@@ -18,9 +18,9 @@ def kernel(model: M3GNet, num_edges: int = 0) -> Kernel:
     return _choose(model, marks(model), num_edges)
 
 
-def describe(model: M3GNet) -> str:
-    """The kernel for small batches in words, such as "C++ for AVX-512"."""
-    chosen = kernel(model)
+def describe(model: M3GNet, num_edges: int = 0) -> str:
+    """The kernel for a batch of so many bonds in words, such as "C++ for AVX-512"."""
+    chosen = kernel(model, num_edges)
     loaded = cpu.library()
     if chosen == "compiled" and loaded is not None:
         return f"C++ for {loaded.instruction_set}"
