@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import chunked, cpu
+from tribond.kernels.trainable import trainable
 from tribond.kernels.weights import Marks, marks
 from tribond.nn.m3gnet import M3GNet
 
@@ -61,7 +62,16 @@ class Evaluator:
             return chunked.energy_and_gradient(model, vectors, graph)
         return None
 
+    def trainable(self, model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor] | None:
+        """The same, where a loss made of them can be differentiated by the weights, once; None where autograd must do it."""
+        now = marks(model)
+        compiled = cpu.library()
+        if graph.state is not None or compiled is None or _choose(model, now, graph.num_edges) != "compiled":
+            return None
+        return trainable(self._engine(model, now, compiled), model, vectors, graph)
+
     def _engine(self, model: M3GNet, now: Marks | None, compiled: cpu.Library) -> cpu.Engine:
-        if self._packed is None or self._packed[0] is not model or self._packed[1] != now:
-            self._packed = model, now, cpu.Engine(model, compiled)
+        before = None if self._packed is None or self._packed[0] is not model else self._packed[2]
+        if self._packed is None or before is None or self._packed[1] != now:
+            self._packed = model, now, cpu.Engine(model, compiled, before)
         return self._packed[2]
