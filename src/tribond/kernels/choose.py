@@ -63,15 +63,22 @@ class Evaluator:
         return None
 
     def trainable(self, model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor] | None:
-        """The same, where a loss made of them can be differentiated by the weights, once; None where autograd must do it."""
-        now = marks(model)
+        """The same as a step of automatic differentiation: a loss made of them knows its gradient by the weights.
+
+        The weights are packed every time: a training changes them all the time, and some of what it does with them
+        (averages that change places with them through `.data`) goes unnoticed.
+        """
         compiled = cpu.library()
-        if graph.state is not None or compiled is None or _choose(model, now, graph.num_edges) != "compiled":
+        if graph.state is not None or compiled is None or _choose(model, marks(model), graph.num_edges) != "compiled":
             return None
-        return trainable(self._engine(model, now, compiled), model, vectors, graph)
+        self._packed = model, None, cpu.Engine(model, compiled, self._before(model))
+        return trainable(self._packed[2], model, vectors, graph)
 
     def _engine(self, model: M3GNet, now: Marks | None, compiled: cpu.Library) -> cpu.Engine:
-        before = None if self._packed is None or self._packed[0] is not model else self._packed[2]
-        if self._packed is None or before is None or self._packed[1] != now:
-            self._packed = model, now, cpu.Engine(model, compiled, before)
+        if self._packed is None or self._packed[0] is not model or self._packed[1] != now:
+            self._packed = model, now, cpu.Engine(model, compiled, self._before(model))
         return self._packed[2]
+
+    def _before(self, model: M3GNet) -> cpu.Engine | None:
+        """Whose memory an engine takes over."""
+        return self._packed[2] if self._packed is not None and self._packed[0] is model else None

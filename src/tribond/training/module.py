@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tribond.data.dataset import LabeledGraph
 from tribond.errors import TribondError
+from tribond.kernels.choose import Evaluator
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import evaluate
 from tribond.training.config import OptimizerConfig
@@ -43,6 +44,7 @@ class PotentialTraining(LightningModule):
         self.optimizer_config = optimizer
         self.steps = steps
         self._errors: dict[str, list[float]] = {}
+        self._evaluator = Evaluator()  # for the memory of a step; in validation others have put other weights here
         self._compiled: Callable[[LabeledGraph], LossTerms] | None = None
         if compiled:
             from tribond.training.compiled_step import CompiledStep  # PyTorch's compiler is slow to import
@@ -109,4 +111,5 @@ class PotentialTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _loss(self, batch: LabeledGraph, *, create_graph: bool) -> LossTerms:
-        return self.loss(evaluate(self.model, batch.graph, create_graph=create_graph), batch)
+        evaluator = self._evaluator if create_graph else None
+        return self.loss(evaluate(self.model, batch.graph, create_graph=create_graph, evaluator=evaluator), batch)

@@ -76,7 +76,7 @@ template <class T> struct FirstLayer {
         }
         const int half = hidden;
         auto entry = [=](int k, int n, int first, int count) {
-            const int side = n / half, row = n % half;
+            const int side = n >= half, row = side ? n - half : n;
             return row < out && k < count ? weight[side][row * width + first + k] : T(0);
         };
         auto forward = [&](int first, int count) {
