@@ -84,3 +84,9 @@ def bonded_structure(request: pytest.FixtureRequest) -> Atoms:
 def periodic_structure(request: pytest.FixtureRequest) -> Atoms:
     """Those with a stress."""
     return STRUCTURES[request.param]()
+
+
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is computed by the modules of `nn`, so that a test may change what these do."""
+    monkeypatch.setattr("tribond.kernels.choose.Evaluator.energy_and_gradient", lambda *_: None)

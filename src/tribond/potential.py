@@ -63,10 +63,9 @@ def evaluate(
     fast = (evaluator.trainable if create_graph else evaluator.energy_and_gradient)(model, vectors, graph)
     atomic_energies, gradient = fast or _differentiate(model, vectors, graph, create_graph=create_graph)
     centre, neighbour = graph.edge_index
+    # Not with alpha=-1, which PyTorch computes five times slower.
     forces = torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
-    outer = vectors[:, :, None] * gradient[:, None, :]
-    virial = torch.zeros_like(graph.cell).index_add(0, graph.system_index[centre], outer)
-    virial = (virial + virial.transpose(1, 2)) / 2
+    virial = _virial(vectors, gradient, graph)
     volumes = graph.volumes()[:, None, None]
     # Not virial / NaN: that would turn the gradient of everything into NaN when a molecule is trained on.
     stress = torch.where(volumes.isnan(), torch.nan, virial / volumes.nan_to_num(nan=1.0))
@@ -77,6 +76,16 @@ def evaluate(
         virial=virial,
         stress=stress,
     )
+
+
+def _virial(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> Tensor:
+    """Σ r_ij ⊗ dE/dr_ij of every system, symmetric.  (systems, 3, 3), eV."""
+    if graph.num_systems == 1:  # ten times faster than the same sum bond by bond, and without nine numbers a bond
+        virial = (vectors.T @ gradient)[None]
+    else:
+        outer = vectors[:, :, None] * gradient[:, None, :]
+        virial = torch.zeros_like(graph.cell).index_add(0, graph.system_index[graph.edge_index[0]], outer)
+    return (virial + virial.transpose(1, 2)) / 2
 
 
 def _differentiate(model: M3GNet, vectors: Tensor, graph: AtomGraph, *, create_graph: bool) -> tuple[Tensor, Tensor]:
@@ -166,18 +175,21 @@ class Potential(TrainedModel):
 
 def unbatch(graph: AtomGraph, result: Evaluation) -> list[Prediction]:
     """Split the evaluation of a batch into numpy predictions, one a system."""
-    sizes = graph.atoms_per_system().tolist()
-    atomic = result.atomic_energies.detach().cpu().double().split(sizes)
-    forces = result.forces.detach().cpu().double().split(sizes)
-    energy = result.energy.detach().cpu().double().tolist()
-    stress = result.stress.detach().cpu().double().numpy()
+    energy, atomic, forces, stress = (
+        tensor.detach().cpu().double().numpy()
+        for tensor in (result.energy, result.atomic_energies, result.forces, result.stress)
+    )
     periodic = graph.pbc.all(dim=1).tolist()
-    return [
-        Prediction(
-            energy=energy[system],
-            atomic_energies=atomic[system].numpy().copy(),
-            forces=forces[system].numpy().copy(),
-            stress=stress[system].copy() if periodic[system] else None,
+    ends = [graph.num_atoms] if graph.num_systems == 1 else graph.atoms_per_system().cumsum(0).tolist()
+    predictions, start = [], 0
+    for system, end in enumerate(ends):
+        predictions.append(
+            Prediction(
+                energy=float(energy[system]),
+                atomic_energies=atomic[start:end].copy(),
+                forces=forces[start:end].copy(),
+                stress=stress[system].copy() if periodic[system] else None,
+            )
         )
-        for system in range(graph.num_systems)
-    ]
+        start = end
+    return predictions

@@ -102,6 +102,19 @@ class TrainedModel:
         graphs = self._graphs(as_list(structures), state)
         return AtomGraph.batch(list(graphs)).to(self.device)
 
+    def with_state(self, graph: AtomGraph, state: State | None = None) -> AtomGraph:
+        """The graph of one structure with its state input, as the network takes it, on the model's device.
+
+        Args:
+            graph: of one system.
+            state: for models with a state input, as in `predict`; None for the others.
+
+        Raises:
+            ConfigError: for a state that is missing, not wanted or does not fit.
+        """
+        states = self._state_of_each(state, 1)
+        return (graph if states is None else replace(graph, state=states.to(graph.device))).to(self.device)
+
     def _batches(self, structures: list["AnyStructure"], state: State | None) -> Iterator[AtomGraph]:
         """The structures in order, as batches of at most BATCH_EDGES bonds (or one structure, if that has more)."""
         waiting: list[AtomGraph] = []

@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
-from ase import Atoms
+import torch
+from ase import Atoms, units
+from ase.build import bulk
+from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import PropertyNotImplementedError
 from ase.filters import FrechetCellFilter
 from ase.io import read, write
+from ase.md.langevin import Langevin
 from ase.optimize import BFGS
 
 import tribond
-from tribond.errors import ConfigError, UnknownElementError
+from tribond.errors import ConfigError, StructureError, UnknownElementError
+from tribond.graph import skin as skin_module
 
 
 @pytest.fixture
@@ -21,13 +26,13 @@ def calculator(potential) -> tribond.Calculator:
 def evaluations(potential, monkeypatch) -> list[int]:
     """Grows by one with every evaluation of a potential."""
     calls = []
-    predict = tribond.Potential.predict
+    evaluate = tribond.Potential.evaluate
 
-    def counted(self, structures, **settings):
+    def counted(self, graph):
         calls.append(1)
-        return predict(self, structures, **settings)
+        return evaluate(self, graph)
 
-    monkeypatch.setattr(tribond.Potential, "predict", counted)
+    monkeypatch.setattr(tribond.Potential, "evaluate", counted)
     return calls
 
 
@@ -80,6 +85,115 @@ def test_masses_velocities_and_notes_are_not_worth_an_evaluation(calculator, str
     atoms.info["note"] = "still the same crystal"
     atoms.get_forces()
     assert len(evaluations) == 1
+
+
+def test_a_change_in_the_last_digit_is_a_change(calculator, potential, structures, evaluations):
+    """ASE overlooks those below 1e-15 Å."""
+    atoms = structures["crystal"]
+    atoms.positions[0] = 0.0
+    atoms.calc = calculator
+    atoms.get_forces()
+    atoms.positions[0, 0] = 1e-300
+    atoms.get_forces()
+    assert len(evaluations) == 2
+
+
+def test_it_says_what_has_changed_as_ase_does(calculator, structures):
+    atoms = structures["slab"]
+    everything = set(ASECalculator.check_state(calculator, atoms))
+    assert set(calculator.check_state(atoms)) == everything
+    atoms.calc = calculator
+    atoms.get_forces()
+    assert calculator.check_state(atoms) == []
+    for change, names in (
+        (lambda moved: moved.positions.__iadd__(0.1), {"positions"}),
+        (lambda moved: moved.set_cell(moved.cell.array * 1.1), {"cell"}),
+        (lambda moved: moved.set_atomic_numbers([1] * len(moved)), {"numbers"}),
+        (lambda moved: moved.set_pbc([True, False, False]), {"pbc"}),
+        (lambda moved: moved.set_initial_magnetic_moments([1.0] * len(moved)), set()),
+    ):
+        changed = atoms.copy()
+        change(changed)
+        assert set(calculator.check_state(changed)) == names
+    assert calculator.check_state(atoms[:-1])
+
+
+def test_nothing_is_left_of_other_atoms_when_it_fails(calculator, structures):
+    crystal, broken = structures["crystal"], structures["crystal"].copy()
+    calculator.calculate(crystal)
+    broken.positions[0, 0] = np.nan
+    with pytest.raises(StructureError):
+        calculator.calculate(broken)
+    assert calculator.results == {}
+    broken.calc = calculator
+    with pytest.raises(StructureError):
+        broken.get_forces()
+    crystal.calc = calculator
+    assert np.isfinite(crystal.get_forces()).all()
+
+
+def test_atoms_of_the_last_calculation_are_a_copy_and_can_be_calculated_again(calculator, structures):
+    atoms = structures["crystal"]
+    atoms.calc = calculator
+    forces = atoms.get_forces()
+    atoms.positions[0, 0] += 0.2
+    calculator.calculate()
+    np.testing.assert_array_equal(calculator.results["forces"], forces)
+
+
+def langevin(potential, skin: float, steps: int) -> tuple[list[np.ndarray], list[float]]:
+    """Positions and energies of hot copper oxide, step by step."""
+    atoms = bulk("CuO", "rocksalt", a=4.2).repeat(2)
+    atoms.rattle(0.05, seed=0)
+    atoms.calc = tribond.Calculator(potential, skin=skin)
+    dynamics = Langevin(
+        atoms, 2 * units.fs, temperature_K=3000, friction=0.02 / units.fs, fixcm=False, rng=np.random.default_rng(0)
+    )
+    positions, energies = [], []
+    for _ in dynamics.irun(steps):
+        positions.append(atoms.positions.copy())
+        energies.append(atoms.get_potential_energy())
+    return positions, energies
+
+
+def test_a_trajectory_does_not_depend_on_the_skin_not_by_a_bit(make_potential, monkeypatch):
+    """Some hundred thousand roundings, of which one that differs would change every number after it."""
+    searches = []
+    search = skin_module.find_bonds
+    monkeypatch.setattr(skin_module, "find_bonds", lambda *args: (searches.append(1), search(*args))[1])
+    potential = make_potential(dtype=torch.float32)
+    positions, energies = langevin(potential, 0.0, 60)
+    assert len(searches) == len(positions)
+    for skin in (0.5, 1.0):
+        searches.clear()
+        again, energies_again = langevin(potential, skin, 60)
+        assert 2 < len(searches) < len(positions) / 2
+        assert np.array_equal(positions, again)
+        assert energies == energies_again
+
+
+def test_a_relaxation_does_not_depend_on_the_skin_not_by_a_bit(potential, structures):
+    def relaxed(skin):
+        atoms = structures["skewed_crystal"].copy()
+        atoms.calc = tribond.Calculator(potential, skin=skin)
+        BFGS(FrechetCellFilter(atoms), logfile=None, maxstep=0.05).run(fmax=1e-3, steps=8)
+        return atoms
+
+    first, second = relaxed(0.0), relaxed(1.0)
+    assert np.array_equal(first.positions, second.positions)
+    assert np.array_equal(first.cell.array, second.cell.array)
+
+
+def test_a_calculator_serves_many_atoms_in_turn(calculator, potential, structures):
+    for _ in range(2):
+        for atoms in structures.values():
+            atoms.calc = calculator
+            np.testing.assert_array_equal(atoms.get_forces(), potential.predict(atoms)[0].forces)
+
+
+def test_a_negative_skin_is_refused(potential):
+    with pytest.raises(ConfigError, match="skin"):
+        tribond.Calculator(potential, skin=-1.0)
 
 
 def test_stress_that_does_not_exist_is_refused_and_everything_else_is_there(calculator, structures):

@@ -78,7 +78,7 @@ def test_angles_are_smooth_in_all_dialects(make_potential, dialect):
     assert max(jumps(make_potential(dialect), ANGLE_CUTOFF)) < 1e-5
 
 
-def test_it_is_the_envelope_that_makes_angles_smooth(make_potential, monkeypatch):
+def test_it_is_the_envelope_that_makes_angles_smooth(make_potential, monkeypatch, without_kernels):
     """Without it the energy jumps at the three-body cutoff. The tests above would see it."""
     monkeypatch.setattr("tribond.nn.three_body.polynomial_cutoff", lambda lengths, cutoff: torch.ones_like(lengths))
     energy, force, _ = jumps(make_potential(), ANGLE_CUTOFF)

@@ -8,7 +8,8 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
-from tribond.potential import Potential
+from tribond.graph.skin import DEFAULT_SKIN, VerletGraph
+from tribond.potential import Potential, unbatch
 from tribond.property_model import PropertyModel
 from tribond.trained_model import State
 
@@ -19,14 +20,19 @@ class Calculator(ASECalculator):
     Args:
         potential: from `tribond.load`.
         state: the state input of potentials that have one.
+        skin: how much farther than bonds the list of neighbours reaches that one step leaves to the next, Å. Results
+            do not depend on it, not by a bit; 0 searches for neighbours at every step. See `VerletGraph`.
 
     Raises:
-        ConfigError: if it is something else, such as a model of one property.
+        ConfigError: if the potential is something else, such as a model of one property; for a negative skin.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "energies", "forces", "stress"]
+    ignored_changes: ClassVar[set[str]] = {"initial_charges", "initial_magmoms"}
 
-    def __init__(self, potential: Potential | PropertyModel, *, state: State | None = None) -> None:
+    def __init__(
+        self, potential: Potential | PropertyModel, *, state: State | None = None, skin: float = DEFAULT_SKIN
+    ) -> None:
         given: object = potential
         if isinstance(given, PropertyModel):
             msg = f"a Calculator needs a Potential; this is a model of one property, {given.name}"
@@ -35,8 +41,36 @@ class Calculator(ASECalculator):
             msg = f"a Calculator needs a Potential, as tribond.load gives; not {potential!r}"
             raise ConfigError(msg)
         super().__init__()
-        self.potential = given
+        self._potential = given
+        self._graph = VerletGraph(given.config.cutoff, given.config.threebody_cutoff, skin, given.device)
         self.state = state
+
+    @property
+    def potential(self) -> Potential:
+        """The potential; another one takes another calculator."""
+        return self._potential
+
+    def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
+        """What has changed since the last calculation, by names of ASE's: exactly, and much faster than ASE finds out.
+
+        Args:
+            atoms: as they are now.
+            tol: taken for ASE's sake; any change counts.
+        """
+        del tol
+        before = self.atoms
+        if before is None or len(before) != len(atoms):
+            return list(all_changes)
+        return [
+            name
+            for name, old, new in (
+                ("positions", before.positions, atoms.positions),
+                ("numbers", before.numbers, atoms.numbers),
+                ("cell", before.cell.array, atoms.cell.array),
+                ("pbc", before.pbc, atoms.pbc),
+            )
+            if not (old == new).all()
+        ]
 
     def calculate(
         self,
@@ -46,12 +80,23 @@ class Calculator(ASECalculator):
     ) -> None:
         """Fill `results`; everything comes from one evaluation.
 
+        Args:
+            atoms: to calculate; those of the last calculation if left out.
+            properties: those that are wanted.
+            system_changes: not needed: what has changed is seen here.
+
         Raises:
             StructureError: for atoms that make no sense or hold an element the potential does not know.
             PropertyNotImplementedError: when stress is asked of a system that is not fully periodic.
         """
-        super().calculate(atoms, properties, system_changes)
-        prediction = self.potential.predict(self.atoms, state=self.state)[0]
+        del system_changes
+        self.results = {}  # those of other atoms, should anything below fail
+        if atoms is not None:
+            self.atoms = atoms.copy()
+        graph = self._graph(self.atoms)
+        self.potential.config.check_elements(self.atoms.numbers.tolist())
+        graph = self.potential.with_state(graph, self.state)
+        prediction = unbatch(graph, self.potential.evaluate(graph))[0]
         self.results = {
             "energy": prediction.energy,
             "free_energy": prediction.energy,

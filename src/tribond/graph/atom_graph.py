@@ -65,11 +65,15 @@ class AtomGraph:
             shift = self.cell_shifts @ self.cell[0]
         else:
             shift = torch.einsum("ea,eax->ex", self.cell_shifts, self.cell[self.system_index[centre]])
-        return self.positions[neighbour] - self.positions[centre] + shift
+        vectors = self.positions.index_select(0, neighbour)
+        vectors -= self.positions.index_select(0, centre)
+        vectors += shift
+        return vectors
 
     def volumes(self) -> Tensor:
         """Cell volumes; left-handed cells count positive, systems that are not fully periodic give NaN. (systems,), Å³."""
-        volume = torch.linalg.det(self.cell).abs()
+        a, b, c = self.cell.unbind(1)
+        volume = (torch.linalg.cross(a, b) * c).sum(1).abs()
         return torch.where(self.pbc.all(dim=1), volume, torch.nan)
 
     def atoms_per_system(self) -> Tensor:
@@ -79,14 +83,16 @@ class AtomGraph:
         )
 
     def to(self, device: torch.device | str) -> "AtomGraph":
-        """The same batch on another device."""
+        """The same batch on another device; itself where it lies there already."""
+        if self.device == torch.device(device):
+            return self
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
         moved: dict[str, Any] = {name: None if value is None else value.to(device) for name, value in tensors.items()}
         return replace(self, **moved)
 
     @staticmethod
     def batch(graphs: Sequence["AtomGraph"]) -> "AtomGraph":
-        """Concatenate graphs into one; the order of systems, atoms and bonds is kept.
+        """Concatenate graphs into one; the order of systems, atoms and bonds is kept. One graph is a batch already.
 
         Raises:
             ValueError: if `graphs` is empty, or only some of them carry a state.
@@ -94,6 +100,8 @@ class AtomGraph:
         if not graphs:
             msg = "cannot batch zero graphs"
             raise ValueError(msg)
+        if len(graphs) == 1:
+            return graphs[0]
         with_state = [graph.state for graph in graphs if graph.state is not None]
         if with_state and len(with_state) < len(graphs):
             msg = f"{len(graphs) - len(with_state)} of {len(graphs)} systems have no state input; give all or none"

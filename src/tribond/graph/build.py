@@ -1,25 +1,27 @@
 """From ASE and pymatgen structures to AtomGraph, with the checks that turn bad input into clear errors."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
 from ase.geometry import minkowski_reduce
+from numpy.typing import NDArray
+from torch import Tensor
 
 from tribond.errors import StructureError, UnknownElementError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.neighbors import neighbor_list
+from tribond.graph.bond_list import SMALLEST_DISTANCE, Bonds
+from tribond.graph.neighbors import find_bonds
 
 if TYPE_CHECKING:
     from pymatgen.core import Molecule, Structure
 
     AnyStructure: TypeAlias = Atoms | Structure | Molecule
 
-# Closer than this two atoms are one atom twice, whatever the elements: H2 has 0.74 Å, nothing real is below 0.3 Å.
-SMALLEST_DISTANCE = 0.1  # Å
 SMALLEST_RELATIVE_VOLUME = 1e-6  # volume over the product of the lattice vectors' lengths
 
 
@@ -32,29 +34,99 @@ def atom_graph(structure: "AnyStructure", cutoff: float, threebody_cutoff: float
         threebody_cutoff: longest bond that takes part in angles, Å.
 
     Returns:
-        The graph of one system. No bonds, no angles and no atoms are all valid.
+        The graph of one system; bonds are sorted by centre, then neighbour, then shift. No bonds, no angles and no
+        atoms are all valid.
 
     Raises:
         StructureError: for positions or cells that are not finite, periodic axes without volume, or coinciding atoms.
     """
     atoms = as_atoms(structure)
-    positions = np.asarray(atoms.positions, dtype=np.float64)
-    cell = np.asarray(atoms.cell.array, dtype=np.float64)
-    pbc = np.asarray(atoms.pbc, dtype=bool)
-    _check_finite(atoms, positions, cell)
-    _check_cell(cell, pbc)
-    centres, neighbours, shifts, lengths = neighbor_list(positions, cell, pbc, cutoff)
-    _check_distances(atoms, centres, neighbours, lengths)
+    check_atoms(atoms)
+    found = find_bonds(positions_of(atoms), cell_of(atoms), atoms.pbc, cutoff)
+    return graph_of(atoms, Parts.of(atoms, found), cutoff, threebody_cutoff)
+
+
+Offsets = TypeVar("Offsets")
+
+
+class Candidates(Protocol[Offsets]):
+    """A list that holds all bonds, and perhaps longer pairs, too: on the CPU a BondList."""
+
+    def offsets(self, cell: NDArray[np.float64]) -> Offsets:
+        """Vectors of the images in a cell, as `select` takes them."""
+
+    def select(self, positions: Tensor, offsets: Offsets, cutoff: float, threebody_cutoff: float) -> Bonds:
+        """The pairs that are bonds."""
+
+
+@dataclass(frozen=True)
+class Parts(Generic[Offsets]):
+    """What stays the same while only positions change."""
+
+    atomic_numbers: Tensor  # (atoms,) int64
+    system_index: Tensor  # (atoms,) int64, zeros
+    cell: Tensor  # (1, 3, 3) float64, Å
+    pbc: Tensor  # (1, 3) bool
+    candidates: Candidates[Offsets]
+    offsets: Offsets  # of the candidates in this cell
+
+    @staticmethod
+    def of(atoms: Atoms, candidates: Candidates[Offsets], device: torch.device | str = "cpu") -> "Parts[Offsets]":
+        """Copies: a later change of the atoms does not reach them."""
+        return Parts(
+            atomic_numbers=torch.tensor(atoms.numbers, dtype=torch.long, device=device),
+            system_index=torch.zeros(len(atoms), dtype=torch.long, device=device),
+            cell=torch.tensor(cell_of(atoms), device=device)[None],
+            pbc=torch.tensor(atoms.pbc, device=device)[None],
+            candidates=candidates,
+            offsets=candidates.offsets(cell_of(atoms)),
+        )
+
+    def in_cell(self, cell: NDArray[np.float64]) -> "Parts[Offsets]":
+        """The same in another cell, (3, 3) Å."""
+        return replace(
+            self,
+            cell=torch.tensor(cell, device=self.cell.device)[None],
+            offsets=self.candidates.offsets(cell),
+        )
+
+
+def graph_of(atoms: Atoms, parts: Parts[Offsets], cutoff: float, threebody_cutoff: float) -> AtomGraph:
+    """The graph of checked atoms from a list of candidates.
+
+    Args:
+        atoms: checked by `check_atoms`; only read.
+        parts: of these atoms, but for their positions; the candidates hold all pairs closer than the cutoff.
+        cutoff: longest bond, Å.
+        threebody_cutoff: longest bond that takes part in angles, Å.
+
+    Raises:
+        StructureError: for coinciding atoms.
+    """
+    positions = torch.from_numpy(positions_of(atoms).copy()).to(parts.cell.device)
+    bonds = parts.candidates.select(positions, parts.offsets, cutoff, threebody_cutoff)
+    if bonds.clash is not None:
+        _refuse_clash(atoms, *bonds.clash)
     return AtomGraph(
-        positions=torch.from_numpy(positions.copy()),
-        atomic_numbers=torch.from_numpy(np.asarray(atoms.numbers, dtype=np.int64).copy()),
-        system_index=torch.zeros(len(atoms), dtype=torch.long),
-        cell=torch.from_numpy(cell.copy())[None],
-        pbc=torch.from_numpy(pbc.copy())[None],
-        edge_index=torch.from_numpy(np.stack([centres, neighbours])),
-        cell_shifts=torch.from_numpy(shifts.astype(np.float64)),
-        angle_edges=torch.from_numpy(np.flatnonzero(lengths < threebody_cutoff)),
+        positions=positions,
+        atomic_numbers=parts.atomic_numbers,
+        system_index=parts.system_index,
+        cell=parts.cell,
+        pbc=parts.pbc,
+        edge_index=bonds.edge_index,
+        cell_shifts=bonds.cell_shifts,
+        angle_edges=bonds.angle_edges,
     )
+
+
+def positions_of(atoms: Atoms) -> NDArray[np.float64]:
+    """(atoms, 3) Å; the array of the atoms, not a copy."""
+    return np.asarray(atoms.positions, dtype=np.float64)
+
+
+def cell_of(atoms: Atoms) -> NDArray[np.float64]:
+    """(3, 3) Å; the array of the atoms, not a copy."""
+    return np.asarray(atoms.cell.array, dtype=np.float64)
 
 
 def as_atoms(structure: "AnyStructure") -> Atoms:
@@ -98,6 +170,12 @@ def as_list(structures: "AnyStructure | Iterable[AnyStructure]") -> list["AnyStr
     return list(structures)
 
 
+def check_atoms(atoms: Atoms) -> None:
+    """Raise StructureError for what is no element, for what is not finite, and for periodic axes without volume."""
+    _check_finite(atoms, positions_of(atoms), cell_of(atoms))
+    check_cell(cell_of(atoms), atoms.pbc)
+
+
 def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None:
     outside = (atoms.numbers < 1) | (atoms.numbers > 118)
     if outside.any():
@@ -116,7 +194,8 @@ def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None
         raise StructureError(msg)
 
 
-def _check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
+def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
+    """Raise StructureError for periodic axes without volume; the cell must be finite."""
     periodic = cell[pbc]
     if len(periodic) == 0:
         return
@@ -134,13 +213,8 @@ def _check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
         raise StructureError(msg)
 
 
-def _check_distances(atoms: Atoms, centres: np.ndarray, neighbours: np.ndarray, lengths: np.ndarray) -> None:
-    if len(lengths) == 0:
-        return
-    shortest = int(np.argmin(lengths))
-    if lengths[shortest] < SMALLEST_DISTANCE:
-        i, j = int(centres[shortest]), int(neighbours[shortest])
-        symbol_i, symbol_j = (chemical_symbols[atoms.numbers[k]] for k in (i, j))
-        image = " and a periodic image of itself" if i == j else f" and atom {j} ({symbol_j})"
-        msg = f"atom {i} ({symbol_i}){image} are {lengths[shortest]:.3g} Å apart; remove the duplicate or mend the cell"
-        raise StructureError(msg)
+def _refuse_clash(atoms: Atoms, i: int, j: int, distance: float) -> NoReturn:
+    symbol_i, symbol_j = (chemical_symbols[atoms.numbers[k]] for k in (i, j))
+    image = " and a periodic image of itself" if i == j else f" and atom {j} ({symbol_j})"
+    msg = f"atom {i} ({symbol_i}){image} are {distance:.3g} Å apart; remove the duplicate or mend the cell"
+    raise StructureError(msg)

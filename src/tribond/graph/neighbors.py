@@ -1,14 +1,20 @@
-"""The neighbour list behind one function."""
+"""The search for neighbours, behind one function."""
 
 import numpy as np
 from numpy.typing import NDArray
 from vesin import NeighborList
 
+from tribond.graph.bond_list import BondList
+
+# Bonds are searched for a little farther than asked, and then measured as the model measures them: which of them are
+# short enough must not hang on the rounding of a search.
+MARGIN = 1e-6  # Å
+
 
 def neighbor_list(
     positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """All directed pairs closer than the cutoff, periodic images included, sorted by centre. Never a cap on neighbours.
+    """All directed pairs closer than the cutoff, periodic images included. Never a cap on neighbours.
 
     Args:
         positions: (atoms, 3) Å; atoms may lie outside the cell.
@@ -17,21 +23,63 @@ def neighbor_list(
         cutoff: Å.
 
     Returns:
-        centres (edges,), neighbours (edges,), cell shifts (edges, 3) and lengths (edges,) in Å. An atom is its own
-        neighbour through a periodic image, never at distance zero.
+        centres (edges,), neighbours (edges,), cell shifts (edges, 3) and lengths (edges,) in Å, sorted by centre,
+        then neighbour, then shift along a, b, c. An atom is its own neighbour through a periodic image, never at
+        distance zero.
+    """
+    found = find_bonds(positions, cell, pbc, cutoff)
+    squared = found.squared_lengths(positions, found.offsets(cell))
+    keep = np.flatnonzero(squared < cutoff**2)
+    centres, neighbours = found.edge_index[:, keep]
+    return centres, neighbours, found.shifts[found.image[keep]], np.sqrt(squared[keep])
+
+
+def find_bonds(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], radius: float
+) -> BondList:
+    """All directed pairs closer than a radius, in their one order, and perhaps some that are longer by rounding.
+
+    Args:
+        positions: (atoms, 3) Å; atoms may lie outside the cell.
+        cell: (3, 3) Å, rows are lattice vectors; rows of axes that are not periodic are ignored.
+        pbc: (3,) periodic along a, b, c.
+        radius: Å.
+
+    Returns:
+        The list.
     """
     if len(positions) == 0:
-        empty = np.zeros(0, dtype=np.int64)
-        return empty, empty, np.zeros((0, 3), dtype=np.int64), np.zeros(0)
+        return BondList.sorted(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 3), dtype=np.int64), 0)
+    reach = radius + rounding(positions, cell)
     box = complete_cell(cell, pbc)
-    near, moved = _gathered(positions, box, pbc, cutoff)
-    finder = NeighborList(cutoff=cutoff, full_list=True, sorted=True)
-    i, j, shifts, lengths = finder.compute(points=near, box=box, periodic=pbc, quantities="ijSd")
-    i, j = i.astype(np.int64), j.astype(np.int64)
-    return i, j, shifts.astype(np.int64) + moved[i] - moved[j], lengths.astype(np.float64)
+    near, moved = gathered(positions, box, pbc, reach)
+    finder = NeighborList(cutoff=reach, full_list=True, sorted=False)  # `BondList.sorted` sorts, and faster
+    pairs, shifts = finder.compute(points=near, box=box, periodic=pbc, quantities="PS", copy=False)
+    pairs = pairs.view(np.int64)
+    return BondList.sorted(pairs, _unwrapped(pairs, shifts, moved), len(positions))
 
 
-def _gathered(
+def rounding(positions: NDArray[np.float64], cell: NDArray[np.float64]) -> float:
+    """By how much, Å, two ways to compute the length of a bond may differ: more where the atoms are far away."""
+    farthest = max(np.abs(positions).max(initial=0.0), np.abs(cell).max(initial=0.0))
+    return min(MARGIN + 16 * float(np.finfo(np.float64).eps * farthest), 1.0)
+
+
+def _unwrapped(
+    pairs: NDArray[np.int64], shifts: NDArray[np.int32], moved: NDArray[np.int64]
+) -> NDArray[np.int32] | NDArray[np.int64]:
+    """Cell shifts between the atoms as given, from those between the atoms brought near.  (edges, 3)."""
+    if not moved.any():
+        return shifts
+    if np.abs(moved).max() < np.iinfo(np.int32).max // 4:
+        moved = moved.astype(np.int32)
+    unwrapped = moved.take(pairs[:, 0], axis=0)
+    unwrapped -= moved.take(pairs[:, 1], axis=0)
+    unwrapped += shifts
+    return unwrapped
+
+
+def gathered(
     positions: NDArray[np.float64], box: NDArray[np.float64], pbc: NDArray[np.bool_], cutoff: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Bring far atoms near without changing who is whose neighbour: a search over empty space can take for ever.
