@@ -81,7 +81,9 @@ def assert_same(found, expected, rtol=1e-10):
     for name, value in found.items():
         wanted = torch.zeros_like(value) if expected[name] is None else expected[name]
         largest = wanted.abs().max().item()
-        torch.testing.assert_close(value, wanted.to(value.dtype), rtol=0, atol=rtol * largest, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            value, wanted.to(value.dtype), rtol=0, atol=rtol * largest, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

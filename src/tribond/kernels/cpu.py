@@ -8,7 +8,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,12 +86,13 @@ class Engine:
     def __init__(self, model: M3GNet, compiled: Library, before: "Engine | None" = None) -> None:
         self._functions = compiled.functions
         numbers, reals, tensors = _description(model)
-        self._engine = self._functions.tribond_engine_new(
+        shares = before is not None and before._functions is self._functions  # noqa: SLF001 - one of its own
+        self._engine: int | None = self._functions.tribond_engine_new(
             int(model.dtype == torch.float64),
             (ctypes.c_int64 * len(numbers))(*numbers),
             (ctypes.c_double * len(reals))(*reals),
             _pointers(tensors),
-            before._engine if before is not None and before._functions is self._functions else None,
+            before._engine if before is not None and shares else None,  # noqa: SLF001
         )
         if not self._engine:
             msg = "not enough memory for the model"
@@ -209,17 +210,31 @@ def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | N
     return numbers, reals, [None if it is None else it.detach().contiguous() for it in tensors]
 
 
-def _radial_bases(model: M3GNet) -> Iterator[tuple[bool, int, int, list[Tensor]]]:
-    """Of e⁰ and of the angles: smooth or not, max_l, max_n, wave numbers and factors, made anew in double precision."""
+Radial = tuple[bool, int, int, tuple[Tensor, Tensor]]
+
+
+def _radial_bases(model: M3GNet) -> Iterator[Radial]:
+    """Of e⁰ and of the angles: smooth or not, max_l, max_n, wave numbers and factors."""
     config = model.config
     for basis in (model.edge_basis, model.angular_basis.radial):
         if isinstance(basis, SphericalBessel):
-            double = SphericalBessel(config.max_n, config.max_l, config.cutoff)
-            yield False, config.max_l, config.max_n, [double.wave_numbers, double.norms]
+            yield _spherical(config.max_n, config.max_l, config.cutoff)
         else:
             count = config.max_n if isinstance(basis, SmoothBessel) else config.max_n * config.max_l
-            smooth = SmoothBessel(count, config.cutoff)
-            yield True, 1, count, [smooth.wave_numbers, smooth.coefficients]
+            yield _smooth(count, config.cutoff)
+
+
+# Made anew, in double precision, and kept: they take as long as packing all weights, which a training does every step.
+@lru_cache(maxsize=16)
+def _spherical(max_n: int, max_l: int, cutoff: float) -> Radial:
+    double = SphericalBessel(max_n, max_l, cutoff)
+    return False, max_l, max_n, (double.wave_numbers, double.norms)
+
+
+@lru_cache(maxsize=16)
+def _smooth(count: int, cutoff: float) -> Radial:
+    smooth = SmoothBessel(count, cutoff)
+    return True, 1, count, (smooth.wave_numbers, smooth.coefficients)
 
 
 def weights(model: M3GNet) -> list[Tensor | None]:

@@ -32,9 +32,11 @@ def trainable(engine: Engine, model: M3GNet, vectors: Tensor, graph: AtomGraph) 
 
 class _EnergyAndGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, engine: Engine, vectors: Tensor, graph: AtomGraph, *_weights: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, engine: Engine, vectors: Tensor, graph: AtomGraph, *given: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         ctx.engine, ctx.vectors, ctx.graph = engine, vectors, graph
-        ctx.like = [None if it is None else (it.shape, it.dtype) for it in _weights]
+        ctx.like = [None if weight is None else (weight.shape, weight.dtype) for weight in given]
         return engine.energy_and_gradient(vectors, graph)
 
     @staticmethod

@@ -1,7 +1,6 @@
 """One training step, for Lightning."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,12 +31,9 @@ class PotentialTraining(LightningModule):
         loss: compares evaluation and labels.
         optimizer: learning rate and its decay.
         steps: of the whole training, for the decay.
-        compiled: compile the step when it first runs; on one CPU only, twice as fast after minutes of compiling.
     """
 
-    def __init__(
-        self, model: M3GNet, loss: Loss, optimizer: OptimizerConfig, steps: int, *, compiled: bool = False
-    ) -> None:
+    def __init__(self, model: M3GNet, loss: Loss, optimizer: OptimizerConfig, steps: int) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
@@ -45,11 +41,6 @@ class PotentialTraining(LightningModule):
         self.steps = steps
         self._errors: dict[str, list[float]] = {}
         self._evaluator = Evaluator()  # for the memory of a step; in validation others have put other weights here
-        self._compiled: Callable[[LabeledGraph], LossTerms] | None = None
-        if compiled:
-            from tribond.training.compiled_step import CompiledStep  # PyTorch's compiler is slow to import
-
-            self._compiled = CompiledStep(model, loss)
 
     def training_step(self, batch: LabeledGraph) -> torch.Tensor:
         """Loss of one batch.
@@ -57,7 +48,7 @@ class PotentialTraining(LightningModule):
         Raises:
             TribondError: if it is not finite: the training has diverged.
         """
-        terms = self._loss(batch, create_graph=True) if self._compiled is None else self._compiled(batch)
+        terms = self._loss(batch, create_graph=True)
         if not torch.isfinite(terms.total):
             msg = (
                 f"the training has diverged: the loss of step {self.global_step + 1} is {terms.total.item()}; "
