@@ -21,9 +21,9 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNELS = Path("src/tribond/kernels")
-SOURCES = ("engine.cpp", "threads.cpp")
+SOURCES = ("engine.cpp", "training.cpp", "threads.cpp")  # the longest first
 # Without -ffast-math: tribond's exp() leans on exact rounding, and NaN must stay NaN.
-FLAGS = "-std=c++17 -O3 -fPIC -shared -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
+FLAGS = "-std=c++17 -O3 -fPIC -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
 INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
     "x86_64": {
         "avx512": "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512".split(),
@@ -66,23 +66,32 @@ class CompileKernels(BuildHookInterface):
         sets = INSTRUCTION_SETS.get(machine, INSTRUCTION_SETS["other"])
         suffix = ".dylib" if sys.platform == "darwin" else ".so"
         with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = {
-                name: pool.submit(self._build, Path(scratch) / f"tribond_{name}{suffix}", flags)
+            objects = {name: [Path(scratch) / f"{name}_{source}.o" for source in SOURCES] for name in sets}
+            jobs = [
+                pool.submit(self._run, [*FLAGS, *flags, "-c", self._source(source), "-o", str(target)])
                 for name, flags in sets.items()
-            }
-            problems = [problem for job in jobs.values() if (problem := job.result())]
-            if not problems:
-                folder.mkdir(exist_ok=True)
-                for built in Path(scratch).iterdir():
-                    (folder / built.name).write_bytes(built.read_bytes())
-            return problems[0] if problems else ""
+                for source, target in zip(SOURCES, objects[name], strict=True)
+            ]
+            if problems := [problem for job in jobs if (problem := job.result())]:
+                return problems[0]
+            libraries = [Path(scratch) / f"tribond_{name}{suffix}" for name in sets]
+            # The C++ library inside, so that it does not matter which one the user's system has.
+            static = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
+            for library, name in zip(libraries, sets, strict=True):
+                link = ["-shared", "-pthread", *static, *map(str, objects[name]), "-o", str(library)]
+                if problem := self._run(link):
+                    return problem
+            folder.mkdir(exist_ok=True)
+            for library in libraries:
+                (folder / library.name).write_bytes(library.read_bytes())
+        return ""
 
-    def _build(self, target: Path, flags: list[str]) -> str:
-        compiler = shlex.split(os.environ.get("CXX", "c++"))
-        # The C++ library inside, so that it does not matter which one the user's system has.
-        static = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
-        sources = [str(Path(self.root) / KERNELS / "cpp" / name) for name in SOURCES]
-        command = [*compiler, *FLAGS, *flags, *static, *sources, "-o", str(target)]
+    def _source(self, name: str) -> str:
+        return str(Path(self.root) / KERNELS / "cpp" / name)
+
+    def _run(self, arguments: list[str]) -> str:
+        """Call the compiler; empty, or what went wrong."""
+        command = [*shlex.split(os.environ.get("CXX", "c++")), *arguments]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's compiler
         except OSError as error:

@@ -55,11 +55,12 @@ def evaluate(
     Args:
         model: an M3GNet with an extensive readout.
         graph: the batch.
-        create_graph: keep the graph of the derivative, to train on forces and stress.
+        create_graph: make the results differentiable by the weights, to train on them: forces and stress too.
         evaluator: keeps what it packs of the model for the next call; without one, weights are packed for this call alone.
     """
     vectors = graph.edge_vectors().detach()
-    fast = None if create_graph else (evaluator or Evaluator()).energy_and_gradient(model, vectors, graph)
+    evaluator = evaluator or Evaluator()
+    fast = (evaluator.trainable if create_graph else evaluator.energy_and_gradient)(model, vectors, graph)
     atomic_energies, gradient = fast or _differentiate(model, vectors, graph, create_graph=create_graph)
     centre, neighbour = graph.edge_index
     # Not with alpha=-1, which PyTorch computes five times slower.

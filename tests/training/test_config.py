@@ -69,7 +69,6 @@ def test_what_is_written_can_be_read(tmp_path):
         ({"data": {"train": [SOURCE], "validation_folds": 1}}, "validation_folds must be"),
         ({"data": {"train": [SOURCE], "validation_folds": 4, "validation_fold": 4}}, "validation_folds must be"),
         ({"model": {"start_from": "x", "elements": "data"}}, "brings its own"),
-        ({"compile_step": True, "devices": 2}, "compile_step is for one CPU"),
         ({"devices": 0}, "greater than or equal to 1"),
         ({"seed": -1}, "greater than or equal to 0"),
     ],

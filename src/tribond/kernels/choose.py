@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import chunked, cpu
+from tribond.kernels.trainable import trainable
 from tribond.kernels.weights import Marks, marks
 from tribond.nn.m3gnet import M3GNet
 
@@ -61,7 +62,23 @@ class Evaluator:
             return chunked.energy_and_gradient(model, vectors, graph)
         return None
 
+    def trainable(self, model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor] | None:
+        """The same as a step of automatic differentiation: a loss made of them knows its gradient by the weights.
+
+        The weights are packed every time: a training changes them all the time, and some of what it does with them
+        (averages that change places with them through `.data`) goes unnoticed.
+        """
+        compiled = cpu.library()
+        if graph.state is not None or compiled is None or _choose(model, marks(model), graph.num_edges) != "compiled":
+            return None
+        self._packed = model, None, cpu.Engine(model, compiled, self._before(model))
+        return trainable(self._packed[2], model, vectors, graph)
+
     def _engine(self, model: M3GNet, now: Marks | None, compiled: cpu.Library) -> cpu.Engine:
         if self._packed is None or self._packed[0] is not model or self._packed[1] != now:
-            self._packed = model, now, cpu.Engine(model, compiled)
+            self._packed = model, now, cpu.Engine(model, compiled, self._before(model))
         return self._packed[2]
+
+    def _before(self, model: M3GNet) -> cpu.Engine | None:
+        """Whose memory an engine takes over."""
+        return self._packed[2] if self._packed is not None and self._packed[0] is model else None

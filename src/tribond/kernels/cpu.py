@@ -6,11 +6,11 @@ best one that this machine has is loaded. Without it everything works, more slow
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from tribond.nn.readout import AtomicReadout
 RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
 FOLDER = Path(__file__).with_name("lib")
-INTERFACE = 1  # of the C++ code that this file calls; a library left over from another version has another number
+INTERFACE = 2  # of the C++ code that this file calls; a library left over from another version has another number
 MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ code
 BAD_GRAPH, NO_MEMORY = 1, 2
 
@@ -64,10 +64,11 @@ def libraries() -> Iterator[Library]:
 def _declare(functions: ctypes.CDLL) -> None:
     pointer, int64 = ctypes.c_void_p, ctypes.c_int64
     functions.tribond_engine_new.restype = pointer
-    functions.tribond_engine_new.argtypes = [ctypes.c_int, pointer, pointer, pointer]
+    functions.tribond_engine_new.argtypes = [ctypes.c_int, *[pointer] * 4]
     functions.tribond_engine_delete.argtypes = [pointer]
     functions.tribond_engine_delete.restype = None
     functions.tribond_engine_run.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 7]
+    functions.tribond_engine_weight_gradients.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 8]
 
 
 class Engine:
@@ -76,20 +77,22 @@ class Engine:
     Args:
         model: one that this file and `chunked.supports`.
         compiled: one of `libraries`.
+        before: an engine of the same model with other weights; the new one shares its memory for evaluations.
 
     Raises:
         MemoryError: if there is no room for the weights.
     """
 
-    def __init__(self, model: M3GNet, compiled: Library) -> None:
+    def __init__(self, model: M3GNet, compiled: Library, before: "Engine | None" = None) -> None:
         self._functions = compiled.functions
         numbers, reals, tensors = _description(model)
-        pointers = (ctypes.c_void_p * len(tensors))(*[None if it is None else it.data_ptr() for it in tensors])
-        self._engine = self._functions.tribond_engine_new(
+        shares = before is not None and before._functions is self._functions  # noqa: SLF001 - one of its own
+        self._engine: int | None = self._functions.tribond_engine_new(
             int(model.dtype == torch.float64),
             (ctypes.c_int64 * len(numbers))(*numbers),
             (ctypes.c_double * len(reals))(*reals),
-            pointers,
+            _pointers(tensors),
+            before._engine if before is not None and shares else None,  # noqa: SLF001
         )
         if not self._engine:
             msg = "not enough memory for the model"
@@ -115,21 +118,52 @@ class Engine:
                 for vectors of another precision, or not one for each bond.
             MemoryError: if there is not enough memory.
         """
+        energies = torch.empty(graph.num_atoms, dtype=torch.float64)
+        gradient = torch.empty(graph.num_edges, 3, dtype=torch.float64)
+        results = (energies.data_ptr(), gradient.data_ptr())
+        self._call(self._functions.tribond_engine_run, vectors, graph, results)
+        return energies, gradient
+
+    def weight_gradients(
+        self, vectors: Tensor, graph: AtomGraph, loss_by: tuple[Tensor, Tensor], gradients: Sequence[Tensor | None]
+    ) -> None:
+        """Gradient by every weight of a loss that depends on the energies of the atoms and on dE/dr of the bonds.
+
+        The same bit by bit for any number of threads.
+
+        Args:
+            vectors: (edges, 3) Å, float64.
+            graph: the batch, without a state.
+            loss_by: derivatives of the loss by what `energy_and_gradient` gives, (atoms,) and (edges, 3).
+            gradients: filled; one for each of `weights`, contiguous, as large and precise, or None where it is not wanted.
+
+        Raises:
+            ValueError: as above, or for derivatives of another size.
+            MemoryError: if there is not enough memory.
+        """
+        wanted = ((graph.num_atoms,), (graph.num_edges, 3))
+        if tuple(tuple(it.shape) for it in loss_by) != wanted:
+            msg = f"the derivatives of the loss need the shapes {wanted}, and have {tuple(it.shape for it in loss_by)}"
+            raise ValueError(msg)
+        by = [it.to(torch.float64).contiguous() for it in loss_by]
+        given = (by[0].data_ptr(), by[1].data_ptr(), _pointers(gradients))
+        self._call(self._functions.tribond_engine_weight_gradients, vectors, graph, given)
+
+    def _call(self, function: Callable[..., int], vectors: Tensor, graph: AtomGraph, more: Sequence[Any]) -> None:
         if vectors.dtype != torch.float64 or tuple(vectors.shape) != (graph.num_edges, 3):
             msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
             raise ValueError(msg)
         element = self._row_of_element[graph.atomic_numbers]
         centre, neighbour = (row.contiguous() for row in graph.edge_index)
         angle_edges, vectors = graph.angle_edges.contiguous(), vectors.contiguous()
-        energies = torch.empty(graph.num_atoms, dtype=torch.float64)
-        gradient = torch.empty(graph.num_edges, 3, dtype=torch.float64)
-        outcome = self._functions.tribond_engine_run(
+        outcome = function(
             self._engine,
             torch.get_num_threads(),
             graph.num_atoms,
             graph.num_edges,
             len(angle_edges),
-            *(it.data_ptr() for it in (element, centre, neighbour, angle_edges, vectors, energies, gradient)),
+            *(it.data_ptr() for it in (element, centre, neighbour, angle_edges, vectors)),
+            *more,
         )
         if outcome == BAD_GRAPH:
             msg = (
@@ -139,7 +173,6 @@ class Engine:
         if outcome == NO_MEMORY:
             msg = f"not enough memory for {graph.num_atoms} atoms with {graph.num_edges} bonds"
             raise MemoryError(msg)
-        return energies, gradient
 
 
 def supports(model: M3GNet) -> bool:
@@ -172,42 +205,61 @@ def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | N
         numbers += [int(smooth), max_l, max_n]
         reals.append(config.cutoff)
         tensors += tables
-    tensors += _weights(model)
+    tensors += weights(model)
+    tensors += [model.reference_energy.scale, model.reference_energy.reference]
     return numbers, reals, [None if it is None else it.detach().contiguous() for it in tensors]
 
 
-def _radial_bases(model: M3GNet) -> Iterator[tuple[bool, int, int, list[Tensor]]]:
-    """Of e⁰ and of the angles: smooth or not, max_l, max_n, wave numbers and factors, made anew in double precision."""
+Radial = tuple[bool, int, int, tuple[Tensor, Tensor]]
+
+
+def _radial_bases(model: M3GNet) -> Iterator[Radial]:
+    """Of e⁰ and of the angles: smooth or not, max_l, max_n, wave numbers and factors."""
     config = model.config
     for basis in (model.edge_basis, model.angular_basis.radial):
         if isinstance(basis, SphericalBessel):
-            double = SphericalBessel(config.max_n, config.max_l, config.cutoff)
-            yield False, config.max_l, config.max_n, [double.wave_numbers, double.norms]
+            yield _spherical(config.max_n, config.max_l, config.cutoff)
         else:
             count = config.max_n if isinstance(basis, SmoothBessel) else config.max_n * config.max_l
-            smooth = SmoothBessel(count, config.cutoff)
-            yield True, 1, count, [smooth.wave_numbers, smooth.coefficients]
+            yield _smooth(count, config.cutoff)
 
 
-def _weights(model: M3GNet) -> Iterator[Tensor | None]:
+# Made anew, in double precision, and kept: they take as long as packing all weights, which a training does every step.
+@lru_cache(maxsize=16)
+def _spherical(max_n: int, max_l: int, cutoff: float) -> Radial:
+    double = SphericalBessel(max_n, max_l, cutoff)
+    return False, max_l, max_n, (double.wave_numbers, double.norms)
+
+
+@lru_cache(maxsize=16)
+def _smooth(count: int, cutoff: float) -> Radial:
+    smooth = SmoothBessel(count, cutoff)
+    return True, 1, count, (smooth.wave_numbers, smooth.coefficients)
+
+
+def weights(model: M3GNet) -> list[Tensor | None]:
+    """All that is trained, in the order of the C++ code; None in the place of a bias that the model does not have."""
     (bond_embedding,) = _linears(model.bond_embedding.layers)
-    yield from (model.atom_embedding.weight, bond_embedding.weight, bond_embedding.bias)
+    found: list[Tensor | None] = [model.atom_embedding.weight, bond_embedding.weight, bond_embedding.bias]
     for block in map(_as_block, model.blocks):
         three_body = block.three_body
-        yield from (three_body.atom_gate.weight, three_body.atom_gate.bias)
-        for side in (three_body.bond_update.core, three_body.bond_update.gate):
-            yield _linears(side)[0].weight
+        found += [three_body.atom_gate.weight, three_body.atom_gate.bias]
+        found += [_linears(side)[0].weight for side in (three_body.bond_update.core, three_body.bond_update.gate)]
         for update in (block.bond_update, block.atom_update):
-            yield from _gated(update.phi)
-            yield from (update.edge_gate.weight, update.edge_gate.bias)
-    yield from _gated(cast("AtomicReadout", model.readout).phi)
-    yield from (model.reference_energy.scale, model.reference_energy.reference)
+            found += _gated(update.phi)
+            found += [update.edge_gate.weight, update.edge_gate.bias]
+    found += _gated(cast("AtomicReadout", model.readout).phi)
+    return found
 
 
 def _gated(phi: GatedMLP) -> Iterator[Tensor | None]:
     """Weight and bias of core and gate, layer by layer."""
     for core, gate in zip(_linears(phi.core), _linears(phi.gate), strict=True):
         yield from (core.weight, core.bias, gate.weight, gate.bias)
+
+
+def _pointers(tensors: Sequence[Tensor | None]) -> Any:
+    return (ctypes.c_void_p * len(tensors))(*[None if it is None else it.data_ptr() for it in tensors])
 
 
 def _linears(layers: nn.ModuleList) -> list[nn.Linear]:

@@ -120,7 +120,6 @@ class TrainingConfig(_Strict):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     steps: int = Field(default=100_000, ge=1)
-    compile_step: bool = False  # on one CPU: twice as fast after some minutes of compiling; needs a C++ compiler
     edge_budget: int = Field(default=20_000, ge=1)  # most bonds in a batch
     validate_every: int = Field(default=1000, ge=1)  # steps
     patience: int | None = Field(default=None, ge=1)  # validations without improvement before stopping early
@@ -130,13 +129,6 @@ class TrainingConfig(_Strict):
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     workers: int = Field(default=0, ge=0)  # processes that prepare batches, for GPUs
     metadata: dict[str, Any] = {}  # goes into the model file: licence, level_of_theory, training_data, ...
-
-    @model_validator(mode="after")
-    def _can_compile(self) -> Self:
-        if self.compile_step and (self.accelerator not in ("cpu", "auto") or self.devices != 1):
-            msg = "compile_step is for one CPU: accelerator cpu and devices 1"
-            raise ValueError(msg)
-        return self
 
     @classmethod
     def read(cls, file: Path | str) -> Self:

@@ -1,7 +1,6 @@
 """One training step, for Lightning."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from tribond.data.dataset import LabeledGraph
 from tribond.errors import TribondError
+from tribond.kernels.choose import Evaluator
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import evaluate
 from tribond.training.config import OptimizerConfig
@@ -31,23 +31,16 @@ class PotentialTraining(LightningModule):
         loss: compares evaluation and labels.
         optimizer: learning rate and its decay.
         steps: of the whole training, for the decay.
-        compiled: compile the step when it first runs; on one CPU only, twice as fast after minutes of compiling.
     """
 
-    def __init__(
-        self, model: M3GNet, loss: Loss, optimizer: OptimizerConfig, steps: int, *, compiled: bool = False
-    ) -> None:
+    def __init__(self, model: M3GNet, loss: Loss, optimizer: OptimizerConfig, steps: int) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
         self.optimizer_config = optimizer
         self.steps = steps
         self._errors: dict[str, list[float]] = {}
-        self._compiled: Callable[[LabeledGraph], LossTerms] | None = None
-        if compiled:
-            from tribond.training.compiled_step import CompiledStep  # PyTorch's compiler is slow to import
-
-            self._compiled = CompiledStep(model, loss)
+        self._evaluator = Evaluator()  # for the memory of a step; in validation others have put other weights here
 
     def training_step(self, batch: LabeledGraph) -> torch.Tensor:
         """Loss of one batch.
@@ -55,7 +48,7 @@ class PotentialTraining(LightningModule):
         Raises:
             TribondError: if it is not finite: the training has diverged.
         """
-        terms = self._loss(batch, create_graph=True) if self._compiled is None else self._compiled(batch)
+        terms = self._loss(batch, create_graph=True)
         if not torch.isfinite(terms.total):
             msg = (
                 f"the training has diverged: the loss of step {self.global_step + 1} is {terms.total.item()}; "
@@ -109,4 +102,5 @@ class PotentialTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _loss(self, batch: LabeledGraph, *, create_graph: bool) -> LossTerms:
-        return self.loss(evaluate(self.model, batch.graph, create_graph=create_graph), batch)
+        evaluator = self._evaluator if create_graph else None
+        return self.loss(evaluate(self.model, batch.graph, create_graph=create_graph, evaluator=evaluator), batch)

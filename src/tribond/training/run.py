@@ -35,7 +35,7 @@ from tribond.training.start import Start, make_start
 logger = logging.getLogger(__name__)
 
 # Settings that do not change what comes out (but for rounding): a training may go on with others.
-FREE = ("output", "metadata", "checkpoint_every_minutes", "accelerator", "workers", "compile_step")
+FREE = ("output", "metadata", "checkpoint_every_minutes", "accelerator", "workers")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
     )
     data = TrainingData(start.frames, config, start.model.config, start.reference_energies, progress=progress)
     loss = Loss(**config.loss.model_dump())
-    module = PotentialTraining(start.model, loss, config.optimizer, config.steps, compiled=config.compile_step)
+    module = PotentialTraining(start.model, loss, config.optimizer, config.steps)
     model_file = output / "model.safetensors"
 
     def write(model: M3GNet, step: int, found: Mapping[str, float]) -> None:
@@ -89,9 +89,6 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
     best = KeepBest(average, write, config.patience, validates=bool(start.frames.validation))
     with quiet_lightning(), stop_requests() as stop:
         trainer = _trainer(config, output, [average, best], stop, checkpoint, progress=progress)
-        if config.compile_step and trainer.strategy.root_device.type != "cpu":
-            msg = f"compile_step is for the CPU, but this would train on {trainer.strategy.root_device}; say which"
-            raise ConfigError(msg)
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # of several processes the first one has the results

@@ -29,20 +29,28 @@ template <class T> struct AngleScratch {
     }
 };
 
-template <class T> class Angles {
-public:
-    explicit Angles(const Model<T>& m) : angular_(m.angular), edges_(m.edges), harmonics_(m.max_l * m.max_l) {
-        pole_.resize(angular_), mask_.resize(size_t(harmonics_) * angular_);
-        std::fill(mask_.begin(), mask_.end(), T(0));
-        std::fill(pole_.begin(), pole_.end(), T(0));
+// Y_l0(0), (angular,), and where l is the same 1 / Y_l0(0), else 0, (harmonics, angular).
+template <class T> struct Poles {
+    const int angular, edges, harmonics;
+    Buffer<T> pole, mask;
+
+    explicit Poles(const Model<T>& m) : angular(m.angular), edges(m.edges), harmonics(m.max_l * m.max_l) {
+        pole.resize(angular), mask.resize(size_t(harmonics) * angular);
+        std::fill(mask.begin(), mask.end(), T(0));
+        std::fill(pole.begin(), pole.end(), T(0));
         for (int l = 0; l < m.max_l; ++l) {
-            const double pole = std::sqrt((2 * l + 1) / (4 * M_PI));  // Y_l0(0)
+            const double value = std::sqrt((2 * l + 1) / (4 * M_PI));
             for (int n = 0; n < m.max_n; ++n) {
-                pole_[l * m.max_n + n] = T(pole);
-                for (int lm = l * l; lm < (l + 1) * (l + 1); ++lm) mask_[lm * angular_ + l * m.max_n + n] = T(1 / pole);
+                pole[l * m.max_n + n] = T(value);
+                for (int lm = l * l; lm < (l + 1) * (l + 1); ++lm) mask[lm * angular + l * m.max_n + n] = T(1 / value);
             }
         }
     }
+};
+
+template <class T> class Angles {
+public:
+    explicit Angles(const Model<T>& m) : poles_(m), angular_(m.angular), edges_(m.edges), harmonics_(poles_.harmonics) {}
 
     // (3): e_ij += g(W̃₂ ẽ_ij) ⊙ σ(W̃₁ ẽ_ij). `gates` (tile's angles,) points to σ(W_v v + b_v) of the atom that gates.
     void forward(const ThreeBody<T>& layer, const Graph& g, const Partition& p, const Tile& tile,
@@ -108,7 +116,7 @@ private:
                 collect(first, last, bases, s.weighted.begin() + (first - tile.first_angle) * angular_ + f, density + f, f);
                 for (int64_t a = first; a < last; ++a) {
                     const int64_t at = (a - tile.first_angle) * angular_ + f;
-                    const Vec<T> bare = seen(bases, a, density + f) - load(pole_.begin() + f) * load(s.weighted.begin() + at);
+                    const Vec<T> bare = seen(bases, a, density + f) - load(poles_.pole.begin() + f) * load(s.weighted.begin() + at);
                     store(s.bare.begin() + at, bare);
                     store(s.messages.begin() + at, bases.envelope[2 * a] * bare);
                 }
@@ -135,7 +143,7 @@ private:
                 }
             }
             for (int i = 0; i < count; ++i)
-                store(density + (part + i) * angular_, sums[i] * load(mask_.begin() + (part + i) * angular_ + column));
+                store(density + (part + i) * angular_, sums[i] * load(poles_.mask.begin() + (part + i) * angular_ + column));
         }
     }
 
@@ -165,7 +173,7 @@ private:
             T* d_gate = d_gates[a - tile.first_angle];
             Vec<T> by_length{};
             for (int f = 0; f < angular_; f += W) {
-                const Vec<T> d = seen(bases, a, s.back.begin() + f) - load(pole_.begin() + f) * load(d_bare + f);
+                const Vec<T> d = seen(bases, a, s.back.begin() + f) - load(poles_.pole.begin() + f) * load(d_bare + f);
                 by_length += d * load(gate + f) * load(bases.slope.begin() + a * angular_ + f);
                 store(d_gate + f, load(d_gate + f) + d * load(bases.weight.begin() + a * angular_ + f));
             }
@@ -182,8 +190,8 @@ private:
         }
     }
 
-    int angular_, edges_, harmonics_;
-    Buffer<T> pole_, mask_;  // (angular,) Y_l0(0); (harmonics, angular) 1 / Y_l0(0) where l is the same, else 0
+    const Poles<T> poles_;
+    const int angular_, edges_, harmonics_;
 };
 
 }  // namespace tribond

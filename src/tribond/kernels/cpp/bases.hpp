@@ -85,9 +85,18 @@ inline double envelope(double r, double cutoff, double& slope) {
     return 1 - x * x * x * (10 - 15 * x + 6 * x * x);
 }
 
+// a + ε b with ε² = 0: b is how a changes along a direction.
+struct Changing {
+    double a, b;
+    Changing(double a_ = 0, double b_ = 0) : a(a_), b(b_) {}
+};
+inline Changing operator+(Changing x, Changing y) { return {x.a + y.a, x.b + y.b}; }
+inline Changing operator-(Changing x, Changing y) { return {x.a - y.a, x.b - y.b}; }
+inline Changing operator*(Changing x, Changing y) { return {x.a * y.a, x.a * y.b + x.b * y.a}; }
+
 // Y_lm(u) for l < max_l <= 4 of a unit vector, in the order (0,0) (1,-1) (1,0) (1,1) (2,-2) ...
-inline void harmonics(const double u[3], int max_l, double* y) {
-    const double x = u[0], yy = u[1], z = u[2];
+template <class Number> void harmonics(const Number u[3], int max_l, Number* y) {
+    const Number x = u[0], yy = u[1], z = u[2];
     y[0] = std::sqrt(1 / (4 * M_PI));
     if (max_l > 1) {
         const double c = std::sqrt(3 / (4 * M_PI));

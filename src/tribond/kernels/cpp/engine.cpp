@@ -2,6 +2,7 @@
 #include <mutex>
 
 #include "pass.hpp"
+#include "training.hpp"
 
 namespace tribond {
 namespace {
@@ -14,24 +15,44 @@ class Engine {
 public:
     virtual ~Engine() = default;
     virtual Outcome run(int threads, const Graph& graph, double* energies, double* gradient) = 0;
+    virtual Outcome weight_gradients(int threads, const Graph& graph, const double* d_energies, const double* d_gradient,
+                                     void* const* tensors) = 0;
+};
+
+// What one evaluation at a time has to itself; engines of the same model with other weights can share it.
+template <class T> struct Memory {
+    std::mutex mutex;
+    Workspace<T> workspace;
+    Training<T> training;
 };
 
 template <class T> class EngineOf : public Engine {
 public:
-    explicit EngineOf(Reader<T> read) : model_(read) {}
+    EngineOf(Reader<T> read, Engine* before) : model_(read) {
+        const auto* same = dynamic_cast<const EngineOf<T>*>(before);
+        memory_ = same != nullptr ? same->memory_ : std::make_shared<Memory<T>>();
+    }
 
     Outcome run(int threads, const Graph& graph, double* energies, double* gradient) override {
         if (!graph.valid(model_.elements)) return BAD_GRAPH;
-        std::lock_guard<std::mutex> lock(mutex_);  // the workspace serves one evaluation at a time
-        Pass<T>(model_, graph, workspace_, threads).run(energies, gradient);
-        if (workspace_.bytes() > KEPT_BYTES) workspace_ = Workspace<T>();
+        std::lock_guard<std::mutex> lock(memory_->mutex);
+        Workspace<T>& workspace = memory_->workspace;
+        Pass<T>(model_, graph, workspace, threads).run(energies, gradient);
+        if (workspace.bytes() > KEPT_BYTES) workspace = Workspace<T>();
+        return DONE;
+    }
+
+    Outcome weight_gradients(int threads, const Graph& graph, const double* d_energies, const double* d_gradient,
+                             void* const* tensors) override {
+        if (!graph.valid(model_.elements)) return BAD_GRAPH;
+        std::lock_guard<std::mutex> lock(memory_->mutex);
+        memory_->training.run(model_, graph, threads, d_energies, d_gradient, tensors);
         return DONE;
     }
 
 private:
     Model<T> model_;
-    Workspace<T> workspace_;
-    std::mutex mutex_;
+    std::shared_ptr<Memory<T>> memory_;
 };
 
 }  // namespace
@@ -40,14 +61,17 @@ private:
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 
 // Counts the changes of these functions, so that kernels/cpu.py does not call a library of another version.
-PUBLIC int tribond_interface() { return 1; }
+PUBLIC int tribond_interface() { return 2; }
 
-// A model packed for use, or null if there is no memory for it.
-PUBLIC void* tribond_engine_new(int double_precision, const int64_t* numbers, const double* reals, const void* const* tensors) {
+// A model packed for use, or null if there is no memory for it. `before`, which may be null, is an engine of the same
+// model with other weights, whose memory for evaluations the new one shares.
+PUBLIC void* tribond_engine_new(int double_precision, const int64_t* numbers, const double* reals, const void* const* tensors,
+                                void* before) {
     using namespace tribond;
+    auto* engine = static_cast<Engine*>(before);
     try {
-        if (double_precision) return new EngineOf<double>(Reader<double>(numbers, reals, tensors));
-        return new EngineOf<float>(Reader<float>(numbers, reals, tensors));
+        if (double_precision) return new EngineOf<double>(Reader<double>(numbers, reals, tensors), engine);
+        return new EngineOf<float>(Reader<float>(numbers, reals, tensors), engine);
     } catch (const std::bad_alloc&) {
         return nullptr;
     }
@@ -62,6 +86,19 @@ PUBLIC int tribond_engine_run(void* engine, int threads, int64_t atoms, int64_t 
     try {
         const Graph graph{atoms, bonds, angles, element, centre, neighbour, angle, vectors};
         return static_cast<Engine*>(engine)->run(threads, graph, energies, gradient);
+    } catch (const std::bad_alloc&) {
+        return NO_MEMORY;
+    }
+}
+
+PUBLIC int tribond_engine_weight_gradients(void* engine, int threads, int64_t atoms, int64_t bonds, int64_t angles,
+                                           const int64_t* element, const int64_t* centre, const int64_t* neighbour,
+                                           const int64_t* angle, const double* vectors, const double* d_energies,
+                                           const double* d_gradient, void* const* tensors) {
+    using namespace tribond;
+    try {
+        const Graph graph{atoms, bonds, angles, element, centre, neighbour, angle, vectors};
+        return static_cast<Engine*>(engine)->weight_gradients(threads, graph, d_energies, d_gradient, tensors);
     } catch (const std::bad_alloc&) {
         return NO_MEMORY;
     }

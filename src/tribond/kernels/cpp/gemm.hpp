@@ -38,9 +38,10 @@ private:
     }
 };
 
-enum class Start { zero, bias, output, two_rows };
+enum class Start { zero, bias, bias_of_even, output, two_rows };
 
-// What C starts from: zero; the same row for all rows of C; C itself; or the sum of two rows of its own for each.
+// What C starts from: zero; the same row for all rows of C, or for every second one (the number of rows is even); C
+// itself; or the sum of two rows of its own for each.
 template <class T> struct From {
     const T* bias = nullptr;
     const T* const* first = nullptr;
@@ -57,6 +58,8 @@ inline void multiply_block(const T* a, int a_stride, const T* b, int depth, T* c
         for (int v = 0; v < VECTORS; ++v) {
             if constexpr (START == Start::zero) sums[r][v] = Vec<T>{};
             if constexpr (START == Start::bias) sums[r][v] = load(from.bias + column + v * W);
+            if constexpr (START == Start::bias_of_even)
+                sums[r][v] = r % 2 == 0 ? load(from.bias + column + v * W) : Vec<T>{};
             if constexpr (START == Start::output) sums[r][v] = load(c + r * c_stride + column + v * W);
             if constexpr (START == Start::two_rows)
                 sums[r][v] = load(from.first[r] + column + v * W) + load(from.second[r] + column + v * W);
@@ -79,7 +82,7 @@ inline void multiply_block(const T* a, int a_stride, const T* b, int depth, T* c
         for (int v = 0; v < VECTORS; ++v) store(c + r * c_stride + column + v * W, sums[r][v]);
 }
 
-template <class T, int VECTORS, Start START, int ROWS = GEMM_ROWS>
+template <class T, int VECTORS, Start START, int ROWS = GEMM_ROWS>  // GEMM_ROWS is even
 void multiply_rows(int rows, const T* a, int a_stride, const T* b, int depth, T* c, int c_stride, From<T> from, int column) {
     if constexpr (ROWS > 0) {
         while (rows >= ROWS) {

@@ -76,7 +76,7 @@ template <class T> struct FirstLayer {
         }
         const int half = hidden;
         auto entry = [=](int k, int n, int first, int count) {
-            const int side = n / half, row = n % half;
+            const int side = n >= half, row = side ? n - half : n;
             return row < out && k < count ? weight[side][row * width + first + k] : T(0);
         };
         auto forward = [&](int first, int count) {
@@ -155,6 +155,7 @@ template <class T> struct Model {
     bool gated_by_end, onto_centre, atom_first, silu_scale;
     int nodes, edges, angular;  // padded widths of v, e and of what (2) gives
     double threebody_cutoff;
+    std::vector<int> update_hidden, readout_hidden;  // widths
     Radial edge_basis, angle_basis;
     Buffer<T> embedding, bond_weight, bond_bias;  // (elements, nodes); (basis, edges), (edges,)
     std::vector<Block<T>> blocks;
@@ -169,7 +170,7 @@ template <class T> struct Model {
         gated_by_end = read.number(), onto_centre = read.number(), atom_first = read.number();
         silu_scale = read.number();
         nodes = padded<T>(node_features), edges = padded<T>(edge_features), angular = padded<T>(max_l * max_n);
-        const auto update_hidden = widths(read), readout_hidden = widths(read);
+        update_hidden = widths(read), readout_hidden = widths(read);
         threebody_cutoff = read.real();
         edge_basis = radial(read), angle_basis = radial(read);
         const T* rows = read.tensor();

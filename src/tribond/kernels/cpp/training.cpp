@@ -1,0 +1,28 @@
+#include "training.hpp"
+
+#include "dual_pass.hpp"
+
+namespace tribond {
+
+constexpr size_t KEPT_BYTES = size_t(512) << 20;  // more memory than this is given back after every step
+
+template <class T> struct Training<T>::Memory {
+    DualWorkspace<T> workspace;
+    Buffer<T> sums;
+};
+
+template <class T> Training<T>::Training() : memory_(new Memory) {}
+template <class T> Training<T>::~Training() = default;
+
+template <class T>
+void Training<T>::run(const Model<T>& model, const Graph& graph, int threads, const double* d_energies,
+                      const double* d_gradient, void* const* tensors) {
+    Gradients<T> gradients(model, memory_->sums);
+    DualPass<T>(model, graph, memory_->workspace, gradients, threads, d_energies, d_gradient).run(tensors);
+    if (memory_->workspace.bytes() > KEPT_BYTES) memory_->workspace = DualWorkspace<T>();
+}
+
+template class Training<float>;
+template class Training<double>;
+
+}  // namespace tribond
