@@ -8,48 +8,13 @@
 #include <functional>
 #include <memory>
 
-#include "angles.hpp"
 #include "threads.hpp"
-#include "update.hpp"
+#include "workspace.hpp"
 
 namespace tribond {
 
 constexpr int64_t ATOMS_AT_ONCE = 32;  // in work that is done atom by atom
 constexpr size_t TRACE_BYTES = size_t(96) << 20;  // what small systems may take in order to compute nothing twice
-
-// Memory of an evaluation, kept from one to the next.
-template <class T> struct Workspace {
-    struct Worker {
-        UpdateScratch<T> bond, atom;
-        AngleScratch<T> angles;
-        Buffer<T> edges, message, trace;  // of a tile
-        std::vector<const T*> centre_part, neighbour_part, d_message, gates;
-        std::vector<T*> d_centre_part, d_neighbour_part, d_gates;
-        Buffer<T> sums, hidden, terms;  // of some atoms
-    };
-
-    std::vector<Worker> workers;
-    std::vector<Buffer<T>> nodes, edges;  // before every block and after the last; after (3) of every block
-    std::vector<Buffer<T>> traces;        // of the first blocks, as many as there is room for
-    Buffer<T> basis, slopes, d_length, d_nodes;
-    AngleBases<T> angles;
-    // W₁ v_i + b and W₂ v_j of the bond and the atom update, σ(W_v v + b_v); then the derivatives: by W₁ v_i + b and
-    // σ(...) of an atom itself, and what the parts add to atoms at the far ends of their bonds.
-    Buffer<T> bond_centre, bond_neighbour, atom_centre, atom_neighbour, gate;
-    Buffer<T> d_bond_centre, d_atom_centre, d_gate, rows;
-
-    size_t bytes() const {
-        size_t total = 0;
-        for (const auto& it : nodes) total += it.bytes();
-        for (const auto& it : edges) total += it.bytes();
-        for (const auto& it : traces) total += it.bytes();
-        for (const Buffer<T>* it : {&basis, &slopes, &d_length, &d_nodes, &angles.weight, &angles.slope, &angles.envelope,
-                                    &angles.y, &angles.d_y, &bond_centre, &bond_neighbour, &atom_centre, &atom_neighbour,
-                                    &gate, &d_bond_centre, &d_atom_centre, &d_gate, &rows})
-            total += it->bytes();
-        return total;
-    }
-};
 
 template <class T> class Pass {
     using Worker = typename Workspace<T>::Worker;
@@ -68,7 +33,7 @@ public:
     // Energy of every atom (eV) and dE/dr of every bond (eV/Å).
     void run(double* energies, double* gradient) {
         energies_ = energies;
-        by_tile([&](const Tile& tile, Worker&) { set_bases(tile); });
+        by_tile([&](const Tile& tile, Worker&) { w_.bases.set(m_, g_, tile); });
         by_atom([&](int64_t first, int64_t last, Worker&) {
             for (int64_t i = first; i < last; ++i)
                 std::copy_n(m_.embedding.begin() + g_.element[i] * m_.nodes, m_.nodes, w_.nodes[0].begin() + i * m_.nodes);
@@ -84,7 +49,7 @@ public:
             });
         }
         for (int k = last; k >= 0; --k) m_.atom_first ? backward_atom_first(k) : backward(k);
-        by_tile([&](const Tile& tile, Worker&) { assemble(tile, gradient); });
+        by_tile([&](const Tile& tile, Worker&) { w_.bases.assemble(m_, g_, tile, gradient); });
     }
 
 private:
@@ -113,21 +78,14 @@ private:
         const size_t traces = TRACE_BYTES / std::max<size_t>(bonds * trace_numbers_ * sizeof(T), 1);
         w_.traces.resize(std::min<size_t>(traces, m_.num_blocks - 1));
         for (auto& it : w_.traces) it.resize(bonds * trace_numbers_);
-        const int basis = m_.edge_basis.count();
-        w_.basis.resize(bonds * basis), w_.slopes.resize(bonds * basis), w_.d_length.resize(bonds);
+        w_.bases.resize(m_, bonds, angles);
         w_.d_nodes.resize(atoms * m_.nodes);
-        w_.angles.harmonics = m_.max_l * m_.max_l;
-        w_.angles.weight.resize(angles * m_.angular), w_.angles.slope.resize(angles * m_.angular);
-        w_.angles.envelope.resize(angles * 2);
-        w_.angles.y.resize(angles * w_.angles.harmonics), w_.angles.d_y.resize(angles * w_.angles.harmonics);
         w_.bond_centre.resize(atoms * bond_width_), w_.bond_neighbour.resize(atoms * bond_width_);
         w_.atom_centre.resize(atoms * atom_width_), w_.atom_neighbour.resize(atoms * atom_width_);
         w_.d_bond_centre.resize(atoms * bond_width_), w_.d_atom_centre.resize(atoms * atom_width_);
         w_.gate.resize(atoms * m_.angular), w_.d_gate.resize(atoms * m_.angular);
         w_.rows.resize(rows * row_width_);
         if (int(w_.workers.size()) < threads_) w_.workers.resize(threads_);
-        size_t widest = row_width_;
-        for (const Layer<T>& layer : m_.readout[0].layers) widest = std::max<size_t>(widest, 2 * std::max(layer.in, layer.out));
         for (Worker& s : w_.workers) {
             const size_t b = p_.most_bonds, a = p_.most_angles;
             s.bond.resize(m_.blocks[0].bond), s.atom.resize(m_.blocks[0].atom), s.trace.resize(b * trace_numbers_);
@@ -139,91 +97,7 @@ private:
             s.gates.resize(a), s.d_gates.resize(a);
             const size_t some = std::max<size_t>(ATOMS_AT_ONCE, p_.most_atoms);
             s.sums.resize(some * std::max<size_t>(row_width_, m_.nodes));
-            s.hidden.resize(some * widest * (m_.readout[0].layers.size() + 1));
-            s.terms.resize(some * widest * (m_.readout[0].layers.size() + 1));
-        }
-    }
-
-    // ------------------------------------------------------------------------------------------- bases
-
-    void set_bases(const Tile& tile) {
-        const int basis = m_.edge_basis.count();
-        double values[MOST_FUNCTIONS], slopes[MOST_FUNCTIONS], y[16];
-        int64_t a = tile.first_angle;
-        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b) {
-            const double* v = g_.vectors + 3 * b;
-            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-            m_.edge_basis.evaluate(r, values, slopes);
-            for (int i = 0; i < basis; ++i)
-                w_.basis[b * basis + i] = T(values[i]), w_.slopes[b * basis + i] = T(slopes[i]);
-            w_.d_length[b] = 0;
-            if (a == tile.last_angle || g_.angle[a] != b) continue;
-            double fc_slope;
-            const double fc = envelope(r, m_.threebody_cutoff, fc_slope);
-            m_.angle_basis.evaluate(r, values, slopes);
-            for (int i = 0; i < m_.angular; ++i) {
-                const bool real = i < m_.angle_basis.count();
-                w_.angles.weight[a * m_.angular + i] = real ? T(fc * values[i]) : T(0);
-                w_.angles.slope[a * m_.angular + i] = real ? T(fc * slopes[i] + fc_slope * values[i]) : T(0);
-            }
-            w_.angles.envelope[2 * a] = T(fc), w_.angles.envelope[2 * a + 1] = T(fc_slope);
-            const double unit[3] = {v[0] / r, v[1] / r, v[2] / r};
-            harmonics(unit, m_.max_l, y);
-            for (int i = 0; i < w_.angles.harmonics; ++i) {
-                w_.angles.y[a * w_.angles.harmonics + i] = T(y[i]);
-                w_.angles.d_y[a * w_.angles.harmonics + i] = 0;
-            }
-            ++a;
-        }
-    }
-
-    void assemble(const Tile& tile, double* gradient) {
-        const int count = w_.angles.harmonics;
-        double d[16];
-        int64_t a = tile.first_angle;
-        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b) {
-            const double* v = g_.vectors + 3 * b;
-            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-            const double unit[3] = {v[0] / r, v[1] / r, v[2] / r};
-            double along = w_.d_length[b], across[3] = {0, 0, 0};
-            if (a < tile.last_angle && g_.angle[a] == b) {
-                for (int i = 0; i < count; ++i) d[i] = w_.angles.d_y[a * count + i];
-                harmonics_gradient(unit, m_.max_l, d, across);
-                along -= (unit[0] * across[0] + unit[1] * across[1] + unit[2] * across[2]) / r;
-                ++a;
-            }
-            for (int x = 0; x < 3; ++x) gradient[3 * b + x] = along * unit[x] + across[x] / r;
-        }
-    }
-
-    // e_ij = g(W e⁰_ij + b) of the first block.
-    void embed(const Tile& tile, T* edges) {
-        constexpr int W = LANES<T>;
-        const int basis = m_.edge_basis.count();
-        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b, edges += m_.edges)
-            for (int f = 0; f < m_.edges; f += W) {
-                Vec<T> x = load(m_.bond_bias.begin() + f);
-                for (int i = 0; i < basis; ++i) x += w_.basis[b * basis + i] * load(m_.bond_weight.begin() + i * m_.edges + f);
-                store(edges + f, x * sigmoid(x));
-            }
-    }
-
-    void embed_backward(const Tile& tile, const T* d_edges) {
-        constexpr int W = LANES<T>;
-        const int basis = m_.edge_basis.count();
-        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b, d_edges += m_.edges) {
-            Vec<T> total{};
-            for (int f = 0; f < m_.edges; f += W) {
-                Vec<T> x = load(m_.bond_bias.begin() + f), by_r{};
-                for (int i = 0; i < basis; ++i) {
-                    const Vec<T> weight = load(m_.bond_weight.begin() + i * m_.edges + f);
-                    x += w_.basis[b * basis + i] * weight;
-                    by_r += w_.slopes[b * basis + i] * weight;
-                }
-                const Vec<T> s = sigmoid(x);
-                total += load(d_edges + f) * by_r * (s + x * s * (T(1) - s));
-            }
-            w_.d_length[b] += sum(total);
+            s.readout.resize(m_.readout[0], some);
         }
     }
 
@@ -323,45 +197,8 @@ private:
                                    m_.blocks[k].angles.atom_gate_back, w_.d_nodes.begin() + first * m_.nodes, m_.nodes);
     }
 
-    // (7): energies of some atoms with features v, and ∂v.
     void read_out(int64_t first, int64_t last, const T* v, Worker& s) {
-        constexpr int W = LANES<T>;
-        const Readout<T>& readout = m_.readout[0];
-        const int rows = int(last - first), depth = int(readout.layers.size());
-        T *x = s.hidden.begin(), *slope = s.terms.begin();
-        int width = 2 * readout.first.hidden;
-        multiply<T, Start::bias>(rows, v, m_.nodes, readout.first.centre, x, width, {readout.first.bias.begin()});
-        activate<T, true>(size_t(rows) * width, x, slope);
-        std::vector<int> widths;  // of few layers, once a tile
-        for (int d = 0; d < depth; ++d) {
-            const Layer<T>& layer = readout.layers[d];
-            widths.push_back(width);
-            const int next = 2 * layer.out;
-            T *y = x + size_t(rows) * width, *next_slope = slope + size_t(rows) * width;
-            multiply<T, Start::bias>(rows, x, width, layer.core, y, next, {layer.core_bias.begin()});
-            multiply<T, Start::bias>(rows, x + layer.in, width, layer.gate, y + layer.out, next, {layer.gate_bias.begin()});
-            if (d + 1 < depth) activate<T, true>(size_t(rows) * next, y, next_slope);
-            x = y, slope = next_slope, width = next;
-        }
-        const int out = width / 2;  // one number, padded
-        for (int r = 0; r < rows; ++r) {
-            const T core = x[r * width], gate = x[r * width + out], share = sigmoid(all<T>(gate))[0];
-            const int64_t element = g_.element[first + r];
-            energies_[first + r] = m_.scale[element] * double(core * share) + m_.reference[element];
-            std::fill_n(x + r * width, width, T(0));
-            x[r * width] = T(m_.scale[element]) * share;
-            x[r * width + out] = T(m_.scale[element]) * core * share * (1 - share);
-        }
-        for (int d = depth - 1; d >= 0; --d) {
-            const Layer<T>& layer = readout.layers[d];
-            const int next = widths[d];
-            T *y = x - size_t(rows) * next, *next_slope = slope - size_t(rows) * next;
-            multiply<T, Start::zero>(rows, x, width, layer.core_back, y, next);
-            multiply<T, Start::zero>(rows, x + layer.out, width, layer.gate_back, y + layer.in, next);
-            for (int i = 0; i < rows * next; i += W) store(y + i, load(y + i) * load(next_slope + i));
-            x = y, slope = next_slope, width = next;
-        }
-        multiply<T, Start::zero>(rows, x, width, readout.first.centre_back, w_.d_nodes.begin() + first * m_.nodes, m_.nodes);
+        s.readout.run(m_, g_.element + first, int(last - first), v, energies_ + first, w_.d_nodes.begin() + first * m_.nodes);
     }
 
     // ------------------------------------------------------------------------------------------- tiles
@@ -375,7 +212,7 @@ private:
             s.centre_part[r] = centre_part.begin() + g_.centre[b] * width;
             s.neighbour_part[r] = neighbour_part.begin() + g_.neighbour[b] * width;
         }
-        return {count, edges, w_.basis.begin() + tile.first_bond * basis, w_.slopes.begin() + tile.first_bond * basis,
+        return {count, edges, w_.bases.basis.begin() + tile.first_bond * basis, w_.bases.slopes.begin() + tile.first_bond * basis,
                 s.centre_part.data(), s.neighbour_part.data()};
     }
 
@@ -389,7 +226,7 @@ private:
     // (2), (3) in place.
     void angles_forward(int k, const Tile& tile, Worker& s) {
         set_gates(tile, s);
-        angles_.forward(m_.blocks[k].angles, g_, p_, tile, w_.angles, s.gates.data(), s.angles, edges_of(k, tile));
+        angles_.forward(m_.blocks[k].angles, g_, p_, tile, w_.bases.angles, s.gates.data(), s.angles, edges_of(k, tile));
     }
 
     void angles_backward(int k, const Tile& tile, const T* d_edges, Worker& s) {
@@ -401,8 +238,8 @@ private:
             s.d_gates[a] = m_.gated_by_end ? w_.rows.begin() + size_t(p_.row[b]) * row_width_ + bond_width_ + atom_width_
                                            : w_.d_gate.begin() + g_.centre[b] * m_.angular;
         }
-        angles_.backward(m_.blocks[k].angles, g_, p_, tile, w_.angles, s.gates.data(), s.angles, d_edges, s.d_gates.data(),
-                         w_.d_length.begin() + tile.first_bond);
+        angles_.backward(m_.blocks[k].angles, g_, p_, tile, w_.bases.angles, s.gates.data(), s.angles, d_edges, s.d_gates.data(),
+                         w_.bases.d_length.begin() + tile.first_bond);
     }
 
     // Where the way back through both updates finds what it needs of a tile: kept from the way there, or made again.
@@ -458,7 +295,7 @@ private:
             s.d_neighbour_part[r] = w_.rows.begin() + size_t(p_.row[b]) * row_width_;
         }
         update_backward(m_.blocks[k].bond, int(tile.bonds()), trace, s.bond, s.d_message.data(), d_edges,
-                        s.d_centre_part.data(), s.d_neighbour_part.data(), w_.d_length.begin() + tile.first_bond);
+                        s.d_centre_part.data(), s.d_neighbour_part.data(), w_.bases.d_length.begin() + tile.first_bond);
     }
 
     void atom_backward(int k, const Tile& tile, const Trace<T>& trace, T* d_edges, Worker& s) {
@@ -470,7 +307,7 @@ private:
             s.d_neighbour_part[r] = w_.rows.begin() + size_t(p_.row[b]) * row_width_ + bond_width_;
         }
         update_backward(m_.blocks[k].atom, int(tile.bonds()), trace, s.atom, s.d_message.data(), d_edges,
-                        s.d_centre_part.data(), s.d_neighbour_part.data(), w_.d_length.begin() + tile.first_bond);
+                        s.d_centre_part.data(), s.d_neighbour_part.data(), w_.bases.d_length.begin() + tile.first_bond);
     }
 
     void clear_rows(const Part& part) {
@@ -506,7 +343,7 @@ private:
     void forward(int k) {
         all_parts(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s) {
-            if (k == 0) embed(tile, edges_of(0, tile));
+            if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
             angles_forward(k, tile, s);
             const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
             T* after = k + 1 < m_.num_blocks ? edges_of(k + 1, tile) : s.edges.begin();
@@ -523,7 +360,7 @@ private:
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
             if (there_too) {
-                if (k == 0) embed(tile, edges_of(0, tile));
+                if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
                 angles_forward(k, tile, s);
             }
             if (!traced(k)) {
@@ -544,7 +381,7 @@ private:
 
     // ∂e before block k to where the block before looks for it.
     void hand_down(int k, const Tile& tile, const T* d_edges) {
-        if (k == 0) embed_backward(tile, d_edges);
+        if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
         else if (d_edges != edges_of(k, tile)) std::copy_n(d_edges, tile.bonds() * m_.edges, edges_of(k, tile));
     }
 
@@ -552,7 +389,7 @@ private:
     void forward_atom_first(int k) {
         atom_parts_and_gate(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s) {
-            if (k == 0) embed(tile, edges_of(0, tile));
+            if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
             angles_forward(k, tile, s);
             const Trace<T> trace = atom_trace(k, tile, s);
             atom_forward(k, tile, edges_of(k, tile), nodes_after(k, tile), traced(k) ? &trace : nullptr, s);
@@ -581,7 +418,7 @@ private:
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> trace = atom_trace(k, tile, s);
             if (there_too) {
-                if (k == 0) embed(tile, edges_of(0, tile));
+                if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
                 angles_forward(k, tile, s);
             }
             if (!traced(k)) {
@@ -597,8 +434,6 @@ private:
         }, clear_if(true));
         if (k > 0) atom_parts_and_gate_backward(k);
     }
-
-    static constexpr int MOST_FUNCTIONS = 512;
 
     const Model<T>& m_;
     const Graph& g_;

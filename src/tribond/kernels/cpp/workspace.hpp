@@ -1,0 +1,42 @@
+// Memory of an evaluation, kept from one to the next.
+#pragma once
+
+#include "bond_bases.hpp"
+#include "readout.hpp"
+
+namespace tribond {
+
+template <class T> struct Workspace {
+    struct Worker {
+        UpdateScratch<T> bond, atom;
+        AngleScratch<T> angles;
+        Buffer<T> edges, message, trace;  // of a tile
+        std::vector<const T*> centre_part, neighbour_part, d_message, gates;
+        std::vector<T*> d_centre_part, d_neighbour_part, d_gates;
+        ReadoutScratch<T> readout;
+        Buffer<T> sums;  // of some atoms
+    };
+
+    std::vector<Worker> workers;
+    std::vector<Buffer<T>> nodes, edges;  // before every block and after the last; after (3) of every block
+    std::vector<Buffer<T>> traces;        // of the first blocks, as many as there is room for
+    BondBases<T> bases;
+    Buffer<T> d_nodes;
+    // W₁ v_i + b and W₂ v_j of the bond and the atom update, σ(W_v v + b_v); then the derivatives: by W₁ v_i + b and
+    // σ(...) of an atom itself, and what the parts add to atoms at the far ends of their bonds.
+    Buffer<T> bond_centre, bond_neighbour, atom_centre, atom_neighbour, gate;
+    Buffer<T> d_bond_centre, d_atom_centre, d_gate, rows;
+
+    size_t bytes() const {
+        size_t total = bases.bytes();
+        for (const auto& it : nodes) total += it.bytes();
+        for (const auto& it : edges) total += it.bytes();
+        for (const auto& it : traces) total += it.bytes();
+        for (const Buffer<T>* it : {&d_nodes, &bond_centre, &bond_neighbour, &atom_centre, &atom_neighbour, &gate,
+                                    &d_bond_centre, &d_atom_centre, &d_gate, &rows})
+            total += it->bytes();
+        return total;
+    }
+};
+
+}  // namespace tribond
