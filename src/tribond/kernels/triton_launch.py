@@ -1,0 +1,288 @@
+"""How the Triton kernels are started: grids, tiles and arguments, for one model and the bonds of one batch."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tribond.kernels.triton_angles import angles_back_kernel, angles_kernel
+from tribond.kernels.triton_bases import bases_back_kernel, bases_kernel, embed_kernel
+from tribond.kernels.triton_bonds import Bonds
+from tribond.kernels.triton_sums import density_kernel, sum_kernel
+from tribond.kernels.triton_update import message_back_kernel, message_kernel
+from tribond.kernels.triton_weights import BlockWeights, UpdateWeights, Weights, padded
+
+Precision = Literal["tf32", "tf32x3", "fp16x3", "ieee"]
+
+BOND_TILE = 128  # bonds of a program, where a bond is a few numbers
+ATOM_TILE = 32  # bonds that a program which adds up for an atom takes at a time
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How many bonds go through an update together, and on how many warps."""
+
+    bonds: int
+    warps: int
+
+
+@dataclass(frozen=True)
+class Bases:
+    """What depends on the bond vectors alone, or the derivatives by it; functions first, bonds last."""
+
+    e0: Tensor  # (functions, capacity)
+    enveloped: Tensor  # (max_l · max_n, capacity) f_c R
+    envelope: Tensor  # (capacity,) f_c
+    harmonics: Tensor  # (max_l², capacity) Y_lm
+
+
+@dataclass(frozen=True)
+class Angles:
+    """What (2) and (3) of one block need: s of every atom, the densities, and ẽ."""
+
+    gate: Tensor  # (atoms, max_l · max_n)
+    density: Tensor  # (atoms, max_n, columns)
+    messages: Tensor  # (max_l · max_n, capacity)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Kernels of one model on the bonds of one batch."""
+
+    weights: Weights
+    bonds: Bonds
+    precision: Precision
+    forward_tile: Tile
+    backward_tile: Tile
+
+    # ------------------------------------------------------------------------------------ shapes
+
+    @property
+    def functions(self) -> int:
+        """Rows of e⁰, with the one that a bias belongs to."""
+        return self.weights.blocks[0].bond.scale.shape[1]
+
+    @property
+    def angular(self) -> int:
+        """max_l · max_n."""
+        config = self.weights.model.config
+        return config.max_l * config.max_n
+
+    @property
+    def columns(self) -> int:
+        """Columns of a density, max_l² and some left over."""
+        return 1 << (self.weights.model.config.max_l ** 2 - 1).bit_length()
+
+    def new(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """An array on the device, not written yet."""
+        return torch.empty(shape, dtype=dtype, device=self.bonds.centre.device)
+
+    def zero_bases(self) -> Bases:
+        """Derivatives by the bases, before anything was added."""
+        capacity, max_l = self.bonds.capacity, self.weights.model.config.max_l
+        sizes = [self.functions, self.angular, 1, max_l * max_l]
+        e0, enveloped, envelope, harmonics = self.new(sum(sizes), capacity).zero_().split(sizes)
+        return Bases(e0, enveloped, envelope[0], harmonics)
+
+    def _tiles(self, size: int) -> tuple[int]:
+        return (max(1, -(-self.bonds.capacity // size)),)
+
+    # ------------------------------------------------------------------------------------ bases
+
+    def _basis_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        model, bonds = self.weights.model, self.bonds
+        config = model.config
+        arguments = (bonds.start, bonds.num_atoms, bonds.capacity, config.cutoff, config.threebody_cutoff,
+                     *self.weights.edge_functions, *self.weights.angle_functions)  # fmt: skip
+        smooth = config.edge_basis == "smooth"
+        constants = {
+            "EDGE_L": 1 if smooth else config.max_l,
+            "MAX_L": config.max_l,
+            "MAX_N": config.max_n,
+            "EDGE_SMOOTH": smooth,
+            "ANGLE_SMOOTH": config.angle_radial_basis == "smooth",
+            "BK": padded(config.max_n + 1),
+            "BK_ANGLE": padded(self.angular + 1),
+            "B": BOND_TILE,
+            "num_warps": 4,
+        }
+        return arguments, constants
+
+    def bases(self, vectors: Tensor) -> Bases:
+        """All bases of (capacity, 3) bond vectors, Å."""
+        arguments, constants = self._basis_arguments()
+        capacity, max_l = self.bonds.capacity, self.weights.model.config.max_l
+        bases = Bases(
+            self.new(self.functions, capacity),
+            self.new(self.angular, capacity),
+            self.new(capacity),
+            self.new(max_l * max_l, capacity),
+        )
+        with_one = self.weights.model.config.edge_gate_bias
+        out = (bases.e0, bases.enveloped, bases.envelope, bases.harmonics)
+        bases_kernel[self._tiles(BOND_TILE)](vectors, *arguments, *out, WITH_ONE=with_one, **constants)
+        return bases
+
+    def bases_back(self, vectors: Tensor, d: Bases) -> Tensor:
+        """dE/dr_ij.  (capacity, 3) float64; zero where no bond is."""
+        arguments, constants = self._basis_arguments()
+        out = self.new(self.bonds.capacity, 3, dtype=torch.float64).zero_()
+        bases_back_kernel[self._tiles(BOND_TILE)](
+            vectors, *arguments, d.e0, d.enveloped, d.envelope, d.harmonics, out, **constants
+        )
+        return out
+
+    def _embed(self, e0: Tensor, edges: Tensor, d_edges: Tensor, d_e0: Tensor, *, back: bool) -> None:
+        weight, bias = self.weights.embedding, self.weights.embedding_bias
+        embed_kernel[self._tiles(32)](
+            e0, self.bonds.capacity, weight, weight if bias is None else bias, self.bonds.start, self.bonds.num_atoms,
+            edges, d_edges, d_e0,
+            N=weight.shape[1], E=weight.shape[0], BE=padded(weight.shape[0]), WITH_BIAS=bias is not None, BACK=back,
+            B=32, num_warps=4,
+        )  # fmt: skip
+
+    def embed(self, e0: Tensor) -> Tensor:
+        """The first e_ij.  (capacity, edge_features)."""
+        edges = self.new(self.bonds.capacity, self.weights.embedding.shape[0])
+        self._embed(e0, edges, edges, e0, back=False)
+        return edges
+
+    def embed_back(self, e0: Tensor, d_edges: Tensor, d_e0: Tensor) -> None:
+        """∂e⁰ += ..., from the derivative by the first e_ij."""
+        self._embed(e0, d_edges, d_edges, d_e0, back=True)
+
+    # ------------------------------------------------------------------------------------ sums over bonds
+
+    def sums(
+        self, values: Tensor, out: Tensor, *, by_neighbour: bool, before: Tensor | None = None, rows: int = 8
+    ) -> None:
+        """Add up rows (capacity, width) of the bonds of every atom, into (atoms, width) columns of an array."""
+        bonds, width = self.bonds, values.shape[1]
+        sum_kernel[(bonds.num_atoms,)](
+            values, bonds.order, bonds.start_of_neighbour if by_neighbour else bonds.start,
+            values if before is None else before, out, out.stride(0),
+            WIDTH=width, B=1 << (width - 1).bit_length(), ORDERED=by_neighbour, ONTO=before is not None, ROWS=rows,
+            num_warps=1,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------ angles
+
+    def _density(self, values: Tensor, bases: Bases, gate: Tensor, gated_by: str) -> Tensor:
+        config, bonds = self.weights.model.config, self.bonds
+        out = self.new(bonds.num_atoms, config.max_n, self.columns)
+        density_kernel[bonds.num_atoms, config.max_n](
+            values, bases.harmonics, bonds.capacity, gate, bases.envelope, bonds.neighbour, bonds.start, out,
+            MAX_L=config.max_l, MAX_N=config.max_n, COLUMNS=self.columns, GATED_BY=gated_by, ROWS=ATOM_TILE,
+            num_warps=1,
+        )  # fmt: skip
+        return out
+
+    def _angle_shapes(self) -> dict[str, int]:
+        config = self.weights.model.config
+        return {"MAX_L": config.max_l, "MAX_N": config.max_n, "COLUMNS": self.columns, "B": BOND_TILE, "num_warps": 4}
+
+    @property
+    def _gated_by(self) -> Tensor:
+        at_end = self.weights.model.config.angle_gate == "end"
+        return self.bonds.neighbour if at_end else self.bonds.centre
+
+    def angles(self, bases: Bases, gate: Tensor) -> Angles:
+        """(2), given s of every atom."""
+        bonds = self.bonds
+        density = self._density(bases.enveloped, bases, gate, self.weights.model.config.angle_gate)
+        messages = self.new(self.angular, bonds.capacity)
+        angles_kernel[self._tiles(BOND_TILE)](
+            bases.enveloped, bases.envelope, bases.harmonics, bonds.capacity, gate, density, self._gated_by,
+            bonds.centre, bonds.start, bonds.num_atoms, messages, **self._angle_shapes(),
+        )  # fmt: skip
+        return Angles(gate, density, messages)
+
+    def angles_back(self, bases: Bases, angles: Angles, d_messages: Tensor, d: Bases) -> Tensor:
+        """∂s of every bond from ∂ẽ, (capacity, max_l · max_n); adds to the derivatives by the bases."""
+        bonds = self.bonds
+        back = self._density(d_messages, bases, angles.gate, "none")
+        d_gate = self.new(bonds.capacity, self.angular)
+        angles_back_kernel[self._tiles(BOND_TILE)](
+            bases.enveloped, bases.envelope, bases.harmonics, bonds.capacity, angles.gate, angles.density, back,
+            self._gated_by, bonds.centre, bonds.start, bonds.num_atoms, d_messages, d.enveloped, d.envelope,
+            d.harmonics, d_gate, **self._angle_shapes(),
+        )  # fmt: skip
+        return d_gate
+
+    # ------------------------------------------------------------------------------------ updates
+
+    def _update_arguments(
+        self, block: BlockWeights, update: UpdateWeights, table: Tensor
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        bonds = self.bonds
+        layers = update.layers * 2 if len(update.hidden) == 1 else update.layers  # twice: those of no second are not read
+        # core and gate of one layer after the other
+        arguments = (
+            table, table.stride(0), bonds.centre, bonds.neighbour, bonds.start, bonds.num_atoms,
+            *update.of_edge, update.of_edge[0].stride(0), *layers, update.scale,
+        )  # fmt: skip
+        widths = {
+            "E": update.of_edge[0].shape[1],
+            "H1": update.hidden[0],
+            "H2": update.hidden[-1],
+            "O": update.scale.shape[0],
+            "N": update.scale.shape[1],
+            "T": block.said.shape[1],
+        }
+        constants = widths | {f"B{name}": padded(width) for name, width in widths.items()}
+        constants |= {"SILU": update.silu, "TWO_HIDDEN": len(update.hidden) > 1, "PRECISION": self.precision}
+        return arguments, constants
+
+    def message(
+        self, block: BlockWeights, update: UpdateWeights, table: Tensor, edges: Tensor, e0: Tensor,
+        angles: Angles | None, *, onto_bonds: bool,
+    ) -> Tensor:  # fmt: skip
+        """e_ij after (4), or what (5) adds up.  (capacity, out_features).
+
+        Args:
+            block: gives the layers of (3).
+            update: gives all others.
+            table: (atoms, 4 H) what atoms bring to the first layer; rows may lie apart.
+            edges: (capacity, edge_features) e_ij.
+            e0: (functions, capacity).
+            angles: ẽ, if `edges` are those before (3).
+            onto_bonds: (4), not (5).
+        """
+        arguments, constants = self._update_arguments(block, update, table)
+        out = self.new(self.bonds.capacity, constants["O"])
+        message_kernel[self._tiles(self.forward_tile.bonds)](
+            edges, out, e0, self.bonds.capacity, e0 if angles is None else angles.messages, block.said, block.share,
+            *arguments, **constants, WITH_ANGLES=angles is not None, ONTO_BONDS=onto_bonds,
+            B=self.forward_tile.bonds, num_warps=self.forward_tile.warps,
+        )  # fmt: skip
+        return out
+
+    def message_back(
+        self, block: BlockWeights, update: UpdateWeights, table: Tensor, edges: Tensor, d_edges: Tensor, e0: Tensor,
+        d_e0: Tensor, angles: Angles | None, *, d_nodes: Tensor | None, back_to_angles: bool,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Add to ∂e and ∂e⁰.
+
+        Args:
+            block, update, table, edges, e0, angles: as for `message`.
+            d_edges: (capacity, edge_features) ∂e after the update, on return that before it.
+            d_e0: (functions, capacity).
+            d_nodes: (atoms, node_features) for (5), None for (4).
+            back_to_angles: also give ∂ẽ.
+
+        Returns:
+            ∂first, (capacity, 2 H), for core and gate, and ∂ẽ, (max_l · max_n, capacity), or something else.
+        """
+        arguments, constants = self._update_arguments(block, update, table)
+        bonds = self.bonds
+        d_first = self.new(bonds.capacity, 2 * constants["H1"])
+        d_angles = self.new(self.angular, bonds.capacity) if back_to_angles else d_first
+        onto_centre = self.weights.model.config.message_target == "centre"
+        message_back_kernel[self._tiles(self.backward_tile.bonds)](
+            edges, d_edges, d_edges if d_nodes is None else d_nodes, bonds.centre if onto_centre else bonds.neighbour,
+            e0, d_e0, d_first, bonds.capacity, e0 if angles is None else angles.messages, d_angles, block.said,
+            block.share, *arguments, **constants, WITH_ANGLES=angles is not None, BACK_TO_ANGLES=back_to_angles,
+            ONTO_BONDS=d_nodes is None, B=self.backward_tile.bonds, num_warps=self.backward_tile.warps,
+        )  # fmt: skip
+        return d_first, d_angles
