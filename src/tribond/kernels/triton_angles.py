@@ -21,7 +21,7 @@ def _gate(gate_ptr, atom, inside, COLUMN: tl.constexpr, WIDTH: tl.constexpr):
     return tl.load(gate_ptr + atom * WIDTH + COLUMN, mask=inside, other=0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_atoms"])
 def angles_kernel(
     enveloped_ptr, envelope_ptr, harmonics_ptr, capacity, gate_ptr, density_ptr, gated_by_ptr, centre_ptr, start_ptr,
     num_atoms, out_ptr,
@@ -31,6 +31,7 @@ def angles_kernel(
     count = tl.load(start_ptr + num_atoms)
     if tl.program_id(0) * B >= count:
         return
+    capacity = capacity.to(tl.int64)
     bond = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     inside = bond < count
     i = tl.load(centre_ptr + bond, mask=inside, other=0).to(tl.int64)
@@ -48,7 +49,7 @@ def angles_kernel(
             tl.store(out_ptr + (l * MAX_N + n) * capacity + bond, message, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_atoms"])
 def angles_back_kernel(
     enveloped_ptr, envelope_ptr, harmonics_ptr, capacity, gate_ptr, density_ptr, back_ptr, gated_by_ptr, centre_ptr,
     start_ptr, num_atoms, d_out_ptr, d_enveloped_ptr, d_envelope_ptr, d_harmonics_ptr, d_gate_ptr,
@@ -61,6 +62,7 @@ def angles_back_kernel(
     count = tl.load(start_ptr + num_atoms)
     if tl.program_id(0) * B >= count:
         return
+    capacity = capacity.to(tl.int64)
     bond = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     inside = bond < count
     i = tl.load(centre_ptr + bond, mask=inside, other=0).to(tl.int64)

@@ -5,6 +5,7 @@ import math
 import triton
 import triton.language as tl
 
+from tribond.kernels.triton_math import sigmoid
 from tribond.kernels.triton_radial import envelope, radial_back, set_radial
 
 
@@ -107,7 +108,7 @@ def _harmonics_back(d_ptr, capacity, bond, mask, x, y, z, MAX_L: tl.constexpr):
     return a, b, c
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_atoms"])
 def bases_kernel(
     vectors_ptr, start_ptr, num_atoms, capacity, cutoff, threebody_cutoff, edge1, edge2, angle1, angle2,
     e0_ptr, enveloped_ptr, envelope_ptr, harmonics_ptr,
@@ -121,6 +122,7 @@ def bases_kernel(
     count = tl.load(start_ptr + num_atoms)
     if tl.program_id(0) * B >= count:
         return
+    capacity = capacity.to(tl.int64)
     bond = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     mask = bond < count
     r, x, y, z = _geometry(vectors_ptr, bond, mask)
@@ -134,7 +136,7 @@ def bases_kernel(
     _set_harmonics(harmonics_ptr, capacity, bond, mask, x, y, z, MAX_L)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_atoms"])
 def bases_back_kernel(
     vectors_ptr, start_ptr, num_atoms, capacity, cutoff, threebody_cutoff, edge1, edge2, angle1, angle2,
     d_e0_ptr, d_enveloped_ptr, d_envelope_ptr, d_harmonics_ptr, out_ptr,
@@ -145,6 +147,7 @@ def bases_back_kernel(
     count = tl.load(start_ptr + num_atoms)
     if tl.program_id(0) * B >= count:
         return
+    capacity = capacity.to(tl.int64)
     bond = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     mask = bond < count
     r, x, y, z = _geometry(vectors_ptr, bond, mask)
@@ -162,7 +165,7 @@ def bases_back_kernel(
     tl.store(out_ptr + 3 * bond + 2, along * z + c / r, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_atoms"])
 def embed_kernel(
     e0_ptr, capacity, weight_ptr, bias_ptr, start_ptr, num_atoms, edges_ptr, d_edges_ptr, d_e0_ptr,
     N: tl.constexpr, E: tl.constexpr, BE: tl.constexpr, WITH_BIAS: tl.constexpr, BACK: tl.constexpr, B: tl.constexpr,
@@ -171,6 +174,7 @@ def embed_kernel(
     count = tl.load(start_ptr + num_atoms)
     if tl.program_id(0) * B >= count:
         return
+    capacity = capacity.to(tl.int64)
     bond = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     inside = bond < count
     column = tl.arange(0, BE)[None, :]
@@ -181,7 +185,7 @@ def embed_kernel(
     for k in tl.static_range(N):
         e0 = tl.load(e0_ptr + k * capacity + bond, mask=inside, other=0.0)
         first += e0[:, None] * tl.load(weight_ptr + column * N + k, mask=real, other=0.0)
-    s = tl.sigmoid(first)
+    s = sigmoid(first)
     at = bond[:, None] * E + column
     mask = inside[:, None] & real
     if BACK:

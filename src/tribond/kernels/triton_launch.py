@@ -1,7 +1,7 @@
 """How the Triton kernels are started: grids, tiles and arguments, for one model and the bonds of one batch."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +10,8 @@ from tribond.kernels.triton_angles import angles_back_kernel, angles_kernel
 from tribond.kernels.triton_bases import bases_back_kernel, bases_kernel, embed_kernel
 from tribond.kernels.triton_bonds import Bonds
 from tribond.kernels.triton_sums import density_kernel, sum_kernel
-from tribond.kernels.triton_update import message_back_kernel, message_kernel
+from tribond.kernels.triton_update import angle_layers_back_kernel, message_back_kernel, message_kernel
 from tribond.kernels.triton_weights import BlockWeights, UpdateWeights, Weights, padded
-
-Precision = Literal["tf32", "tf32x3", "fp16x3", "ieee"]
 
 BOND_TILE = 128  # bonds of a program, where a bond is a few numbers
 ATOM_TILE = 32  # bonds that a program which adds up for an atom takes at a time
@@ -25,16 +23,31 @@ class Tile:
 
     bonds: int
     warps: int
+    registers: int | None = None  # at most, of a thread; None for what the compiler likes
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As the kernels take it."""
+        return {"B": self.bonds, "num_warps": self.warps, "maxnreg": self.registers}
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Of the updates, there and back, and of the layers of (3)."""
+
+    forward: Tile
+    backward: Tile
+    angles: Tile
 
 
 @dataclass(frozen=True)
 class Bases:
     """What depends on the bond vectors alone, or the derivatives by it; functions first, bonds last."""
 
-    e0: Tensor  # (functions, capacity)
-    enveloped: Tensor  # (max_l · max_n, capacity) f_c R
+    e0: Tensor  # (functions, stride)
+    enveloped: Tensor  # (max_l · max_n, stride) f_c R
     envelope: Tensor  # (capacity,) f_c
-    harmonics: Tensor  # (max_l², capacity) Y_lm
+    harmonics: Tensor  # (max_l², stride) Y_lm
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Angles:
 
     gate: Tensor  # (atoms, max_l · max_n)
     density: Tensor  # (atoms, max_n, columns)
-    messages: Tensor  # (max_l · max_n, capacity)
+    messages: Tensor  # (max_l · max_n, stride)
 
 
 @dataclass(frozen=True)
@@ -52,22 +65,25 @@ class Launcher:
 
     weights: Weights
     bonds: Bonds
-    precision: Precision
-    forward_tile: Tile
-    backward_tile: Tile
+    tiles: Tiles
 
     # ------------------------------------------------------------------------------------ shapes
 
     @property
     def functions(self) -> int:
         """Rows of e⁰, with the one that a bias belongs to."""
-        return self.weights.blocks[0].bond.scale.shape[1]
+        return self.weights.blocks[0].bond.functions
 
     @property
     def angular(self) -> int:
         """max_l · max_n."""
         config = self.weights.model.config
         return config.max_l * config.max_n
+
+    @property
+    def stride(self) -> int:
+        """Numbers from one function to the next in arrays that lie function by function; a multiple of 16."""
+        return max(16, -(-self.bonds.capacity // 16) * 16)
 
     @property
     def columns(self) -> int:
@@ -80,9 +96,9 @@ class Launcher:
 
     def zero_bases(self) -> Bases:
         """Derivatives by the bases, before anything was added."""
-        capacity, max_l = self.bonds.capacity, self.weights.model.config.max_l
+        max_l = self.weights.model.config.max_l
         sizes = [self.functions, self.angular, 1, max_l * max_l]
-        e0, enveloped, envelope, harmonics = self.new(sum(sizes), capacity).zero_().split(sizes)
+        e0, enveloped, envelope, harmonics = self.new(sum(sizes), self.stride).zero_().split(sizes)
         return Bases(e0, enveloped, envelope[0], harmonics)
 
     def _tiles(self, size: int) -> tuple[int]:
@@ -93,7 +109,7 @@ class Launcher:
     def _basis_arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         model, bonds = self.weights.model, self.bonds
         config = model.config
-        arguments = (bonds.start, bonds.num_atoms, bonds.capacity, config.cutoff, config.threebody_cutoff,
+        arguments = (bonds.start, bonds.num_atoms, self.stride, config.cutoff, config.threebody_cutoff,
                      *self.weights.edge_functions, *self.weights.angle_functions)  # fmt: skip
         smooth = config.edge_basis == "smooth"
         constants = {
@@ -112,12 +128,12 @@ class Launcher:
     def bases(self, vectors: Tensor) -> Bases:
         """All bases of (capacity, 3) bond vectors, Å."""
         arguments, constants = self._basis_arguments()
-        capacity, max_l = self.bonds.capacity, self.weights.model.config.max_l
+        max_l = self.weights.model.config.max_l
         bases = Bases(
-            self.new(self.functions, capacity),
-            self.new(self.angular, capacity),
-            self.new(capacity),
-            self.new(max_l * max_l, capacity),
+            self.new(self.functions, self.stride),
+            self.new(self.angular, self.stride),
+            self.new(self.stride),
+            self.new(max_l * max_l, self.stride),
         )
         with_one = self.weights.model.config.edge_gate_bias
         out = (bases.e0, bases.enveloped, bases.envelope, bases.harmonics)
@@ -136,7 +152,7 @@ class Launcher:
     def _embed(self, e0: Tensor, edges: Tensor, d_edges: Tensor, d_e0: Tensor, *, back: bool) -> None:
         weight, bias = self.weights.embedding, self.weights.embedding_bias
         embed_kernel[self._tiles(32)](
-            e0, self.bonds.capacity, weight, weight if bias is None else bias, self.bonds.start, self.bonds.num_atoms,
+            e0, self.stride, weight, weight if bias is None else bias, self.bonds.start, self.bonds.num_atoms,
             edges, d_edges, d_e0,
             N=weight.shape[1], E=weight.shape[0], BE=padded(weight.shape[0]), WITH_BIAS=bias is not None, BACK=back,
             B=32, num_warps=4,
@@ -172,7 +188,7 @@ class Launcher:
         config, bonds = self.weights.model.config, self.bonds
         out = self.new(bonds.num_atoms, config.max_n, self.columns)
         density_kernel[bonds.num_atoms, config.max_n](
-            values, bases.harmonics, bonds.capacity, gate, bases.envelope, bonds.neighbour, bonds.start, out,
+            values, bases.harmonics, self.stride, gate, bases.envelope, bonds.neighbour, bonds.start, out,
             MAX_L=config.max_l, MAX_N=config.max_n, COLUMNS=self.columns, GATED_BY=gated_by, ROWS=ATOM_TILE,
             num_warps=1,
         )  # fmt: skip
@@ -191,9 +207,9 @@ class Launcher:
         """(2), given s of every atom."""
         bonds = self.bonds
         density = self._density(bases.enveloped, bases, gate, self.weights.model.config.angle_gate)
-        messages = self.new(self.angular, bonds.capacity)
+        messages = self.new(self.angular, self.stride)
         angles_kernel[self._tiles(BOND_TILE)](
-            bases.enveloped, bases.envelope, bases.harmonics, bonds.capacity, gate, density, self._gated_by,
+            bases.enveloped, bases.envelope, bases.harmonics, self.stride, gate, density, self._gated_by,
             bonds.centre, bonds.start, bonds.num_atoms, messages, **self._angle_shapes(),
         )  # fmt: skip
         return Angles(gate, density, messages)
@@ -204,7 +220,7 @@ class Launcher:
         back = self._density(d_messages, bases, angles.gate, "none")
         d_gate = self.new(bonds.capacity, self.angular)
         angles_back_kernel[self._tiles(BOND_TILE)](
-            bases.enveloped, bases.envelope, bases.harmonics, bonds.capacity, angles.gate, angles.density, back,
+            bases.enveloped, bases.envelope, bases.harmonics, self.stride, angles.gate, angles.density, back,
             self._gated_by, bonds.centre, bonds.start, bonds.num_atoms, d_messages, d.enveloped, d.envelope,
             d.harmonics, d_gate, **self._angle_shapes(),
         )  # fmt: skip
@@ -213,25 +229,25 @@ class Launcher:
     # ------------------------------------------------------------------------------------ updates
 
     def _update_arguments(
-        self, block: BlockWeights, update: UpdateWeights, table: Tensor
+        self, block: BlockWeights, update: UpdateWeights, table: Tensor, *, back: bool
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        bonds = self.bonds
-        layers = update.layers * 2 if len(update.hidden) == 1 else update.layers  # twice: those of no second are not read
-        # core and gate of one layer after the other
-        arguments = (
-            table, table.stride(0), bonds.centre, bonds.neighbour, bonds.start, bonds.num_atoms,
-            *update.of_edge, update.of_edge[0].stride(0), *layers, update.scale,
-        )  # fmt: skip
+        bonds, matrices = self.bonds, update.matrices.offsets
+        arguments = (table, table.stride(0), bonds.centre, bonds.neighbour, bonds.start, bonds.num_atoms,
+                     update.matrices.values, update.biases)  # fmt: skip
         widths = {
-            "E": update.of_edge[0].shape[1],
+            "E": self.weights.embedding.shape[0],
             "H1": update.hidden[0],
-            "H2": update.hidden[-1],
-            "O": update.scale.shape[0],
-            "N": update.scale.shape[1],
-            "T": block.said.shape[1],
+            "H2": (*update.hidden, update.out_features)[1],  # what comes out of the second layer
+            "O": update.out_features,
+            "N": update.functions,
+            "T": self.angular,
         }
         constants = widths | {f"B{name}": padded(width) for name, width in widths.items()}
-        constants |= {"SILU": update.silu, "TWO_HIDDEN": len(update.hidden) > 1, "PRECISION": self.precision}
+        constants |= {"SILU": update.silu, "TWO_HIDDEN": len(update.hidden) > 1, "PRECISION": self.weights.precision}
+        names = ["CORE0", "GATE0", "CORE1", "GATE1", "CORE2", "GATE2", "SCALE"]
+        names += [f"{name}_BACK" for name in names] if back else []
+        constants |= {name: matrices.get(name, 0) for name in names}
+        constants |= {name: block.angles.offsets[name] for name in ("SAID", "SHARE")}
         return arguments, constants
 
     def message(
@@ -245,44 +261,49 @@ class Launcher:
             update: gives all others.
             table: (atoms, 4 H) what atoms bring to the first layer; rows may lie apart.
             edges: (capacity, edge_features) e_ij.
-            e0: (functions, capacity).
+            e0: (functions, stride).
             angles: ẽ, if `edges` are those before (3).
             onto_bonds: (4), not (5).
         """
-        arguments, constants = self._update_arguments(block, update, table)
-        out = self.new(self.bonds.capacity, constants["O"])
-        message_kernel[self._tiles(self.forward_tile.bonds)](
-            edges, out, e0, self.bonds.capacity, e0 if angles is None else angles.messages, block.said, block.share,
-            *arguments, **constants, WITH_ANGLES=angles is not None, ONTO_BONDS=onto_bonds,
-            B=self.forward_tile.bonds, num_warps=self.forward_tile.warps,
+        arguments, constants = self._update_arguments(block, update, table, back=False)
+        out = self.new(self.bonds.capacity, update.out_features)
+        tile = self.tiles.forward
+        message_kernel[self._tiles(tile.bonds)](
+            edges, out, e0, self.stride, e0 if angles is None else angles.messages, block.angles.values, *arguments,
+            **constants, WITH_ANGLES=angles is not None, ONTO_BONDS=onto_bonds, **tile.options,
         )  # fmt: skip
         return out
 
     def message_back(
         self, block: BlockWeights, update: UpdateWeights, table: Tensor, edges: Tensor, d_edges: Tensor, e0: Tensor,
-        d_e0: Tensor, angles: Angles | None, *, d_nodes: Tensor | None, back_to_angles: bool,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Add to ∂e and ∂e⁰.
+        d_e0: Tensor, angles: Angles | None, *, d_nodes: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        """∂first, (capacity, 2 H), for core and gate; adds to ∂e and ∂e⁰.
 
         Args:
             block, update, table, edges, e0, angles: as for `message`.
             d_edges: (capacity, edge_features) ∂e after the update, on return that before it.
-            d_e0: (functions, capacity).
+            d_e0: (functions, stride).
             d_nodes: (atoms, node_features) for (5), None for (4).
-            back_to_angles: also give ∂ẽ.
-
-        Returns:
-            ∂first, (capacity, 2 H), for core and gate, and ∂ẽ, (max_l · max_n, capacity), or something else.
         """
-        arguments, constants = self._update_arguments(block, update, table)
-        bonds = self.bonds
-        d_first = self.new(bonds.capacity, 2 * constants["H1"])
-        d_angles = self.new(self.angular, bonds.capacity) if back_to_angles else d_first
-        onto_centre = self.weights.model.config.message_target == "centre"
-        message_back_kernel[self._tiles(self.backward_tile.bonds)](
-            edges, d_edges, d_edges if d_nodes is None else d_nodes, bonds.centre if onto_centre else bonds.neighbour,
-            e0, d_e0, d_first, bonds.capacity, e0 if angles is None else angles.messages, d_angles, block.said,
-            block.share, *arguments, **constants, WITH_ANGLES=angles is not None, BACK_TO_ANGLES=back_to_angles,
-            ONTO_BONDS=d_nodes is None, B=self.backward_tile.bonds, num_warps=self.backward_tile.warps,
+        arguments, constants = self._update_arguments(block, update, table, back=True)
+        bonds, tile = self.bonds, self.tiles.backward
+        d_first = self.new(bonds.capacity, 2 * update.hidden[0])
+        target = bonds.centre if self.weights.model.config.message_target == "centre" else bonds.neighbour
+        message_back_kernel[self._tiles(tile.bonds)](
+            edges, d_edges, d_edges if d_nodes is None else d_nodes, target, e0, d_e0, d_first, self.stride,
+            e0 if angles is None else angles.messages, block.angles.values, *arguments,
+            **constants, WITH_ANGLES=angles is not None, ONTO_BONDS=d_nodes is None, **tile.options,
         )  # fmt: skip
-        return d_first, d_angles
+        return d_first
+
+    def angle_layers_back(self, block: BlockWeights, d_edges: Tensor, angles: Angles) -> Tensor:
+        """∂ẽ from ∂e, back through (3).  (max_l · max_n, stride)."""
+        d_angles = self.new(self.angular, self.stride)
+        width, bonds, tile = d_edges.shape[1], self.bonds, self.tiles.angles
+        angle_layers_back_kernel[self._tiles(tile.bonds)](
+            d_edges, angles.messages, d_angles, self.stride, bonds.start, bonds.num_atoms, block.angles.values,
+            E=width, T=self.angular, BE=padded(width), BT=padded(self.angular), **block.angles.offsets,
+            PRECISION=self.weights.precision, **tile.options,
+        )  # fmt: skip
+        return d_angles

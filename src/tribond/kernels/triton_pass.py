@@ -13,8 +13,8 @@ from torch import Tensor
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import chunked
 from tribond.kernels.triton_bonds import Bonds
-from tribond.kernels.triton_launch import Angles, Bases, Launcher, Precision, Tile
-from tribond.kernels.triton_weights import BlockWeights, Table, Weights, padded
+from tribond.kernels.triton_launch import Angles, Bases, Launcher, Tile, Tiles
+from tribond.kernels.triton_weights import BlockWeights, Precision, Table, Weights, padded
 from tribond.nn.activations import sigmoid_backward
 from tribond.nn.m3gnet import M3GNet
 
@@ -36,7 +36,12 @@ def supports(model: M3GNet) -> bool:
 
 
 def energy_and_gradient(
-    model: M3GNet, vectors: Tensor, graph: AtomGraph, *, precision: Precision = "tf32x3"
+    model: M3GNet,
+    vectors: Tensor,
+    graph: AtomGraph,
+    *,
+    precision: Precision = "tf32x3",
+    weights: Weights | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Energy of every atom, and dE/dr of every bond.
 
@@ -46,6 +51,7 @@ def energy_and_gradient(
         graph: the batch, on a GPU.
         precision: of the matrix products in the updates: "tf32x3" and "fp16x3" are float32 but for the last bit or
             two, "ieee" is float32, and slow; "tf32" is off by some meV.
+        weights: `Weights.of(model, precision)`, if it was called already.
 
     Returns:
         (atoms,) eV and (edges, 3) eV/Å, both float64.
@@ -53,14 +59,14 @@ def energy_and_gradient(
     with torch.no_grad():
         element = model.row_of_element[graph.atomic_numbers]
         bonds = Bonds.of(graph.edge_index, graph.num_atoms)
-        return Pass(Weights.of(model), bonds, precision).run(vectors.contiguous(), element)
+        return Pass(weights or Weights.of(model, precision), bonds).run(vectors.contiguous(), element)
 
 
-def tiles(model: M3GNet) -> tuple[Tile, Tile]:
-    """Bonds and warps of the updates, there and back."""
+def tiles(model: M3GNet) -> Tiles:
+    """Those that were found to be quick on an H100."""
     config = model.config
     widest = padded(max(config.node_features, config.edge_features, *config.update_hidden))
-    return (Tile(64, 4), Tile(64, 4)) if widest <= 64 else (Tile(64, 8), Tile(64, 8))
+    return Tiles(*(Tile(64, 4) for _ in range(3))) if widest <= 64 else Tiles(*(Tile(64, 4) for _ in range(3)))
 
 
 @dataclass(frozen=True)
@@ -80,15 +86,12 @@ class Pass:
     Args:
         weights: of the model.
         bonds: of the batch.
-        precision: of the matrix products.
-        chosen: tiles of the updates, there and back; None for those that were found to be quick.
+        chosen: tiles of the kernels; None for those that were found to be quick.
     """
 
-    def __init__(
-        self, weights: Weights, bonds: Bonds, precision: Precision, chosen: tuple[Tile, Tile] | None = None
-    ) -> None:
+    def __init__(self, weights: Weights, bonds: Bonds, chosen: Tiles | None = None) -> None:
         self.weights, self.bonds = weights, bonds
-        self.on = Launcher(weights, bonds, precision, *(chosen or tiles(weights.model)))
+        self.on = Launcher(weights, bonds, chosen or tiles(weights.model))
         config = weights.model.config
         self.atom_first = config.block_order == "atom_first"
         self.messages_at_neighbour = config.message_target == "neighbour"
@@ -116,6 +119,7 @@ class Pass:
             nodes, edges = kept[-1].moved, kept[-1].after
         energies, d_nodes = self._read_out(nodes, element)
         d, d_edges = self.on.zero_bases(), torch.zeros_like(edges)
+        del edges
         for index in range(last, -1, -1):
             block = self.weights.blocks[index]
             d_nodes = self._backward(block, bases, kept.pop(), d_nodes, d_edges, d, last=index == last)
@@ -150,33 +154,34 @@ class Pass:
         """∂v before a block from that after it; `d_edges` is written over, the derivatives by the bases are added to."""
         early = _table(block.early, kept.nodes)
         of_atom = _part(block.early, early, "atom")
-        d_early = torch.empty_like(early)
+        d_early = torch.zeros_like(early)
         if self.atom_first:
             if not last:
                 of_bond = _table(block.late, kept.moved)
-                d_first, _ = self.on.message_back(
-                    block, block.bond, of_bond, kept.edges, d_edges, bases.e0, d.e0, kept.angles,
-                    d_nodes=None, back_to_angles=False,
-                )  # fmt: skip
-                d_late = torch.empty_like(of_bond)
+                d_first = self.on.message_back(
+                    block, block.bond, of_bond, kept.edges, d_edges, bases.e0, d.e0, kept.angles, d_nodes=None
+                )
+                d_late = torch.zeros_like(of_bond)
                 self._sum_ends(d_first, d_late)
+                del d_first  # the largest array there is
                 d_nodes = torch.addmm(d_nodes, d_late, block.late.weight)
-            d_first, d_messages = self.on.message_back(
-                block, block.atom, of_atom, kept.edges, d_edges, bases.e0, d.e0, kept.angles,
-                d_nodes=d_nodes, back_to_angles=True,
-            )  # fmt: skip
+            d_first = self.on.message_back(
+                block, block.atom, of_atom, kept.edges, d_edges, bases.e0, d.e0, kept.angles, d_nodes=d_nodes
+            )
             self._sum_ends(d_first, _part(block.early, d_early, "atom"))
         else:
-            d_first, _ = self.on.message_back(
-                block, block.atom, of_atom, kept.after, d_edges, bases.e0, d.e0, None,
-                d_nodes=d_nodes, back_to_angles=False,
-            )  # fmt: skip
+            d_first = self.on.message_back(
+                block, block.atom, of_atom, kept.after, d_edges, bases.e0, d.e0, None, d_nodes=d_nodes
+            )
             self._sum_ends(d_first, _part(block.early, d_early, "atom"))
-            d_first, d_messages = self.on.message_back(
-                block, block.bond, _part(block.early, early, "bond"), kept.edges, d_edges, bases.e0, d.e0, kept.angles,
-                d_nodes=None, back_to_angles=True,
-            )  # fmt: skip
+            del d_first
+            of_bond = _part(block.early, early, "bond")
+            d_first = self.on.message_back(
+                block, block.bond, of_bond, kept.edges, d_edges, bases.e0, d.e0, kept.angles, d_nodes=None
+            )
             self._sum_ends(d_first, _part(block.early, d_early, "bond"))
+        del d_first
+        d_messages = self.on.angle_layers_back(block, d_edges, kept.angles)
         d_of_bonds = self.on.angles_back(bases, kept.angles, d_messages, d)
         d_gate = torch.empty_like(kept.angles.gate)
         self.on.sums(d_of_bonds, d_gate, by_neighbour=self.gates_at_neighbour)

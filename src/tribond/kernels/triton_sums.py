@@ -43,6 +43,7 @@ def density_kernel(
     There x is f_c R ⊙ s, with s the gate of the atom at the "end" or in the "centre". On the way back it is f_c ∂ẽ / Y_l0(0),
     where GATED_BY is "none".
     """
+    capacity = capacity.to(tl.int64)
     atom = tl.program_id(0).to(tl.int64)
     n = tl.program_id(1)
     begin = tl.load(start_ptr + atom)
@@ -55,8 +56,8 @@ def density_kernel(
     for first in range(begin, end, ROWS):
         bond = (first + tl.arange(0, ROWS)).to(tl.int64)[:, None]
         mask = (bond < end) & exists
-        x = tl.load(values_ptr + ln.to(tl.int64) * capacity + bond, mask=mask, other=0.0)
-        y = tl.load(harmonics_ptr + column.to(tl.int64) * capacity + bond, mask=mask, other=0.0)
+        x = tl.load(values_ptr + ln * capacity + bond, mask=mask, other=0.0)
+        y = tl.load(harmonics_ptr + column * capacity + bond, mask=mask, other=0.0)
         if GATED_BY == "end":
             j = tl.load(neighbour_ptr + bond, mask=bond < end, other=0).to(tl.int64)
             x *= tl.load(gate_ptr + j * (MAX_L * MAX_N) + ln, mask=mask, other=0.0)

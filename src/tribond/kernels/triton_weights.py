@@ -1,13 +1,19 @@
 """The weights of an M3GNet as the Triton kernels take them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from tribond.nn.block import GraphUpdate, M3GNetBlock
 from tribond.nn.m3gnet import M3GNet
+from tribond.nn.three_body import ThreeBodyToBond
+
+Precision = Literal["tf32", "tf32x3", "fp16x3", "ieee"]
+SPLIT = 2048.0  # as in triton_math
 
 
 def padded(width: int) -> int:
@@ -16,36 +22,74 @@ def padded(width: int) -> int:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """Matrices in one array, each padded with zeros to (powers of two)², split as the precision wants it."""
+
+    values: Tensor  # float32 or float16
+    offsets: Mapping[str, int]  # where each starts
+
+    @staticmethod
+    def of(matrices: Mapping[str, Tensor], precision: Precision) -> "Packed":
+        """Pack them. The kernels read rows in one go, so W and Wᵀ are two matrices."""
+        parts, offsets, end = [], {}, 0
+        for name, matrix in matrices.items():
+            rows, columns = matrix.shape
+            whole = pad(matrix.detach(), (0, padded(columns) - columns, 0, padded(rows) - rows))
+            part = _split(whole, precision).flatten()
+            offsets[name] = end
+            end += part.numel()
+            parts.append(part)
+        return Packed(torch.cat(parts), offsets)
+
+
+def _split(matrix: Tensor, precision: Precision) -> Tensor:
+    """The first bits of every number, then the rest, as `triton_math.times` takes them."""
+    if precision == "tf32x3":
+        high = ((matrix.contiguous().view(torch.int32) + 4096) & -8192).view(torch.float32)
+        return torch.stack([high, matrix - high])
+    if precision == "fp16x3":
+        high16 = matrix.half()
+        return torch.stack([high16, ((matrix - high16.float()) * SPLIT).half()])
+    return matrix.contiguous()
+
+
+@dataclass(frozen=True)
 class UpdateWeights:
     """φ and W⁰ of (4) or (5)."""
 
     of_atoms: Tensor  # (4 H, node_features) what centre and neighbour bring to the first layer, core and gate each
     bias: Tensor  # (4 H,)
-    of_edge: tuple[Tensor, Tensor]  # (H, edge_features) each: core and gate; rows may lie apart
-    layers: tuple[Tensor, ...]  # weight and bias of the core, of the gate, and so on for the next layer
-    scale: Tensor  # (out_features, functions) W⁰, with its bias as the last column if there is one
+    matrices: Packed  # CORE0, GATE0 (of e_ij), CORE1, GATE1, perhaps CORE2, GATE2, and SCALE; the same with _BACK, turned
+    biases: Tensor  # of the layers from the second on, core and gate in turn, padded
     hidden: tuple[int, ...]
+    out_features: int
+    functions: int  # columns of W⁰; the last one is its bias, if there is one
     silu: bool  # around W⁰ e⁰
 
     @staticmethod
-    def of(update: GraphUpdate) -> "UpdateWeights":
-        """Read a module; what need not be copied is not."""
+    def of(update: GraphUpdate, precision: Precision) -> "UpdateWeights":
+        """Read a module."""
         core, gate = _linears(update.phi.core), _linears(update.phi.gate)
         nodes = update.parts[0]
         first = [layer.weight.detach() for layer in (core[0], gate[0])]
-        biases = [layer.bias.detach() for layer in (core[0], gate[0])]
-        of_edge = tuple(weight[:, 2 * nodes : 2 * nodes + update.parts[2]] for weight in first)
-        later = [t.detach() for pair in zip(core[1:], gate[1:], strict=True) for it in pair for t in (it.weight, it.bias)]
         scale = update.edge_gate.weight.detach()
         if update.edge_gate.bias is not None:
             scale = torch.cat([scale, update.edge_gate.bias.detach()[:, None]], dim=1)
+        matrices = {"SCALE": scale}
+        for depth, layers in enumerate(zip(core, gate, strict=True)):
+            for branch, layer in zip(("CORE", "GATE"), layers, strict=True):
+                matrices[f"{branch}{depth}"] = layer.weight if depth > 0 else layer.weight[:, 2 * nodes :]
+        matrices |= {f"{name}_BACK": weight.T for name, weight in matrices.items()}
+        later = [layer.bias.detach() for layers in zip(core[1:], gate[1:], strict=True) for layer in layers]
+        biases = [layer.bias.detach() for layer in (core[0], gate[0])]
         return UpdateWeights(
             of_atoms=torch.cat([weight[:, at : at + nodes] for at in (0, nodes) for weight in first]),
             bias=torch.cat([*biases, *(torch.zeros_like(bias) for bias in biases)]),
-            of_edge=(of_edge[0], of_edge[1]),
-            layers=tuple(later),
-            scale=scale.contiguous(),
+            matrices=Packed.of(matrices, precision),
+            biases=torch.cat([pad(bias, (0, padded(len(bias)) - len(bias))) for bias in later]),
             hidden=tuple(layer.out_features for layer in core[:-1]),
+            out_features=scale.shape[0],
+            functions=scale.shape[1],
             silu=update.activate_gate,
         )
 
@@ -56,17 +100,18 @@ class Table:
 
     weight: Tensor  # (columns, node_features)
     bias: Tensor  # (columns,)
-    columns: dict[str, slice]  # of each map
+    columns: dict[str, slice]  # of each map; behind the last are some of zeros, so that rows start where 16 numbers do
 
     @staticmethod
-    def of(parts: dict[str, tuple[Tensor, Tensor]]) -> "Table":
+    def of(parts: Mapping[str, tuple[Tensor, Tensor]]) -> "Table":
         """Put maps side by side."""
         columns, end = {}, 0
         for name, (weight, _) in parts.items():
             columns[name] = slice(end, end + weight.shape[0])
             end += weight.shape[0]
         weights, biases = zip(*parts.values(), strict=True)
-        return Table(torch.cat(weights), torch.cat(biases), columns)
+        rest = -end % 16
+        return Table(pad(torch.cat(weights), (0, 0, 0, rest)), pad(torch.cat(biases), (0, rest)), columns)
 
 
 @dataclass(frozen=True)
@@ -75,27 +120,21 @@ class BlockWeights:
 
     bond: UpdateWeights
     atom: UpdateWeights
-    said: Tensor  # (edge_features, max_l · max_n) W̃₂ of (3)
-    share: Tensor  # W̃₁
+    angles: Packed  # SAID, W̃₂ of (3), and SHARE, W̃₁; the same with _BACK, turned
     early: Table
     late: Table | None
 
     @staticmethod
-    def of(block: M3GNetBlock) -> "BlockWeights":
+    def of(block: M3GNetBlock, precision: Precision) -> "BlockWeights":
         """Read a module."""
-        bond, atom = UpdateWeights.of(block.bond_update), UpdateWeights.of(block.atom_update)
+        bond, atom = UpdateWeights.of(block.bond_update, precision), UpdateWeights.of(block.atom_update, precision)
         gate = block.three_body.atom_gate
         early = {"atom": (atom.of_atoms, atom.bias), "gate": (gate.weight.detach(), gate.bias.detach())}
         of_bond = {"bond": (bond.of_atoms, bond.bias)}
-        said, share = (
-            _linears(layers)[0].weight.detach()
-            for layers in (block.three_body.bond_update.core, block.three_body.bond_update.gate)
-        )
         return BlockWeights(
             bond=bond,
             atom=atom,
-            said=said,
-            share=share,
+            angles=_angle_layers(block.three_body, precision),
             early=Table.of(early if block.atom_first else of_bond | early),
             late=Table.of(of_bond) if block.atom_first else None,
         )
@@ -103,9 +142,10 @@ class BlockWeights:
 
 @dataclass(frozen=True)
 class Weights:
-    """A whole model; parameters are seen, not copied, where that is possible, so make this anew after a change."""
+    """A whole model, copied where that is needed: make this anew after a change."""
 
     model: M3GNet
+    precision: Precision
     embedding: Tensor  # (edge_features, functions)
     embedding_bias: Tensor | None
     edge_functions: tuple[Tensor, Tensor]  # as `triton_radial.set_radial` takes them
@@ -113,17 +153,23 @@ class Weights:
     blocks: tuple[BlockWeights, ...]
 
     @staticmethod
-    def of(model: M3GNet) -> "Weights":
-        """Read a model."""
+    def of(model: M3GNet, precision: Precision) -> "Weights":
+        """Read a model, for matrix products of one precision."""
         layer = _linears(model.bond_embedding.layers)[0]
         return Weights(
             model=model,
+            precision=precision,
             embedding=layer.weight.detach(),
             embedding_bias=None if layer.bias is None else layer.bias.detach(),
             edge_functions=_functions(model.edge_basis),
             angle_functions=_functions(model.angular_basis.radial),
-            blocks=tuple(BlockWeights.of(cast("M3GNetBlock", block)) for block in model.blocks),
+            blocks=tuple(BlockWeights.of(cast("M3GNetBlock", block), precision) for block in model.blocks),
         )
+
+
+def _angle_layers(layer: ThreeBodyToBond, precision: Precision) -> Packed:
+    said, share = (_linears(layers)[0].weight for layers in (layer.bond_update.core, layer.bond_update.gate))
+    return Packed.of({"SAID": said, "SHARE": share, "SAID_BACK": said.T, "SHARE_BACK": share.T}, precision)
 
 
 def _functions(basis: nn.Module) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,215 @@
+"""The Triton kernels on a GPU: errors of every dialect against float64 on the CPU, then times and memory.
+
+Run it as ``python benchmarks/gpu/engine.py``; see engine.sh. Ends with status 1 if a dialect differs by more than
+1e-6 eV/atom or 1e-5 eV/Å in a precision that claims to be float32.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import torch
+from ase import Atoms
+from ase.build import bulk, molecule
+from torch import Tensor
+
+import tribond
+from tribond.graph.atom_graph import AtomGraph
+from tribond.graph.build import atom_graph
+from tribond.kernels import chunked, triton_pass
+from tribond.kernels.captured import CapturedStep
+from tribond.kernels.triton_launch import Precision
+from tribond.nn.config import PRESETS, preset
+from tribond.nn.m3gnet import M3GNet
+from tribond.potential import _differentiate
+
+ENERGY_TOLERANCE = 1e-6  # eV/atom
+FORCE_TOLERANCE = 1e-5  # eV/Å
+CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in PRESETS} | {
+    "matgl_dgl, use_smooth": ("matgl_dgl", {"edge_basis": "smooth", "angle_radial_basis": "smooth"}),
+    "atoms first, silu, neighbour": (
+        "m3gnet_pytorch",
+        {"atom_gate_activation": "silu", "message_target": "neighbour"},
+    ),
+    "widths 48, 24, 40": ("paper", {"node_features": 48, "edge_features": 24, "update_hidden": (40,)}),
+}
+PRECISIONS: tuple[Precision, ...] = ("tf32x3", "fp16x3", "ieee", "tf32")
+
+
+def random_model(name: str, seed: int, dtype: torch.dtype) -> M3GNet:
+    """Random weights; gates wide enough open that every part of the network matters."""
+    base, changes = CASES[name]
+    torch.manual_seed(seed)
+    model = M3GNet(preset(base, **changes), dtype)
+    if not model.config.edge_gate_bias:
+        with torch.no_grad():
+            for parameter, weight in model.named_parameters():
+                if parameter.endswith("weight") and "embedding" not in parameter:
+                    weight.mul_(2)
+    rows = range(len(model.config.elements))
+    model.reference_energy.set(scale=[2.0 + 0.02 * row for row in rows], reference=[-1.0 - 0.1 * row for row in rows])
+    return model
+
+
+def structures() -> AtomGraph:
+    """A batch of every kind of structure, rattled at random."""
+    kinds = [
+        bulk("Si", cubic=True).repeat(2),
+        bulk("NaCl", "rocksalt", 5.64, cubic=True),
+        bulk("Cu"),
+        molecule("CH3CH2OH"),
+        Atoms("Xe"),
+        Atoms("SiO", positions=[[0, 0, 0], [1.4, 2.3, 3.2]]),
+    ]
+    for seed, atoms in enumerate(kinds):
+        atoms.rattle(0.05, seed=seed)
+    return AtomGraph.batch([atom_graph(atoms, 5.0, 4.0) for atoms in kinds])
+
+
+def forces(graph: AtomGraph, gradient: Tensor) -> Tensor:
+    """(atoms, 3) eV/Å."""
+    centre, neighbour = graph.edge_index
+    return torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
+
+
+def errors(name: str, precision: Precision) -> tuple[float, float, float]:
+    """Greatest difference of an atom's energy and of a force component; and the greatest force."""
+    torch.set_num_threads(1)
+    graph = structures()
+    double = random_model(name, 0, torch.float64)
+    want, gradient = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
+    single = M3GNet(double.config, torch.float32)
+    single.load_state_dict(double.state_dict())
+    # The reference has the rounded weights, too: the arithmetic is what is compared.
+    double.load_state_dict(single.state_dict())
+    want, gradient = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
+    expected = forces(graph, gradient)
+    there = graph.to("cuda")
+    got, found = triton_pass.energy_and_gradient(single.cuda(), there.edge_vectors(), there, precision=precision)
+    force_error = (forces(there, found).cpu() - expected).abs().max().item()
+    return (got.cpu() - want).abs().max().item(), force_error, expected.abs().max().item()
+
+
+def check(precisions: list[Precision]) -> bool:
+    """Print the errors of all dialects in these precisions, of one in the others; False if one is too large."""
+    fine = True
+    jobs = [(name, precision) for precision in precisions for name in CASES]
+    jobs += [("paper", precision) for precision in PRECISIONS if precision not in precisions]
+    print("| dialect | precision | energy, eV/atom | force, eV/Å | greatest force |\n|---|---|---|---|---|")
+    context = multiprocessing.get_context("spawn")  # every process compiles for itself: that takes the time
+    with ProcessPoolExecutor(16, mp_context=context) as pool:
+        futures = [pool.submit(errors, *job) for job in jobs]
+        for (name, precision), future in zip(jobs, futures, strict=True):
+            try:
+                energy, force, largest = future.result()
+            except Exception:  # noqa: BLE001 - the other cases shall be seen, too
+                print(f"| {name} | {precision} | failed |")
+                traceback.print_exc(limit=3)
+                fine = False
+                continue
+            bad = precision != "tf32" and not (energy < ENERGY_TOLERANCE and force < FORCE_TOLERANCE)
+            fine &= not bad
+            print(f"| {name} | {precision} | {energy:.1e} | {force:.1e}{' !' if bad else ''} | {largest:.2g} |", flush=True)
+    return fine
+
+
+def diamond(repeat: int, device: str = "cuda") -> AtomGraph:
+    """`repeat`³ cubic cells of silicon, rattled by 0.02 Å; the bonds are those of one cell, repeated on the device."""
+    cell = atom_graph(bulk("Si", cubic=True), 5.0, 4.0).to(device)
+    number = torch.arange(repeat**3, device=device)
+    place = torch.stack([number // repeat**2, number // repeat % repeat, number % repeat], dim=1)  # (cells, 3)
+    size = cell.num_atoms
+    centre, neighbour = cell.edge_index
+    across = place[:, None, :] + cell.cell_shifts.long()  # (cells, bonds, 3)
+    inside, shifts = across % repeat, across.div(repeat, rounding_mode="floor")
+    cell_of_neighbour = (inside * torch.tensor([repeat**2, repeat, 1], device=device)).sum(2)
+    edge_index = torch.stack([number[:, None] * size + centre, cell_of_neighbour * size + neighbour]).flatten(1)
+    positions = (place.double()[:, None, :] @ cell.cell[0] + cell.positions).reshape(-1, 3)
+    generator = torch.Generator(device).manual_seed(0)
+    positions += 0.02 * torch.randn(positions.shape, generator=generator, device=device, dtype=torch.float64)
+    bond = torch.arange(edge_index.shape[1], device=device).view(-1, cell.num_edges)
+    return AtomGraph(
+        positions=positions,
+        atomic_numbers=cell.atomic_numbers.repeat(repeat**3),
+        system_index=cell.system_index.repeat(repeat**3),
+        cell=cell.cell * repeat,
+        pbc=cell.pbc,
+        edge_index=edge_index,
+        cell_shifts=shifts.flatten(0, 1).double(),
+        angle_edges=bond[:, cell.angle_edges].flatten(),
+    )
+
+
+def measure(run: Callable[[], Any], seconds: float = 1.0) -> tuple[float, float]:
+    """Median time of a call, ms, and peak of the memory it takes, GiB."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    for _ in range(2):
+        run()
+    torch.cuda.synchronize()
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < 3 or (time.perf_counter() - begin < seconds and len(times) < 100):
+        start = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times), torch.cuda.max_memory_allocated() / 2**30
+
+
+def speed(model: M3GNet, repeats: list[int], precision: Precision, baseline: bool) -> None:
+    """Print times of silicon: energy of atoms and dE/dr; for the CUDA graph also forces and virial."""
+    print(f"\n{precision}\n\n| atoms | way | ms | million atom-steps/s | GiB |\n|---:|---|---:|---:|---:|")
+    for repeat in repeats:
+        graph = diamond(repeat)
+        vectors = graph.edge_vectors()
+        ways: dict[str, Callable[[], Callable[[], Any]]] = {}
+        if baseline and repeat <= 16:
+            ways["autograd"] = lambda: lambda: _differentiate(model, vectors, graph, create_graph=False)
+        if baseline and 16 <= repeat <= 32:
+            ways["chunked"] = lambda: lambda: chunked.energy_and_gradient(model, vectors, graph)
+        ways["Triton"] = lambda: lambda: triton_pass.energy_and_gradient(model, vectors, graph, precision=precision)
+        if repeat <= 32:
+            step: list[CapturedStep] = []
+
+            def captured() -> Callable[[], Any]:
+                step.append(CapturedStep(model, graph, precision=precision))
+                return lambda: step[0](graph.positions)
+
+            ways["CUDA graph"] = captured
+        for name, prepare in ways.items():
+            try:
+                ms, gib = measure(prepare())
+            except Exception as error:  # noqa: BLE001 - the other cases shall be seen, too
+                print(f"| {graph.num_atoms} | {name} | failed: {type(error).__name__} {str(error)[:300]} |", flush=True)
+                continue
+            rate = graph.num_atoms / ms / 1000
+            print(f"| {graph.num_atoms} | {name} | {ms:.3f} | {rate:.3f} | {gib:.2f} |", flush=True)
+        step.clear()
+        del graph, vectors, ways
+
+
+def main() -> None:
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-check", action="store_true")
+    parser.add_argument("--repeats", type=int, nargs="*", default=[1, 2, 4, 8, 16, 32, 50])
+    parser.add_argument("--precisions", nargs="*", default=["tf32x3"])
+    parser.add_argument("--no-baseline", action="store_true")
+    arguments = parser.parse_args()
+    print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n", flush=True)
+    fine = arguments.no_check or check(arguments.precisions)
+    model = tribond.load_potential("default", device="cuda", dtype="float32").model
+    for precision in arguments.precisions:
+        speed(model, arguments.repeats, precision, not arguments.no_baseline)
+    sys.exit(not fine)
+
+
+if __name__ == "__main__":
+    main()
