@@ -17,12 +17,13 @@ def norm(numerator: float, denominator: float) -> float:
 
 @triton.jit
 def _geometry(vectors_ptr, bond, mask):
-    """Length and unit vector, float64; a bond that is none is (1, 0, 0)."""
+    """Length, its inverse and unit vector, float64; a bond that is none is (1, 0, 0)."""
     x = tl.load(vectors_ptr + 3 * bond, mask=mask, other=1.0).to(tl.float64)
     y = tl.load(vectors_ptr + 3 * bond + 1, mask=mask, other=0.0).to(tl.float64)
     z = tl.load(vectors_ptr + 3 * bond + 2, mask=mask, other=0.0).to(tl.float64)
     r = tl.sqrt(x * x + y * y + z * z)
-    return r, x / r, y / r, z / r
+    inverse = 1.0 / r
+    return r, inverse, x * inverse, y * inverse, z * inverse
 
 
 @triton.jit
@@ -110,7 +111,7 @@ def _harmonics_back(d_ptr, capacity, bond, mask, x, y, z, MAX_L: tl.constexpr):
 
 @triton.jit(do_not_specialize=["num_atoms"])
 def bases_kernel(
-    vectors_ptr, start_ptr, num_atoms, capacity, cutoff, threebody_cutoff, edge1, edge2, angle1, angle2,
+    vectors_ptr, start_ptr, num_atoms, capacity, cutoff, threebody_cutoff, edge_constants, angle_constants,
     e0_ptr, enveloped_ptr, envelope_ptr, harmonics_ptr,
     EDGE_L: tl.constexpr, MAX_L: tl.constexpr, MAX_N: tl.constexpr, EDGE_SMOOTH: tl.constexpr,
     ANGLE_SMOOTH: tl.constexpr, WITH_ONE: tl.constexpr, BK: tl.constexpr, BK_ANGLE: tl.constexpr, B: tl.constexpr,
@@ -125,20 +126,23 @@ def bases_kernel(
     capacity = capacity.to(tl.int64)
     bond = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     mask = bond < count
-    r, x, y, z = _geometry(vectors_ptr, bond, mask)
+    r, inverse_r, x, y, z = _geometry(vectors_ptr, bond, mask)
     f, _ = envelope(r, threebody_cutoff)
     one = tl.zeros_like(r) + 1.0
-    set_radial(e0_ptr, capacity, bond, mask, r, one, cutoff, edge1, edge2, EDGE_L, MAX_N, EDGE_SMOOTH, BK)
+    set_radial(e0_ptr, capacity, bond, mask, r, inverse_r, one, cutoff, edge_constants, EDGE_L, MAX_N, EDGE_SMOOTH, BK)
     if WITH_ONE:
         _set(e0_ptr, capacity, bond, mask, EDGE_L * MAX_N, tl.where(r < cutoff, 1.0, 0.0))
-    set_radial(enveloped_ptr, capacity, bond, mask, r, f, cutoff, angle1, angle2, MAX_L, MAX_N, ANGLE_SMOOTH, BK_ANGLE)
+    set_radial(
+        enveloped_ptr, capacity, bond, mask, r, inverse_r, f, cutoff, angle_constants,
+        MAX_L, MAX_N, ANGLE_SMOOTH, BK_ANGLE,
+    )  # fmt: skip
     tl.store(envelope_ptr + bond, f.to(tl.float32), mask=mask)
     _set_harmonics(harmonics_ptr, capacity, bond, mask, x, y, z, MAX_L)
 
 
 @triton.jit(do_not_specialize=["num_atoms"])
 def bases_back_kernel(
-    vectors_ptr, start_ptr, num_atoms, capacity, cutoff, threebody_cutoff, edge1, edge2, angle1, angle2,
+    vectors_ptr, start_ptr, num_atoms, capacity, cutoff, threebody_cutoff, edge_constants, angle_constants,
     d_e0_ptr, d_enveloped_ptr, d_envelope_ptr, d_harmonics_ptr, out_ptr,
     EDGE_L: tl.constexpr, MAX_L: tl.constexpr, MAX_N: tl.constexpr, EDGE_SMOOTH: tl.constexpr,
     ANGLE_SMOOTH: tl.constexpr, BK: tl.constexpr, BK_ANGLE: tl.constexpr, B: tl.constexpr,
@@ -150,19 +154,22 @@ def bases_back_kernel(
     capacity = capacity.to(tl.int64)
     bond = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     mask = bond < count
-    r, x, y, z = _geometry(vectors_ptr, bond, mask)
+    r, inverse_r, x, y, z = _geometry(vectors_ptr, bond, mask)
     f, f_slope = envelope(r, threebody_cutoff)
-    _, slope = radial_back(d_e0_ptr, capacity, bond, mask, r, cutoff, edge1, edge2, EDGE_L, MAX_N, EDGE_SMOOTH, BK)
-    total, change = radial_back(
-        d_enveloped_ptr, capacity, bond, mask, r, cutoff, angle1, angle2, MAX_L, MAX_N, ANGLE_SMOOTH, BK_ANGLE
+    _, slope = radial_back(
+        d_e0_ptr, capacity, bond, mask, r, inverse_r, cutoff, edge_constants, EDGE_L, MAX_N, EDGE_SMOOTH, BK
     )
+    total, change = radial_back(
+        d_enveloped_ptr, capacity, bond, mask, r, inverse_r, cutoff, angle_constants,
+        MAX_L, MAX_N, ANGLE_SMOOTH, BK_ANGLE,
+    )  # fmt: skip
     slope += f * change + f_slope * (total + _get(d_envelope_ptr, capacity, bond, mask, 0))
     a, b, c = _harmonics_back(d_harmonics_ptr, capacity, bond, mask, x, y, z, MAX_L)
     # A unit vector only turns: what points along the bond drops out.
-    along = slope - (a * x + b * y + c * z) / r
-    tl.store(out_ptr + 3 * bond, along * x + a / r, mask=mask)
-    tl.store(out_ptr + 3 * bond + 1, along * y + b / r, mask=mask)
-    tl.store(out_ptr + 3 * bond + 2, along * z + c / r, mask=mask)
+    along = slope - (a * x + b * y + c * z) * inverse_r
+    tl.store(out_ptr + 3 * bond, along * x + a * inverse_r, mask=mask)
+    tl.store(out_ptr + 3 * bond + 1, along * y + b * inverse_r, mask=mask)
+    tl.store(out_ptr + 3 * bond + 2, along * z + c * inverse_r, mask=mask)
 
 
 @triton.jit(do_not_specialize=["num_atoms"])

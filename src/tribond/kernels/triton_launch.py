@@ -110,7 +110,7 @@ class Launcher:
         model, bonds = self.weights.model, self.bonds
         config = model.config
         arguments = (bonds.start, bonds.num_atoms, self.stride, config.cutoff, config.threebody_cutoff,
-                     *self.weights.edge_functions, *self.weights.angle_functions)  # fmt: skip
+                     self.weights.edge_functions, self.weights.angle_functions)  # fmt: skip
         smooth = config.edge_basis == "smooth"
         constants = {
             "EDGE_L": 1 if smooth else config.max_l,

@@ -148,8 +148,8 @@ class Weights:
     precision: Precision
     embedding: Tensor  # (edge_features, functions)
     embedding_bias: Tensor | None
-    edge_functions: tuple[Tensor, Tensor]  # as `triton_radial.set_radial` takes them
-    angle_functions: tuple[Tensor, Tensor]
+    edge_functions: Tensor  # from `radial_constants`
+    angle_functions: Tensor
     blocks: tuple[BlockWeights, ...]
 
     @staticmethod
@@ -161,8 +161,8 @@ class Weights:
             precision=precision,
             embedding=layer.weight.detach(),
             embedding_bias=None if layer.bias is None else layer.bias.detach(),
-            edge_functions=_functions(model.edge_basis),
-            angle_functions=_functions(model.angular_basis.radial),
+            edge_functions=radial_constants(model.edge_basis),
+            angle_functions=radial_constants(model.angular_basis.radial),
             blocks=tuple(BlockWeights.of(cast("M3GNetBlock", block), precision) for block in model.blocks),
         )
 
@@ -172,11 +172,17 @@ def _angle_layers(layer: ThreeBodyToBond, precision: Precision) -> Packed:
     return Packed.of({"SAID": said, "SHARE": share, "SAID_BACK": said.T, "SHARE_BACK": share.T}, precision)
 
 
-def _functions(basis: nn.Module) -> tuple[Tensor, Tensor]:
-    """Coefficients and wave numbers of smooth functions, norms and wave numbers of spherical Bessel functions."""
-    inner = getattr(basis, "smooth", basis)
-    first = inner.coefficients if hasattr(inner, "coefficients") else inner.norms
-    return cast("Tensor", first), cast("Tensor", inner.wave_numbers)
+def radial_constants(basis: nn.Module) -> Tensor:
+    """What `triton_radial` reads of radial functions, one after the other, float64.
+
+    Of smooth functions the wave numbers, 1/Å, their inverses and the coefficients of (10)-(15), row by row; of spherical
+    Bessel functions the norms, the wave numbers and their inverses, l by l.
+    """
+    basis = getattr(basis, "smooth", basis)
+    waves = cast("Tensor", basis.wave_numbers).double().flatten()
+    if hasattr(basis, "coefficients"):
+        return torch.cat([waves, 1 / waves, cast("Tensor", basis.coefficients).double().flatten()])
+    return torch.cat([cast("Tensor", basis.norms).double().flatten(), waves, 1 / waves])
 
 
 def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
