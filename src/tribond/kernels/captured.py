@@ -54,7 +54,7 @@ class CapturedStep:
     """
 
     def __init__(
-        self, model: M3GNet, graph: AtomGraph, *, precision: Precision = "tf32x3", growth: float = 1.25
+        self, model: M3GNet, graph: AtomGraph, *, precision: Precision = "fp16x3", growth: float = 1.25
     ) -> None:
         if not supports(model):
             msg = "this model has no Triton kernels: use tribond.potential.evaluate"
@@ -66,6 +66,8 @@ class CapturedStep:
         self._numbers, self._system = graph.atomic_numbers, graph.system_index
         self._element = model.row_of_element[graph.atomic_numbers]
         self.capacity = -1
+        self._bonds: Bonds
+        self._shifts: Tensor
         self.set_bonds(graph)
 
     def set_bonds(self, graph: AtomGraph) -> None:

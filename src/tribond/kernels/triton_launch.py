@@ -10,7 +10,8 @@ from tribond.kernels.triton_angles import angles_back_kernel, angles_kernel
 from tribond.kernels.triton_bases import bases_back_kernel, bases_kernel, embed_kernel
 from tribond.kernels.triton_bonds import Bonds
 from tribond.kernels.triton_sums import density_kernel, sum_kernel
-from tribond.kernels.triton_update import angle_layers_back_kernel, message_back_kernel, message_kernel
+from tribond.kernels.triton_update import message_kernel
+from tribond.kernels.triton_update_back import angle_layers_back_kernel, message_back_kernel
 from tribond.kernels.triton_weights import BlockWeights, UpdateWeights, Weights, padded
 
 BOND_TILE = 128  # bonds of a program, where a bond is a few numbers
@@ -24,6 +25,9 @@ class Tile:
     bonds: int
     warps: int
     registers: int | None = None  # at most, of a thread; None for what the compiler likes
+    programs: int = (
+        0  # on a multiprocessor, with weights in its memory; 0 for one program a tile, which reads them anew
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -88,7 +92,7 @@ class Launcher:
     @property
     def columns(self) -> int:
         """Columns of a density, max_l² and some left over."""
-        return 1 << (self.weights.model.config.max_l ** 2 - 1).bit_length()
+        return 1 << (self.weights.model.config.max_l**2 - 1).bit_length()
 
     def new(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """An array on the device, not written yet."""
@@ -242,8 +246,13 @@ class Launcher:
             "N": update.functions,
             "T": self.angular,
         }
-        constants = widths | {f"B{name}": padded(width) for name, width in widths.items()}
-        constants |= {"SILU": update.silu, "TWO_HIDDEN": len(update.hidden) > 1, "PRECISION": self.weights.precision}
+        shapes = widths | {f"B{name}": padded(width) for name, width in widths.items()}
+        del shapes["H2"]
+        constants: dict[str, Any] = shapes | {
+            "SILU": update.silu,
+            "TWO_HIDDEN": len(update.hidden) > 1,
+            "PRECISION": self.weights.precision,
+        }
         names = ["CORE0", "GATE0", "CORE1", "GATE1", "CORE2", "GATE2", "SCALE"]
         names += [f"{name}_BACK" for name in names] if back else []
         constants |= {name: matrices.get(name, 0) for name in names}
@@ -280,11 +289,8 @@ class Launcher:
     ) -> Tensor:  # fmt: skip
         """∂first, (capacity, 2 H), for core and gate; adds to ∂e and ∂e⁰.
 
-        Args:
-            block, update, table, edges, e0, angles: as for `message`.
-            d_edges: (capacity, edge_features) ∂e after the update, on return that before it.
-            d_e0: (functions, stride).
-            d_nodes: (atoms, node_features) for (5), None for (4).
+        Arguments as for `message`; `d_edges` is (capacity, edge_features) ∂e after the update, on return that before
+        it, and `d_nodes` (atoms, node_features) for (5), None for (4).
         """
         arguments, constants = self._update_arguments(block, update, table, back=True)
         bonds, tile = self.bonds, self.tiles.backward

@@ -12,12 +12,13 @@ SPLIT = tl.constexpr(2048.0)  # 2¹¹: what rounding to 11 bits leaves of a numb
 
 @triton.jit
 def times(a, weights, OFFSET: tl.constexpr, R: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr):
-    """a Wᵀ for a tile a (bonds, C) and W (R, C) from `triton_weights.packed`, added up in float32.
+    """A Wᵀ for a tile A (bonds, C) and W (R, C) from `triton_weights.Packed`, added up in float32.
 
-    "ieee" multiplies float32 numbers; the others use the matrix units, which multiply numbers of 11 bits: "tf32" rounds
-    to them, "tf32x3" and "fp16x3" take each number as the sum of two of them, which is float32 but for the last bit
-    or two. In "fp16x3" numbers beyond 65504 are infinite.
+    The matrix units multiply numbers of 11 bits. "tf32" rounds to them; "fp16x3" and "tf32x3" take each number as the
+    sum of two of them, which is float32 but for the last bit or two. Numbers beyond 65504 are infinite in "fp16x3",
+    which is the faster one.
     """
+    # W lies in memory row by row, and the sum runs along rows: laid out otherwise, Triton 3.6 got float16 wrong.
     at = weights + OFFSET + tl.arange(0, R)[None, :] * C + tl.arange(0, C)[:, None]
     high = tl.load(at)
     if PRECISION == "tf32x3":
@@ -33,7 +34,8 @@ def times(a, weights, OFFSET: tl.constexpr, R: tl.constexpr, C: tl.constexpr, PR
         small = tl.dot(a_low, high, small)
         return tl.dot(a_high, high, small * (1.0 / SPLIT))
     else:
-        return tl.dot(a, high, input_precision=PRECISION)
+        tl.static_assert(PRECISION == "tf32")
+        return tl.dot(a, high, input_precision="tf32")
 
 
 @triton.jit
@@ -57,7 +59,7 @@ def silu(x):
 
 @triton.jit
 def silu_back(d, x):
-    """d g'(x)."""
+    """Give d g'(x)."""
     s = sigmoid(x)
     return d * s * (1 + x * (1 - s))
 

@@ -14,7 +14,7 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import chunked
 from tribond.kernels.triton_bonds import Bonds
 from tribond.kernels.triton_launch import Angles, Bases, Launcher, Tile, Tiles
-from tribond.kernels.triton_weights import BlockWeights, Precision, Table, Weights, padded
+from tribond.kernels.triton_weights import BlockWeights, Precision, Table, Weights
 from tribond.nn.activations import sigmoid_backward
 from tribond.nn.m3gnet import M3GNet
 
@@ -40,7 +40,7 @@ def energy_and_gradient(
     vectors: Tensor,
     graph: AtomGraph,
     *,
-    precision: Precision = "tf32x3",
+    precision: Precision = "fp16x3",
     weights: Weights | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Energy of every atom, and dE/dr of every bond.
@@ -49,8 +49,8 @@ def energy_and_gradient(
         model: one that `supports` accepts, on the device of the graph; its weights are only read.
         vectors: (edges, 3) Å, float64.
         graph: the batch, on a GPU.
-        precision: of the matrix products in the updates: "tf32x3" and "fp16x3" are float32 but for the last bit or
-            two, "ieee" is float32, and slow; "tf32" is off by some meV.
+        precision: of the matrix products in the updates: "fp16x3" and "tf32x3" are float32 but for the last bit or
+            two, "tf32x3" for numbers beyond 65504, too; "tf32" is off by some meV.
         weights: `Weights.of(model, precision)`, if it was called already.
 
     Returns:
@@ -62,11 +62,15 @@ def energy_and_gradient(
         return Pass(weights or Weights.of(model, precision), bonds).run(vectors.contiguous(), element)
 
 
-def tiles(model: M3GNet) -> Tiles:
+def tiles(weights: Weights) -> Tiles:
     """Those that were found to be quick on an H100."""
-    config = model.config
-    widest = padded(max(config.node_features, config.edge_features, *config.update_hidden))
-    return Tiles(*(Tile(64, 4) for _ in range(3))) if widest <= 64 else Tiles(*(Tile(64, 4) for _ in range(3)))
+    config = weights.model.config
+    if max(config.node_features, config.edge_features, *config.update_hidden) > 64:
+        return Tiles(
+            *[Tile(32, 4, 255)] * 3
+        )  # without a bound the compiler once took 32 registers, and memory for all else
+    forward = Tile(64, 4, 168) if weights.precision == "fp16x3" else Tile(64, 4)
+    return Tiles(forward, Tile(64, 4), Tile(64, 4))
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Pass:
 
     def __init__(self, weights: Weights, bonds: Bonds, chosen: Tiles | None = None) -> None:
         self.weights, self.bonds = weights, bonds
-        self.on = Launcher(weights, bonds, chosen or tiles(weights.model))
+        self.on = Launcher(weights, bonds, chosen or tiles(weights))
         config = weights.model.config
         self.atom_first = config.block_order == "atom_first"
         self.messages_at_neighbour = config.message_target == "neighbour"
@@ -138,7 +142,7 @@ class Pass:
             return Kept(nodes, self._moved(nodes, messages), edges, after, angles)
         messages = self.on.message(block, block.atom, of_atom, edges, bases.e0, angles, onto_bonds=False)
         moved, after = self._moved(nodes, messages), edges
-        if not last:  # nobody reads the last e
+        if block.late is not None and not last:  # nobody reads the last e
             of_bond = _table(block.late, moved)
             after = self.on.message(block, block.bond, of_bond, edges, bases.e0, angles, onto_bonds=True)
         return Kept(nodes, moved, edges, after, angles)
@@ -156,7 +160,7 @@ class Pass:
         of_atom = _part(block.early, early, "atom")
         d_early = torch.zeros_like(early)
         if self.atom_first:
-            if not last:
+            if block.late is not None and not last:
                 of_bond = _table(block.late, kept.moved)
                 d_first = self.on.message_back(
                     block, block.bond, of_bond, kept.edges, d_edges, bases.e0, d.e0, kept.angles, d_nodes=None
@@ -203,11 +207,8 @@ class Pass:
         return energies.detach(), gradient
 
 
-def _table(table: Table | None, nodes: Tensor) -> Tensor:
+def _table(table: Table, nodes: Tensor) -> Tensor:
     """All maps of a table.  (atoms, node_features) -> (atoms, columns)."""
-    if table is None:
-        msg = "this block has no such table"
-        raise ValueError(msg)
     return torch.addmm(table.bias, nodes, table.weight.T)
 
 

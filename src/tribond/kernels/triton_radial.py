@@ -38,7 +38,7 @@ def _taylor(n: int) -> float:
 
 @triton.jit
 def sine_cosine(x):
-    """sin x and cos x to 1e-11, for 0 <= x < 1e6: a Taylor series within 45 degrees of the nearest axis."""
+    """Sine and cosine of x to 1e-11, for 0 <= x < 1e6: a Taylor series within 45 degrees of the nearest axis."""
     quarters = tl.floor(x * 0.6366197723675814 + 0.5)
     y = x - quarters * 1.5707963267948966
     y2 = y * y

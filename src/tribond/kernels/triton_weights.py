@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from tribond.nn.basis import SmoothBessel, SmoothBesselPerL, SphericalBessel
 from tribond.nn.block import GraphUpdate, M3GNetBlock
 from tribond.nn.m3gnet import M3GNet
 from tribond.nn.three_body import ThreeBodyToBond
 
-Precision = Literal["tf32", "tf32x3", "fp16x3", "ieee"]
+Precision = Literal["fp16x3", "tf32x3", "tf32"]
 SPLIT = 2048.0  # as in triton_math
 
 
@@ -59,7 +60,9 @@ class UpdateWeights:
 
     of_atoms: Tensor  # (4 H, node_features) what centre and neighbour bring to the first layer, core and gate each
     bias: Tensor  # (4 H,)
-    matrices: Packed  # CORE0, GATE0 (of e_ij), CORE1, GATE1, perhaps CORE2, GATE2, and SCALE; the same with _BACK, turned
+    matrices: (
+        Packed  # CORE0, GATE0 (of e_ij), CORE1, GATE1, perhaps CORE2, GATE2, and SCALE; the same with _BACK, turned
+    )
     biases: Tensor  # of the layers from the second on, core and gate in turn, padded
     hidden: tuple[int, ...]
     out_features: int
@@ -156,11 +159,12 @@ class Weights:
     def of(model: M3GNet, precision: Precision) -> "Weights":
         """Read a model, for matrix products of one precision."""
         layer = _linears(model.bond_embedding.layers)[0]
+        bias = cast("Tensor | None", layer.bias)
         return Weights(
             model=model,
             precision=precision,
             embedding=layer.weight.detach(),
-            embedding_bias=None if layer.bias is None else layer.bias.detach(),
+            embedding_bias=None if bias is None else bias.detach(),
             edge_functions=radial_constants(model.edge_basis),
             angle_functions=radial_constants(model.angular_basis.radial),
             blocks=tuple(BlockWeights.of(cast("M3GNetBlock", block), precision) for block in model.blocks),
@@ -178,11 +182,12 @@ def radial_constants(basis: nn.Module) -> Tensor:
     Of smooth functions the wave numbers, 1/Å, their inverses and the coefficients of (10)-(15), row by row; of spherical
     Bessel functions the norms, the wave numbers and their inverses, l by l.
     """
-    basis = getattr(basis, "smooth", basis)
-    waves = cast("Tensor", basis.wave_numbers).double().flatten()
-    if hasattr(basis, "coefficients"):
-        return torch.cat([waves, 1 / waves, cast("Tensor", basis.coefficients).double().flatten()])
-    return torch.cat([cast("Tensor", basis.norms).double().flatten(), waves, 1 / waves])
+    functions = basis.smooth if isinstance(basis, SmoothBesselPerL) else basis
+    if isinstance(functions, SmoothBessel):
+        waves = functions.wave_numbers.double()
+        return torch.cat([waves, 1 / waves, functions.coefficients.double().flatten()])
+    waves = cast("SphericalBessel", functions).wave_numbers.double().flatten()
+    return torch.cat([cast("SphericalBessel", functions).norms.double().flatten(), waves, 1 / waves])
 
 
 def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
