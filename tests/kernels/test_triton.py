@@ -10,6 +10,7 @@ from tests.structures import STRUCTURES
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.kernels import chunked
+from tribond.kernels.availability import triton_runs_on
 from tribond.nn.config import PRESETS
 from tribond.potential import evaluate
 
@@ -106,6 +107,7 @@ def test_two_runs_give_the_same_and_nothing_given_changes(graph):
 
 
 def test_what_it_does_not_compute_it_says():
+    assert not triton_runs_on(torch.device("cpu"))
     assert not triton_pass.supports(random_model(small_config()))  # float64
     for changes in CHANGED:
         assert not triton_pass.supports(random_model(small_config(**changes), dtype=torch.float32))

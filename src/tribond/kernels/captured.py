@@ -144,13 +144,14 @@ def _record(evaluate: Callable[[], Step], device: torch.device) -> tuple[Callabl
     """Record what `evaluate` starts. Without a GPU, in Triton's interpreter, nothing can be replayed: None."""
     if device.type != "cuda":
         return None, evaluate()
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream):  # compiles kernels and lets libraries allocate, which a graph must not
-        for _ in range(2):
-            evaluate()
-    torch.cuda.current_stream(device).wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step = evaluate()
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # compiles kernels and lets libraries allocate, which a graph must not
+            for _ in range(2):
+                evaluate()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step = evaluate()
     return graph.replay, step

@@ -111,11 +111,14 @@ class Pass:
         Returns:
             (atoms,) eV and (capacity, 3) eV/Å, float64.
         """
-        model = self.weights.model
         if self.bonds.num_atoms == 0:
             return vectors.new_zeros(0, dtype=torch.float64), torch.zeros_like(vectors, dtype=torch.float64)
+        with torch.cuda.device_of(vectors):  # Triton starts kernels on the current device
+            return self._run(vectors, element)
+
+    def _run(self, vectors: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
         bases = self.on.bases(vectors)
-        nodes, edges = model.atom_embedding(element), self.on.embed(bases.e0)
+        nodes, edges = self.weights.model.atom_embedding(element), self.on.embed(bases.e0)
         last = len(self.weights.blocks) - 1
         kept = []
         for index, block in enumerate(self.weights.blocks):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal, cast
 
 import torch
@@ -32,26 +33,26 @@ class Packed:
     @staticmethod
     def of(matrices: Mapping[str, Tensor], precision: Precision) -> "Packed":
         """Pack them. The kernels read rows in one go, so W and Wᵀ are two matrices."""
-        parts, offsets, end = [], {}, 0
-        for name, matrix in matrices.items():
-            rows, columns = matrix.shape
-            whole = pad(matrix.detach(), (0, padded(columns) - columns, 0, padded(rows) - rows))
-            part = _split(whole, precision).flatten()
-            offsets[name] = end
-            end += part.numel()
-            parts.append(part)
-        return Packed(torch.cat(parts), offsets)
+        shapes = [(padded(matrix.shape[0]), padded(matrix.shape[1])) for matrix in matrices.values()]
+        sizes = [rows * columns for rows, columns in shapes]
+        whole = next(iter(matrices.values())).new_zeros(sum(sizes))
+        for matrix, shape, place in zip(matrices.values(), shapes, whole.split(sizes), strict=True):
+            place.view(shape)[: matrix.shape[0], : matrix.shape[1]].copy_(matrix.detach())
+        parts = [part.split(sizes) for part in _split(whole, precision)]
+        starts = accumulate((len(parts) * size for size in sizes), initial=0)
+        values = torch.cat([part for of_matrix in zip(*parts, strict=True) for part in of_matrix])
+        return Packed(values, dict(zip(matrices, starts, strict=False)))
 
 
-def _split(matrix: Tensor, precision: Precision) -> Tensor:
+def _split(numbers: Tensor, precision: Precision) -> list[Tensor]:
     """The first bits of every number, then the rest, as `triton_math.times` takes them."""
     if precision == "tf32x3":
-        high = ((matrix.contiguous().view(torch.int32) + 4096) & -8192).view(torch.float32)
-        return torch.stack([high, matrix - high])
+        high = ((numbers.view(torch.int32) + 4096) & -8192).view(torch.float32)
+        return [high, numbers - high]
     if precision == "fp16x3":
-        high16 = matrix.half()
-        return torch.stack([high16, ((matrix - high16.float()) * SPLIT).half()])
-    return matrix.contiguous()
+        high16 = numbers.half()
+        return [high16, ((numbers - high16.float()) * SPLIT).half()]
+    return [numbers]
 
 
 @dataclass(frozen=True)
