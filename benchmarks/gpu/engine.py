@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -82,7 +83,6 @@ def errors(name: str, precision: Precision) -> tuple[float, float, float]:
     torch.set_num_threads(1)
     graph = structures()
     double = random_model(name, 0, torch.float64)
-    want, gradient = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
     single = M3GNet(double.config, torch.float32)
     single.load_state_dict(double.state_dict())
     # The reference has the rounded weights, too: the arithmetic is what is compared.
@@ -90,10 +90,17 @@ def errors(name: str, precision: Precision) -> tuple[float, float, float]:
     want, gradient = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
     expected = forces(graph, gradient)
     there = graph.to("cuda")
-    got, found = triton_pass.energy_and_gradient(single.cuda(), there.edge_vectors(), there, precision=precision)
-    force_error = (forces(there, found).cpu() - expected).abs().max().item()
-    difference = double.system_energies(got.cpu() - want, graph) / graph.atoms_per_system()
-    return difference.abs().max().item(), force_error, expected.abs().max().item()
+    single = single.cuda()
+    energies, found = triton_pass.energy_and_gradient(single, there.edge_vectors(), there, precision=precision)
+    # The same as a CUDA graph: recorded at other positions, with places left over.
+    elsewhere = replace(there, positions=there.positions + 0.01 * torch.randn_like(there.positions))
+    step = CapturedStep(single, elsewhere, precision=precision)(there.positions)
+    energy_error = force_error = 0.0
+    for got, acting in ((energies, forces(there, found)), (step.atomic_energies, step.forces)):
+        difference = double.system_energies(got.cpu() - want, graph) / graph.atoms_per_system()
+        energy_error = max(energy_error, difference.abs().max().item())
+        force_error = max(force_error, (acting.cpu() - expected).abs().max().item())
+    return energy_error, force_error, expected.abs().max().item()
 
 
 def check(precisions: list[Precision]) -> bool:

@@ -125,17 +125,17 @@ class CapturedStep:
             shift = torch.einsum("ea,eax->ex", self._shifts, self._cell[self._system[centre]])
         vectors = self._positions[neighbour] - self._positions[centre] + shift
         energies, gradient = self._pass.run(vectors, self._element)
-        forces, pulled = torch.zeros_like(self._positions), torch.zeros_like(self._positions)
+        forces, pulled = torch.empty_like(self._positions), torch.empty_like(self._positions)
         self._pass.on.sums(gradient, forces, by_neighbour=False)
         self._pass.on.sums(gradient, pulled, by_neighbour=True)
+        # Atom by atom first: a matrix product of (3, bonds) and (bonds, 3) would keep one multiprocessor busy.
+        outer = gradient.new_empty(atoms, 9)
+        self._pass.on.sums((vectors[:, :, None] * gradient[:, None, :]).flatten(1), outer, by_neighbour=False)
         if single:
-            energy, virial = energies.sum()[None], (vectors.T @ gradient)[None]
+            energy, virial = energies.sum()[None], outer.sum(0).view(1, 3, 3)
         else:
             energy = energies.new_zeros(len(self._cell)).index_add(0, self._system, energies)
-            of_bond = (vectors[:, :, None] * gradient[:, None, :]).flatten(1)
-            of_atom = energies.new_zeros(atoms, 9)
-            self._pass.on.sums(of_bond, of_atom, by_neighbour=False)
-            virial = energies.new_zeros(len(self._cell), 9).index_add(0, self._system, of_atom).view(-1, 3, 3)
+            virial = outer.new_zeros(len(self._cell), 9).index_add(0, self._system, outer).view(-1, 3, 3)
         virial = (virial + virial.transpose(1, 2)) / 2
         return Step(energy + self.model.reference_energy.offset, energies, forces - pulled, virial)
 
