@@ -18,6 +18,8 @@ from tribond.potential import Potential
 # Small models are fastest on one thread, and other work on the machine does not stall it. For commands started, too.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Triton kernels run in its interpreter, on a machine with a GPU, too; it reads this when it is first imported.
+os.environ["TRITON_INTERPRET"] = "1"
 
 # The same examples every time, however slow the machine, and no files left behind.
 settings.register_profile("tribond", derandomize=True, deadline=None, max_examples=10, database=None)
