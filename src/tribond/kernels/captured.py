@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels.triton_bonds import Bonds
-from tribond.kernels.triton_pass import Pass, supports
+from tribond.kernels.triton_pass import PRECISION, Pass, supports
 from tribond.kernels.triton_weights import Precision, Weights
 from tribond.nn.m3gnet import M3GNet
 
@@ -54,7 +54,7 @@ class CapturedStep:
     """
 
     def __init__(
-        self, model: M3GNet, graph: AtomGraph, *, precision: Precision = "fp16x3", growth: float = 1.25
+        self, model: M3GNet, graph: AtomGraph, *, precision: Precision = PRECISION, growth: float = 1.25
     ) -> None:
         if not supports(model):
             msg = "this model has no Triton kernels: use tribond.potential.evaluate"

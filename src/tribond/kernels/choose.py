@@ -1,17 +1,27 @@
 """Which kernel computes a model: the fastest that there is for it where it lies."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import chunked, cpu
+from tribond.kernels.availability import triton_runs_on
 from tribond.kernels.trainable import trainable
 from tribond.kernels.weights import Marks, marks
 from tribond.nn.m3gnet import M3GNet
 
-Kernel = Literal["compiled", "chunked", "autograd"]
+if TYPE_CHECKING:
+    from tribond.kernels.triton_weights import Weights
+
+Kernel = Literal["compiled", "triton", "chunked", "autograd"]
+
+NAMES: dict[Kernel, str] = {
+    "triton": "Triton",
+    "chunked": "PyTorch, derivatives written out",
+    "autograd": "PyTorch, automatic differentiation",
+}
 
 
 def kernel(model: M3GNet, num_edges: int = 0) -> Kernel:
@@ -25,7 +35,7 @@ def describe(model: M3GNet, num_edges: int = 0) -> str:
     loaded = cpu.library()
     if chosen == "compiled" and loaded is not None:
         return f"C++ for {loaded.instruction_set}"
-    return "PyTorch, derivatives written out" if chosen == "chunked" else "PyTorch, automatic differentiation"
+    return NAMES[chosen]
 
 
 def _choose(model: M3GNet, now: Marks | None, num_edges: int) -> Kernel:
@@ -33,6 +43,11 @@ def _choose(model: M3GNet, now: Marks | None, num_edges: int) -> Kernel:
         return "autograd"
     if cpu.library() is not None and cpu.supports(model):
         return "compiled"
+    if triton_runs_on(model.row_of_element.device):
+        from tribond.kernels import triton_pass
+
+        if triton_pass.supports(model):
+            return "triton"
     return "chunked" if chunked.preferable(model, num_edges) else "autograd"
 
 
@@ -41,6 +56,7 @@ class Evaluator:
 
     def __init__(self) -> None:
         self._packed: tuple[M3GNet, Marks | None, cpu.Engine] | None = None
+        self._on_gpu: tuple[M3GNet, Marks | None, Weights] | None = None  # packed for Triton
 
     def __reduce__(self) -> tuple[Callable[[], "Evaluator"], tuple[()]]:
         """A copy, in this process or another, packs for itself."""
@@ -58,6 +74,11 @@ class Evaluator:
         compiled = cpu.library()
         if chosen == "compiled" and compiled is not None:
             return self._engine(model, now, compiled).energy_and_gradient(vectors, graph)
+        if chosen == "triton":
+            from tribond.kernels import triton_pass
+
+            weights = self._weights(model, now)
+            return triton_pass.energy_and_gradient(model, vectors, graph, weights=weights)
         if chosen == "chunked":
             return chunked.energy_and_gradient(model, vectors, graph)
         return None
@@ -78,6 +99,14 @@ class Evaluator:
         if self._packed is None or self._packed[0] is not model or self._packed[1] != now:
             self._packed = model, now, cpu.Engine(model, compiled, self._before(model))
         return self._packed[2]
+
+    def _weights(self, model: M3GNet, now: Marks | None) -> "Weights":
+        from tribond.kernels.triton_pass import PRECISION
+        from tribond.kernels.triton_weights import Weights
+
+        if self._on_gpu is None or self._on_gpu[0] is not model or self._on_gpu[1] != now:
+            self._on_gpu = model, now, Weights.of(model, PRECISION)
+        return self._on_gpu[2]
 
     def _before(self, model: M3GNet) -> cpu.Engine | None:
         """Whose memory an engine takes over."""

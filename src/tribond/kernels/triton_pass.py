@@ -20,6 +20,7 @@ from tribond.nn.m3gnet import M3GNet
 
 WIDEST = 128  # features: the weights of a wider layer do not fit on the chip
 MOST_FUNCTIONS = 32  # radial functions of any kind
+PRECISION: Precision = "fp16x3"  # the fastest that is as close to float64 as float32 is
 
 
 def supports(model: M3GNet) -> bool:
@@ -27,7 +28,7 @@ def supports(model: M3GNet) -> bool:
     config = model.config
     widths = (config.node_features, config.edge_features, *config.update_hidden)
     return (
-        chunked.supports(model)
+        chunked.supports(config)
         and model.dtype == torch.float32
         and len(config.update_hidden) <= 2
         and max(widths) <= WIDEST
@@ -40,7 +41,7 @@ def energy_and_gradient(
     vectors: Tensor,
     graph: AtomGraph,
     *,
-    precision: Precision = "fp16x3",
+    precision: Precision = PRECISION,
     weights: Weights | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Energy of every atom, and dE/dr of every bond.
