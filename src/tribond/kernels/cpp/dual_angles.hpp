@@ -62,8 +62,9 @@ public:
                 store_dual(gate, edges_, d * said * share * one_minus(share));
             }
         }
-        outer(angles, s.messages.begin(), angular_, layer.core.rows, s.core.begin(), edges_, edges_, slot + places.core, edges_);
-        outer(angles, s.messages.begin(), angular_, layer.core.rows, s.gate.begin(), edges_, edges_, slot + places.gate, edges_);
+        const int used = layer.core.rows;
+        outer(angles, s.messages.begin(), angular_, used, s.core.begin(), edges_, edges_, slot + places.core, edges_);
+        outer(angles, s.messages.begin(), angular_, used, s.gate.begin(), edges_, edges_, slot + places.gate, edges_);
         multiply<T, Start::zero>(2 * angles, s.core.begin(), edges_, layer.core_back, s.back.begin(), angular_);
         multiply<T, Start::output>(2 * angles, s.gate.begin(), edges_, layer.gate_back, s.back.begin(), angular_);
         for (int64_t atom = tile.first_atom; atom < tile.last_atom; ++atom) {
@@ -78,7 +79,8 @@ public:
             for (int64_t a = first; a < last; ++a)
                 for (int f = 0; f < angular_; f += LANES<T>) {
                     const Dual<T> weight = load_dual(bases.weight.begin() + a * 2 * angular_ + f, angular_);
-                    add_dual(d_gates[a - tile.first_angle] + f, angular_, weight * load_dual(back + (a - first) * 2 * angular_ + f, angular_));
+                    const Dual<T> d = load_dual(back + (a - first) * 2 * angular_ + f, angular_);
+                    add_dual(d_gates[a - tile.first_angle] + f, angular_, weight * d);
                 }
         }
     }

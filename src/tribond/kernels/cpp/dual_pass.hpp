@@ -9,136 +9,34 @@
 // which goes there once more, a few bonds at a time.
 #pragma once
 
-#include <functional>
-
-#include "dual_angles.hpp"
-#include "dual_update.hpp"
-#include "gradient.hpp"
+#include "dual_atoms.hpp"
 
 namespace tribond {
 
-constexpr int MOST_SLOTS = 16;
-
-// Memory of a pass, kept from one to the next. All but `rows_of` in pairs of rows, see dual.hpp.
-template <class T> struct DualWorkspace {
-    struct Worker {
-        DualUpdate<T> bond, atom;
-        DualAngleScratch<T> angles;
-        DualMlp<T> readout;
-        Buffer<T> message;  // of a tile
-        std::vector<const T*> centre_part, neighbour_part, d_message, gates;
-        std::vector<T*> d_centre_part, d_neighbour_part, d_gates;
-        Buffer<T> sums;  // of some atoms
-    };
-
-    std::vector<Worker> workers;
-    std::vector<Buffer<T>> nodes;                      // before every block and after the last
-    std::vector<Buffer<T>> after_angles, after_bonds;  // e_ij after (3) and (4) of every block
-    Buffer<T> basis, d_edges, d_nodes;
-    DualAngleBases<T> angles;
-    // As in Workspace: W₁ v_i + b and W₂ v_j of both updates, σ(W_v v + b_v), and the derivatives.
-    Buffer<T> bond_centre, bond_neighbour, atom_centre, atom_neighbour, gate;
-    Buffer<T> d_bond_centre, d_atom_centre, d_gate, rows;
-
-    size_t bytes() const {
-        size_t total = 0;
-        for (const auto* list : {&nodes, &after_angles, &after_bonds})
-            for (const auto& it : *list) total += it.bytes();
-        for (const Buffer<T>* it : {&basis, &d_edges, &d_nodes, &angles.weight, &angles.envelope, &angles.y, &bond_centre,
-                                    &bond_neighbour, &atom_centre, &atom_neighbour, &gate, &d_bond_centre, &d_atom_centre,
-                                    &d_gate, &rows})
-            total += it->bytes();
-        return total;
-    }
-};
-
-template <class T> class DualPass {
-    using Worker = typename DualWorkspace<T>::Worker;
+template <class T> class DualPass : DualAtoms<T> {
+    using Base = DualAtoms<T>;
+    using typename Base::Worker;
+    using Base::m_, Base::g_, Base::p_, Base::w_, Base::to_, Base::width_, Base::row, Base::by_tile, Base::by_atom;
+    using Base::bond_parts, Base::bond_parts_backward, Base::atom_parts_and_gate, Base::atom_parts_and_gate_backward;
 
 public:
     // d_energies (atoms,) and d_gradient (bonds, 3): derivatives of the loss, c_i and w_b above.
     DualPass(const Model<T>& model, const Graph& graph, DualWorkspace<T>& workspace, Gradients<T>& gradients, int threads,
              const double* d_energies, const double* d_gradient)
-        : m_(model), g_(graph), p_(graph), w_(workspace), to_(gradients), angles_(model), threads_(threads),
-          d_energies_(d_energies), d_gradient_(d_gradient) {
-        const Update<T>&bond = m_.blocks[0].bond, &atom = m_.blocks[0].atom;
-        bond_width_ = 2 * bond.first.hidden, atom_width_ = 2 * atom.first.hidden;
-        row_width_ = 2 * std::max(bond_width_ + atom_width_ + m_.angular, m_.nodes);
-        atom_pieces_ = int((g_.atoms + DUALS_AT_ONCE - 1) / DUALS_AT_ONCE);
-        slots_ = std::max(1, std::min<int>(MOST_SLOTS, p_.parts.size()));
-        make_room();
-    }
+        : Base(model, graph, workspace, gradients, threads), angles_(model), d_energies_(d_energies), d_gradient_(d_gradient) {}
 
     // The gradients to the tensors of the weights.
     void run(void* const* tensors) {
-        to_.clear(slots_, threads_);
         by_tile([&](const Tile& tile, Worker&, T*) { set_bases(tile); });
-        by_atom([&](int64_t first, int64_t last, Worker&, T*) { embed_atoms(first, last); });
+        by_atom([&](int64_t first, int64_t last, Worker&, T*) { Base::embed_atoms(first, last); });
         for (int k = 0; k < m_.num_blocks; ++k) m_.atom_first ? forward_atom_first(k) : forward(k);
-        by_atom([&](int64_t first, int64_t last, Worker& s, T* slot) { read_out(first, last, s, slot); });
+        by_atom([&](int64_t first, int64_t last, Worker& s, T* slot) { Base::read_out(first, last, d_energies_, s, slot); });
         for (int k = m_.num_blocks - 1; k >= 0; --k) m_.atom_first ? backward_atom_first(k) : backward(k);
-        by_atom([&](int64_t first, int64_t last, Worker&, T* slot) {
-            for (int64_t i = first; i < last; ++i)
-                add_changes(1, w_.d_nodes.begin() + i * 2 * m_.nodes, m_.nodes, m_.nodes,
-                            slot + to_.embedding + g_.element[i] * m_.nodes);
-        });
-        to_.write(tensors, threads_);
+        by_atom([&](int64_t first, int64_t last, Worker&, T* slot) { Base::embed_atoms_backward(first, last, slot); });
+        to_.write(tensors, Base::threads_);
     }
 
 private:
-    // ------------------------------------------------------------------------------------------- sharing out
-
-    void by_tile(const std::function<void(const Tile&, Worker&, T*)>& work, bool clear_rows = false) {
-        share_out(slots_, threads_, [&](int slot, int worker) {
-            for (size_t number = slot; number < p_.parts.size(); number += slots_) {
-                const Part& part = p_.parts[number];
-                if (clear_rows)
-                    std::fill_n(row(part.first_row), size_t(part.last_row - part.first_row) * row_width_, T(0));
-                for (int t = part.first_tile; t < part.last_tile; ++t) work(p_.tiles[t], w_.workers[worker], to_.slot(slot));
-            }
-        });
-    }
-
-    void by_atom(const std::function<void(int64_t, int64_t, Worker&, T*)>& work) {
-        share_out(slots_, threads_, [&](int slot, int worker) {
-            for (int64_t piece = slot; piece < atom_pieces_; piece += slots_)
-                work(piece * DUALS_AT_ONCE, std::min(g_.atoms, (piece + 1) * DUALS_AT_ONCE), w_.workers[worker], to_.slot(slot));
-        });
-    }
-
-    void make_room() {
-        const size_t atoms = g_.atoms, bonds = g_.bonds, angles = g_.angles;
-        w_.nodes.resize(m_.num_blocks + 1);
-        for (auto& it : w_.nodes) it.resize(atoms * 2 * m_.nodes);
-        w_.after_angles.resize(m_.num_blocks), w_.after_bonds.resize(m_.atom_first ? 0 : m_.num_blocks);
-        for (auto* list : {&w_.after_angles, &w_.after_bonds})
-            for (auto& it : *list) it.resize(bonds * 2 * m_.edges);
-        w_.basis.resize(bonds * 2 * m_.edge_basis.count());
-        w_.d_edges.resize(bonds * 2 * m_.edges), w_.d_nodes.resize(atoms * 2 * m_.nodes);
-        w_.angles.weight.resize(angles * 2 * m_.angular), w_.angles.envelope.resize(angles * 2);
-        w_.angles.y.resize(angles * 2 * m_.max_l * m_.max_l);
-        for (auto* it : {&w_.bond_centre, &w_.bond_neighbour, &w_.d_bond_centre}) it->resize(atoms * 2 * bond_width_);
-        for (auto* it : {&w_.atom_centre, &w_.atom_neighbour, &w_.d_atom_centre}) it->resize(atoms * 2 * atom_width_);
-        for (auto* it : {&w_.gate, &w_.d_gate}) it->resize(atoms * 2 * m_.angular);
-        w_.rows.resize(p_.rows.size() * row_width_);
-        if (int(w_.workers.size()) < threads_) w_.workers.resize(threads_);
-        for (Worker& s : w_.workers) {
-            const size_t b = p_.most_bonds, a = p_.most_angles;
-            s.bond.resize(m_.blocks[0].bond), s.atom.resize(m_.blocks[0].atom);
-            s.readout.resize(m_.readout[0].layers, DUALS_AT_ONCE);
-            s.angles.resize(m_, a);
-            s.message.resize(b * 2 * std::max(m_.nodes, m_.edges));
-            for (auto* it : {&s.centre_part, &s.neighbour_part}) it->resize(2 * b);
-            s.d_message.resize(b);
-            for (auto* it : {&s.d_centre_part, &s.d_neighbour_part}) it->resize(b);
-            s.gates.resize(a), s.d_gates.resize(a);
-            s.sums.resize(DUALS_AT_ONCE * row_width_);
-        }
-    }
-
-    // Room of a part for what it adds to the atom at the far end of a bond.
-    T* row(int64_t number) { return w_.rows.begin() + size_t(number) * row_width_; }
-
     // ------------------------------------------------------------------------------------------- bases
 
     void set_bases(const Tile& tile) {
@@ -171,14 +69,6 @@ private:
         }
     }
 
-    void embed_atoms(int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; ++i) {
-            T* v = w_.nodes[0].begin() + i * 2 * m_.nodes;
-            std::copy_n(m_.embedding.begin() + g_.element[i] * m_.nodes, m_.nodes, v);
-            std::fill_n(v + m_.nodes, m_.nodes, T(0));
-        }
-    }
-
     Dual<T> embedding(int64_t b, int f) const {
         const int basis = m_.edge_basis.count();
         const T* own = w_.basis.begin() + b * 2 * basis;
@@ -207,119 +97,17 @@ private:
                 const Dual<T> x = embedding(tile.first_bond + r, f), s = sigmoid(x);
                 store_dual(d, edges, load_dual(d, edges) * silu_slope(s, x * s));
             }
-        outer(count, w_.basis.begin() + tile.first_bond * 2 * basis, basis, basis, d_edges, edges, edges, slot + to_.bond_weight, edges);
+        const T* e0 = w_.basis.begin() + tile.first_bond * 2 * basis;
+        outer(count, e0, basis, basis, d_edges, edges, edges, slot + to_.bond_weight, edges);
         add_changes(count, d_edges, edges, edges, slot + to_.bond_bias);
-    }
-
-    // ------------------------------------------------------------------------------------------- atoms
-
-    void bond_parts(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker&, T*) {
-            parts(m_.blocks[k].bond.first, nodes, first, last, w_.bond_centre, w_.bond_neighbour);
-        });
-    }
-
-    void atom_parts_and_gate(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker&, T*) {
-            parts(m_.blocks[k].atom.first, nodes, first, last, w_.atom_centre, w_.atom_neighbour);
-            gates(k, nodes, first, last);
-        });
-    }
-
-    void parts(const FirstLayer<T>& layer, const Buffer<T>& nodes, int64_t first, int64_t last, Buffer<T>& centre, Buffer<T>& neighbour) {
-        const int rows = 2 * int(last - first), width = 2 * layer.hidden;
-        const T* v = nodes.begin() + first * 2 * m_.nodes;
-        multiply<T, Start::bias_of_even>(rows, v, m_.nodes, layer.centre, centre.begin() + first * 2 * width, width, {layer.bias.begin()});
-        multiply<T, Start::zero>(rows, v, m_.nodes, layer.neighbour, neighbour.begin() + first * 2 * width, width);
-    }
-
-    void gates(int k, const Buffer<T>& nodes, int64_t first, int64_t last) {
-        const ThreeBody<T>& angles = m_.blocks[k].angles;
-        T* gate = w_.gate.begin() + first * 2 * m_.angular;
-        const T* v = nodes.begin() + first * 2 * m_.nodes;
-        multiply<T, Start::bias_of_even>(2 * int(last - first), v, m_.nodes, angles.atom_gate, gate, m_.angular, {angles.atom_gate_bias.begin()});
-        for (int64_t i = first; i < last; ++i, gate += 2 * m_.angular)
-            for (int f = 0; f < m_.angular; f += LANES<T>) store_dual(gate + f, m_.angular, sigmoid(load_dual(gate + f, m_.angular)));
-    }
-
-    // What the parts of all tiles add up to for an atom, from `column` on.
-    void sum_rows(int64_t atom, int column, int count, T* total) {
-        std::fill_n(total, count, T(0));
-        for (int64_t i = p_.rows_of[atom]; i < p_.rows_of[atom + 1]; ++i) {
-            const T* from = row(p_.rows[i]) + column;
-            for (int f = 0; f < count; f += LANES<T>) store(total + f, load(total + f) + load(from + f));
-        }
-    }
-
-    void bond_parts_backward(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker& s, T* slot) {
-            parts_backward(m_.blocks[k].bond.first, to_.blocks[k].bond.phi, nodes, first, last, w_.d_bond_centre, 0, s, slot);
-        });
-    }
-
-    void parts_backward(const FirstLayer<T>& layer, const MlpPlaces& to, const Buffer<T>& nodes, int64_t first, int64_t last,
-                        const Buffer<T>& d_centre, int column, Worker& s, T* slot) {
-        const int count = int(last - first), width = 2 * layer.hidden, n = m_.nodes;
-        const T *v = nodes.begin() + first * 2 * n, *centre = d_centre.begin() + first * 2 * width;
-        T *d_nodes = w_.d_nodes.begin() + first * 2 * n, *neighbour = s.sums.begin();
-        for (int i = 0; i < count; ++i) sum_rows(first + i, column, 2 * width, neighbour + i * 2 * width);
-        outer(count, v, n, n, centre, width, width, slot + to.centre, width);
-        outer(count, v, n, n, neighbour, width, width, slot + to.neighbour, width);
-        add_changes(count, centre, width, width, slot + to.bias);
-        multiply<T, Start::output>(2 * count, centre, width, layer.centre_back, d_nodes, n);
-        multiply<T, Start::output>(2 * count, neighbour, width, layer.neighbour_back, d_nodes, n);
-    }
-
-    void atom_parts_and_gate_backward(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker& s, T* slot) {
-            parts_backward(m_.blocks[k].atom.first, to_.blocks[k].atom.phi, nodes, first, last, w_.d_atom_centre, 2 * bond_width_, s, slot);
-            const int n = m_.nodes, angular = m_.angular, count = int(last - first);
-            T* d_gate = w_.d_gate.begin() + first * 2 * angular;
-            const T* gate = w_.gate.begin() + first * 2 * angular;
-            for (int i = 0; i < count; ++i) {
-                if (m_.gated_by_end)
-                    sum_rows(first + i, 2 * (bond_width_ + atom_width_), 2 * angular, d_gate + i * 2 * angular);
-                for (int f = 0; f < angular; f += LANES<T>) {
-                    T* d = d_gate + i * 2 * angular + f;
-                    const Dual<T> share = load_dual(gate + i * 2 * angular + f, angular);
-                    store_dual(d, angular, load_dual(d, angular) * share * one_minus(share));
-                }
-            }
-            const AnglePlaces& to = to_.blocks[k].angles;
-            outer(count, nodes.begin() + first * 2 * n, n, n, d_gate, angular, angular, slot + to.atom_gate, angular);
-            add_changes(count, d_gate, angular, angular, slot + to.atom_gate_bias);
-            multiply<T, Start::output>(2 * count, d_gate, angular, m_.blocks[k].angles.atom_gate_back, w_.d_nodes.begin() + first * 2 * n, n);
-        });
-    }
-
-    // (7) and back: ∂v, begun with 1 + ε c_i.
-    void read_out(int64_t first, int64_t last, Worker& s, T* slot) {
-        const Readout<T>& readout = m_.readout[0];
-        const int count = int(last - first), width = 2 * readout.first.hidden, n = m_.nodes, out = readout.layers.back().out;
-        const T* v = w_.nodes[m_.num_blocks].begin() + first * 2 * n;
-        T* x = s.readout.x[0].begin();
-        multiply<T, Start::bias_of_even>(2 * count, v, n, readout.first.centre, x, width, {readout.first.bias.begin()});
-        mlp_forward<T, true>(readout.layers, count, s.readout);
-        for (int i = 0; i < count; ++i) {
-            const double scale = m_.scale[g_.element[first + i]];
-            Dual<T> d{};  // of the one number that there is; the others are padding
-            d.a[0] = T(scale), d.b[0] = T(scale * d_energies_[first + i]);
-            T *core = s.readout.core.begin() + i * 2 * out, *gate = s.readout.gate.begin() + i * 2 * out;
-            const Dual<T> c = load_dual(core, out), share = sigmoid(load_dual(gate, out));
-            store_dual(core, out, d * share);
-            store_dual(gate, out, d * c * share * one_minus(share));
-        }
-        mlp_backward(readout.layers, to_.readout, count, s.readout, slot);
-        outer(count, v, n, n, x, width, width, slot + to_.readout.centre, width);
-        add_changes(count, x, width, width, slot + to_.readout.bias);
-        multiply<T, Start::zero>(2 * count, x, width, readout.first.centre_back, w_.d_nodes.begin() + first * 2 * n, n);
     }
 
     // ------------------------------------------------------------------------------------------- tiles
 
     T* of(Buffer<T>& edges, const Tile& tile) { return edges.begin() + tile.first_bond * 2 * m_.edges; }
 
-    DualBonds<T> bonds(const Tile& tile, const T* edges, const Buffer<T>& centre_part, const Buffer<T>& neighbour_part, int width, Worker& s) {
+    DualBonds<T> bonds(const Tile& tile, const T* edges, const Buffer<T>& centre_part, const Buffer<T>& neighbour_part,
+                       int width, Worker& s) {
         const int count = int(tile.bonds());
         for (int r = 0; r < count; ++r)
             for (int row = 0; row < 2; ++row) {
@@ -327,15 +115,16 @@ private:
                 s.centre_part[2 * r + row] = centre_part.begin() + (2 * g_.centre[b] + row) * width;
                 s.neighbour_part[2 * r + row] = neighbour_part.begin() + (2 * g_.neighbour[b] + row) * width;
             }
-        return {count, edges, w_.basis.begin() + tile.first_bond * 2 * m_.edge_basis.count(), s.centre_part.data(), s.neighbour_part.data()};
+        const T* basis = w_.basis.begin() + tile.first_bond * 2 * m_.edge_basis.count();
+        return {count, edges, basis, s.centre_part.data(), s.neighbour_part.data()};
     }
 
     DualBonds<T> for_bonds(const Tile& tile, const T* edges, Worker& s) {
-        return bonds(tile, edges, w_.bond_centre, w_.bond_neighbour, bond_width_, s);
+        return bonds(tile, edges, w_.bond_centre, w_.bond_neighbour, width_.bond, s);
     }
 
     DualBonds<T> for_atoms(const Tile& tile, const T* edges, Worker& s) {
-        return bonds(tile, edges, w_.atom_centre, w_.atom_neighbour, atom_width_, s);
+        return bonds(tile, edges, w_.atom_centre, w_.atom_neighbour, width_.atom, s);
     }
 
     void set_gates(const Tile& tile, Worker& s) {
@@ -343,7 +132,8 @@ private:
             const int64_t b = g_.angle[tile.first_angle + a];
             const int64_t atom = m_.gated_by_end ? g_.neighbour[b] : g_.centre[b];
             s.gates[a] = w_.gate.begin() + atom * 2 * m_.angular;
-            s.d_gates[a] = m_.gated_by_end ? row(p_.row[b]) + 2 * (bond_width_ + atom_width_) : w_.d_gate.begin() + atom * 2 * m_.angular;
+            s.d_gates[a] = m_.gated_by_end ? row(p_.row[b]) + 2 * (width_.bond + width_.atom)
+                                           : w_.d_gate.begin() + atom * 2 * m_.angular;
         }
     }
 
@@ -386,24 +176,12 @@ private:
         }
     }
 
-    // v after a block whose messages went to the far ends of the bonds.
-    void sum_far_messages(int k) {
-        if (m_.onto_centre) return;
-        const int width = 2 * m_.nodes;
-        by_atom([&](int64_t first, int64_t last, Worker& s, T*) {
-            for (int64_t i = first; i < last; ++i) {
-                sum_rows(i, 0, width, s.sums.begin());
-                T* after = w_.nodes[k + 1].begin() + i * width;
-                for (int f = 0; f < width; f += LANES<T>) store(after + f, load(after + f) + load(s.sums.begin() + f));
-            }
-        });
-    }
-
     void bond_backward(int k, const Tile& tile, Worker& s, T* slot) {
         T* d_edges = of(w_.d_edges, tile);
         for (int64_t r = 0; r < tile.bonds(); ++r) s.d_message[r] = d_edges + r * 2 * m_.edges;
-        const DualEnds<T> ends = begin(tile, w_.d_bond_centre, bond_width_, 0, s);
-        dual_update_backward(m_.blocks[k].bond, to_.blocks[k].bond, for_bonds(tile, of(w_.after_angles[k], tile), s), s.bond, ends, slot);
+        const DualEnds<T> ends = begin(tile, w_.d_bond_centre, width_.bond, 0, s);
+        const T* edges = of(w_.after_angles[k], tile);
+        dual_update_backward(m_.blocks[k].bond, to_.blocks[k].bond, for_bonds(tile, edges, s), s.bond, ends, slot);
     }
 
     void atom_backward(int k, const Tile& tile, Worker& s, T* slot) {
@@ -411,7 +189,7 @@ private:
             const int64_t b = tile.first_bond + r;
             s.d_message[r] = w_.d_nodes.begin() + (m_.onto_centre ? g_.centre[b] : g_.neighbour[b]) * 2 * m_.nodes;
         }
-        const DualEnds<T> ends = begin(tile, w_.d_atom_centre, atom_width_, 2 * bond_width_, s);
+        const DualEnds<T> ends = begin(tile, w_.d_atom_centre, width_.atom, 2 * width_.bond, s);
         const T* edges = of(m_.atom_first ? w_.after_angles[k] : w_.after_bonds[k], tile);
         dual_update_backward(m_.blocks[k].atom, to_.blocks[k].atom, for_atoms(tile, edges, s), s.atom, ends, slot);
     }
@@ -438,7 +216,7 @@ private:
             bond_forward(k, tile, of(w_.after_angles[k], tile), of(w_.after_bonds[k], tile), s);
             atom_forward(k, tile, of(w_.after_bonds[k], tile), s);
         }, !m_.onto_centre);
-        sum_far_messages(k);
+        Base::sum_far_messages(k);
     }
 
     void backward(int k) {
@@ -461,7 +239,7 @@ private:
             angles_forward(k, tile, s);
             atom_forward(k, tile, of(w_.after_angles[k], tile), s);
         }, !m_.onto_centre);
-        sum_far_messages(k);
+        Base::sum_far_messages(k);
         if (k + 1 == m_.num_blocks) return;
         bond_parts(k, w_.nodes[k + 1]);
         by_tile([&](const Tile& tile, Worker& s, T*) {
@@ -487,15 +265,8 @@ private:
 
     static constexpr int MOST_FUNCTIONS = 512;
 
-    const Model<T>& m_;
-    const Graph& g_;
-    const Partition p_;
-    DualWorkspace<T>& w_;
-    Gradients<T>& to_;
     const DualAngles<T> angles_;
-    const int threads_;
     const double *const d_energies_, *const d_gradient_;
-    int bond_width_, atom_width_, row_width_, atom_pieces_, slots_;
 };
 
 }  // namespace tribond
