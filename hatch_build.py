@@ -21,7 +21,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNELS = Path("src/tribond/kernels")
-SOURCES = ("engine.cpp", "training.cpp", "threads.cpp")  # the longest first
+SOURCES = ("engine.cpp", "training.cpp", "threads.cpp", "bond_sums.cpp")  # the longest first
 # Without -ffast-math: tribond's exp() leans on exact rounding, and NaN must stay NaN.
 FLAGS = "-std=c++17 -O3 -fPIC -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
 INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {

@@ -26,7 +26,7 @@ from tribond.nn.readout import AtomicReadout
 RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
 FOLDER = Path(__file__).with_name("lib")
-INTERFACE = 2  # of the C++ code that this file calls; a library left over from another version has another number
+INTERFACE = 3  # of the C++ code that this file calls; a library left over from another version has another number
 MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ code
 BAD_GRAPH, NO_MEMORY = 1, 2
 
@@ -68,7 +68,15 @@ def _declare(functions: ctypes.CDLL) -> None:
     functions.tribond_engine_delete.argtypes = [pointer]
     functions.tribond_engine_delete.restype = None
     functions.tribond_engine_run.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 7]
+    for sums in (functions.tribond_bond_vectors, functions.tribond_bond_sums):
+        sums.argtypes, sums.restype = [int64, *[pointer] * 7], None
     functions.tribond_engine_weight_gradients.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 8]
+
+
+def call(function: Callable[..., Any], count: int, *arrays: Tensor) -> None:
+    """Call a function of a library with a number and arrays, which lie on the CPU and have the precision that it expects."""
+    whole = [it.contiguous() for it in arrays]  # those that are written to are whole already
+    function(count, *(it.data_ptr() for it in whole))
 
 
 class Engine:
