@@ -80,7 +80,7 @@ def scaling_table(alone: Sequence[Single], flops_per_bond: int, rate: float | No
             f"{it.peak_bytes / 1e6:,.0f}",
             f"{it.peak_bytes / it.bonds:,.0f}",
         ]
-        yield f"| {it.case.name} | {' | '.join(cells)} |"
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def goal_lines(found: Sequence[Goal]) -> Iterator[str]:
