@@ -57,6 +57,7 @@ def training_step(potential: Any, structures: Sequence[Atoms], labels: Sequence[
     """One step of `tribond train`: graphs, energy, forces, stress, loss, gradient, Adam."""
     from tribond.data.dataset import FrameDataset, LabeledGraph
     from tribond.data.frames import Frame
+    from tribond.kernels.choose import Evaluator
     from tribond.potential import evaluate
     from tribond.training.config import OptimizerConfig
     from tribond.training.loss import Loss
@@ -69,11 +70,12 @@ def training_step(potential: Any, structures: Sequence[Atoms], labels: Sequence[
     settings = OptimizerConfig()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     loss = Loss()
+    evaluator = Evaluator()
 
     def step() -> None:
         batch = LabeledGraph.batch([dataset[index] for index in range(len(dataset))])
         optimizer.zero_grad()
-        loss(evaluate(model, batch.graph, create_graph=True), batch).total.backward()
+        loss(evaluate(model, batch.graph, create_graph=True, evaluator=evaluator), batch).total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
         optimizer.step()
 
