@@ -10,7 +10,7 @@ def single(code, structure, seconds, peak_bytes=10**7):
 
 
 def test_the_picture_has_all_codes_and_the_sizes_that_only_tribond_reaches():
-    compared = [Comparison(SI_64, "tribond", {"tribond": 0.064, "matgl": 0.64}, {}, "matgl", 10.0, 0.01, 3)]
+    compared = [Comparison(SI_64, {"tribond": 0.064, "matgl": 0.64}, {}, "matgl", 10.0, 0.01, 3)]
     alone = [
         single("tribond", "Si 64", 9.0),
         single("tribond", "Si 512", 0.512),
