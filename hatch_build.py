@@ -24,6 +24,7 @@ KERNELS = Path("src/tribond/kernels")
 SOURCES = ("engine.cpp", "training.cpp", "threads.cpp", "bond_sums.cpp")  # the longest first
 # Without -ffast-math: tribond's exp() leans on exact rounding, and NaN must stay NaN.
 FLAGS = "-std=c++17 -O3 -fPIC -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
+INSIDE = "-static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL".split() if sys.platform == "linux" else []
 INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
     "x86_64": {
         "avx512": "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512".split(),
@@ -39,34 +40,58 @@ class CompileKernels(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Build all libraries, or none; never a part of them."""
-        folder = Path(self.root) / KERNELS / "lib"
-        for old in folder.glob("tribond_*"):
-            old.unlink()
         wish = os.environ.get("TRIBOND_COMPILE", "yes")
         if wish not in {"yes", "no", "must"}:
             msg = f"TRIBOND_COMPILE={wish}: use yes, no or must"
             raise ValueError(msg)
-        if wish == "no":
-            return
-        if problem := self._compile(folder):
-            if wish == "must":
-                raise RuntimeError(problem)
-            self.app.display_warning(f"tribond without compiled kernels, slower on CPUs: {problem}")
+        problem = "" if wish == "no" else self._libraries()
+        if problem and wish == "must":
+            raise RuntimeError(problem)
+        if problem or wish == "no":
+            for old in self._folder.glob("tribond_*"):
+                old.unlink()
+            if problem:
+                self.app.display_warning(f"tribond without compiled kernels, slower on CPUs: {problem}")
             return
         tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{tag}"
         build_data["artifacts"].append(f"{KERNELS}/lib/*")
 
-    def _compile(self, folder: Path) -> str:
-        """Empty, or what went wrong."""
+    @property
+    def _folder(self) -> Path:
+        return Path(self.root) / KERNELS / "lib"
+
+    def _libraries(self) -> str:
+        """Build what is older than its sources; empty, or what went wrong."""
         if sys.platform == "win32":
             return "there is no compiled path for Windows yet"
         machine = {"AMD64": "x86_64"}.get(platform.machine(), platform.machine())
         sets = INSTRUCTION_SETS.get(machine, INSTRUCTION_SETS["other"])
         suffix = ".dylib" if sys.platform == "darwin" else ".so"
-        with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as pool:
-            objects = {name: [Path(scratch) / f"{name}_{source}.o" for source in SOURCES] for name in sets}
+        wanted = {name: self._folder / f"tribond_{name}{suffix}" for name in sets}
+        sources = [Path(__file__), *(Path(self.root) / KERNELS / "cpp").iterdir()]
+        newest = max(source.stat().st_mtime for source in sources)
+        if all(library.exists() and library.stat().st_mtime > newest for library in wanted.values()):
+            return ""
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                if problem := self._compile(sets, Path(scratch)):
+                    return problem
+                self._folder.mkdir(exist_ok=True)
+                for name, library in wanted.items():
+                    # By renaming: a process that loads it meanwhile has the old one or the new one, whole.
+                    beside = library.with_name(f".{library.name}")
+                    beside.write_bytes((Path(scratch) / name).read_bytes())
+                    beside.replace(library)
+        except OSError as error:
+            return f"{error}"
+        return ""
+
+    def _compile(self, sets: dict[str, list[str]], scratch: Path) -> str:
+        """Libraries by the names of the instruction sets in `scratch`; returns what went wrong, or nothing."""
+        objects = {name: [scratch / f"{name}_{source}.o" for source in SOURCES] for name in sets}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [
                 pool.submit(self._run, [*FLAGS, *flags, "-c", self._source(source), "-o", str(target)])
                 for name, flags in sets.items()
@@ -74,16 +99,12 @@ class CompileKernels(BuildHookInterface):
             ]
             if problems := [problem for job in jobs if (problem := job.result())]:
                 return problems[0]
-            libraries = [Path(scratch) / f"tribond_{name}{suffix}" for name in sets]
-            # The C++ library inside, so that it does not matter which one the user's system has.
-            static = ["-static-libstdc++", "-static-libgcc"] if sys.platform == "linux" else []
-            for library, name in zip(libraries, sets, strict=True):
-                link = ["-shared", "-pthread", *static, *map(str, objects[name]), "-o", str(library)]
-                if problem := self._run(link):
-                    return problem
-            folder.mkdir(exist_ok=True)
-            for library in libraries:
-                (folder / library.name).write_bytes(library.read_bytes())
+        for name in sets:
+            link = ["-shared", "-pthread", *map(str, objects[name]), "-o", str(scratch / name)]
+            # The C++ library inside and not shown, so that it does not matter which one the user's system has; or that of
+            # the system, where there is no other.
+            if self._run([*link, *INSIDE]) and (problem := self._run(link)):
+                return problem
         return ""
 
     def _source(self, name: str) -> str:

@@ -3,7 +3,8 @@ import torch
 
 from tests.export.comparison import shapes_unchecked
 from tests.models import random_model, small_config
-from tribond.export.package import export_potential
+from tribond.errors import ExportError
+from tribond.export.package import export_potential, find_compiler
 from tribond.potential import Potential
 
 QUICK = {"aot_inductor.compile_wrapper_opt_level": "O0", "aot_inductor.precompile_headers": False}
@@ -21,6 +22,10 @@ def tiny_potential() -> Potential:
 @pytest.fixture(scope="session")
 def package(tiny_potential, tmp_path_factory):
     """The one package that the quick tests compile, in float64; it takes most of their time."""
+    try:
+        find_compiler()
+    except ExportError as error:
+        pytest.skip(f"exports need a C++ compiler: {error}")
     path = tmp_path_factory.mktemp("package") / "missing folder" / "tiny.pt2"
     with shapes_unchecked():
         export_potential(tiny_potential, path, settings=QUICK)

@@ -58,7 +58,7 @@ def test_without_a_compiled_library_pytorch_does_it(potential, atoms, monkeypatc
     compiled = potential.predict(atoms)[0]
     monkeypatch.setattr(cpu, "library", lambda: None)
     assert kernel(potential.model) == "chunked"
-    assert "PyTorch" in describe(potential.model)
+    assert "install tribond where there is a C++ compiler" in describe(potential.model)
     np.testing.assert_allclose(potential.predict(atoms)[0].forces, compiled.forces, rtol=1e-10, atol=1e-12)
 
 
@@ -84,6 +84,31 @@ def test_weights_that_change_are_packed_again(potential, atoms):
     assert now != pytest.approx(before.energy, abs=1e-3)
     potential.model = random_model(small_config("matgl_dgl"), seed=4)
     check(potential, atoms)
+
+
+def test_a_weight_in_the_place_of_one_that_is_gone_is_another_weight(potential, atoms):
+    """Memory is given out again, and a new tensor counts its changes from zero as the old one did."""
+    layer = potential.model.blocks[0].bond_update.phi.core[0]
+    for factor in (1.1, 1.2, 1.3):
+        layer.weight = nn.Parameter(layer.weight.detach() * factor, requires_grad=False)
+        check(potential, atoms)
+        layer.weight = nn.Parameter(layer.weight.detach() * factor, requires_grad=False)
+        layer.weight = nn.Parameter(layer.weight.detach() * factor, requires_grad=False)
+        check(potential, atoms)
+
+
+def test_models_of_inference_mode_are_computed(atoms):
+    with torch.inference_mode():
+        potential = Potential(random_model(small_config()))
+    expected = Potential(random_model(small_config())).predict(atoms)[0].forces
+    np.testing.assert_array_equal(potential.predict(atoms)[0].forces, expected)
+
+
+def test_backward_hooks_are_heeded_too(potential):
+    handle = potential.model.readout.register_full_backward_hook(lambda *_: None)
+    assert kernel(potential.model) == "autograd"
+    handle.remove()
+    assert kernel(potential.model) == FAST
 
 
 def test_unchanged_weights_are_packed_once(potential, atoms, monkeypatch):

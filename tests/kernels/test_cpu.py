@@ -16,6 +16,7 @@ from tests.structures import STRUCTURES, rattled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.kernels import cpu
+from tribond.potential import Potential, evaluate
 
 LIBRARIES = {library.instruction_set: library for library in cpu.libraries()}
 
@@ -32,8 +33,10 @@ def library(request) -> cpu.Library:
     return LIBRARIES[request.param]
 
 
-def compiled(model, graph, library=None):
-    return cpu.Engine(model, library or cpu.library()).energy_and_gradient(graph.edge_vectors(), graph)
+def compiled(model, graph, library=None, trace_bytes=cpu.TRACE_BYTES):
+    engine = cpu.Engine(model, library or cpu.library())
+    engine.trace_bytes = trace_bytes
+    return engine.energy_and_gradient(graph.edge_vectors(), graph)
 
 
 @pytest.fixture
@@ -68,6 +71,23 @@ def test_single_precision_stays_close_to_double(graph, library, variant):
     expected_energies, expected = by_autograd(random_model(config), graph)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=2e-6)  # an atom's, of some eV
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("traced", [0, 1])
+@pytest.mark.parametrize("variant", ["paper", "matgl_dgl", "m3gnet_pytorch"])
+def test_blocks_that_are_computed_twice_to_save_memory_give_the_same(graph, variant, traced):
+    """As in large systems: no block, or only the first, keeps what the way back needs."""
+    model = random_model(small_config(variant, num_blocks=4))
+    numbers = 2 * 5 * 16 + 16 * (2 if variant == "matgl_dgl" else 0) * 2  # at least, of a bond
+    room = traced * graph.num_edges * numbers * 8 * 3 // 2
+    assert_same(compiled(model, graph, trace_bytes=room), by_autograd(model, graph))
+
+
+def test_wide_atoms_and_narrow_layers(graph, library):
+    """Messages to the neighbour go through the same rows as derivatives, which are narrower here."""
+    config = small_config("matgl_dgl", node_features=128, update_hidden=(4, 4), max_l=1, max_n=1)
+    model = random_model(config)
+    assert_same(compiled(model, graph, library), by_autograd(model, graph), scale=10.0)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
@@ -170,11 +190,13 @@ def test_a_forked_process_has_threads_of_its_own(threads):
     assert answers.get() == energies.tolist()
 
 
-def test_what_is_not_a_number_comes_out_as_that(structures):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_not_a_number_comes_out_as_that(structures, library, dtype):
     graph = atom_graph(structures["crystal"], 5.0, 4.0)
     vectors = graph.edge_vectors()
     vectors[0] = np.nan
-    energies, gradient = cpu.Engine(random_model(small_config()), cpu.library()).energy_and_gradient(vectors, graph)
+    model = random_model(small_config(), dtype=dtype)
+    energies, gradient = cpu.Engine(model, library).energy_and_gradient(vectors, graph)
     assert energies.isnan().all()  # both atoms hear of that bond
     assert gradient.isnan().any()
 
@@ -197,6 +219,41 @@ def test_graphs_that_make_no_sense_are_refused(structures, spoil):
     engine = cpu.Engine(random_model(small_config()), cpu.library())
     with pytest.raises(ValueError, match="bonds are not sorted by their centre atom, or .* out of range"):
         engine.energy_and_gradient(graph.edge_vectors(), spoil(graph))
+
+
+@pytest.mark.parametrize("spoil", [_unsorted, _beyond, _unknown_angle])
+def test_potentials_refuse_them_too(structures, spoil):
+    potential = Potential(random_model(small_config()))
+    with pytest.raises(ValueError, match="out of range"):
+        potential.evaluate(spoil(potential.graph(structures["skewed_crystal"])))
+
+
+def test_indices_and_positions_of_other_kinds_are_taken_as_what_they_are(structures):
+    potential = Potential(random_model(small_config()))
+    graph = potential.graph(structures["skewed_crystal"])
+    expected = potential.evaluate(graph)
+    assert expected.forces.abs().max() > 1e-3
+    narrow = replace(graph, edge_index=graph.edge_index.int(), angle_edges=graph.angle_edges.int())
+    strided = replace(graph, positions=graph.positions.T.contiguous().T, cell=graph.cell.mT.contiguous().mT)
+    for other in (narrow, strided):
+        result = potential.evaluate(other)
+        assert torch.equal(result.forces, expected.forces)
+        assert torch.equal(result.virial, expected.virial)
+
+
+def test_weights_of_two_precisions_are_refused():
+    model = random_model(small_config())
+    model.readout.float()
+    with pytest.raises(ValueError, match="all weights must be torch.float64 on the CPU, but one is torch.float32"):
+        cpu.Engine(model, cpu.library())
+
+
+def test_the_default_device_does_not_matter(structures):
+    model = random_model(small_config())
+    graph = atom_graph(structures["crystal"], 5.0, 4.0)
+    expected = evaluate(model, graph).forces
+    with torch.device("meta"):
+        assert torch.equal(evaluate(model, graph).forces, expected)
 
 
 def test_vectors_of_another_precision_or_number_are_refused(structures):

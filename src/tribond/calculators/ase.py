@@ -1,5 +1,6 @@
 """A potential as an ASE calculator."""
 
+from copy import deepcopy
 from typing import ClassVar
 
 from ase import Atoms
@@ -53,12 +54,17 @@ class Calculator(ASECalculator):
         self._potential = given
         cutoffs = given.config if isinstance(given, Potential) else given.metadata
         self._graph = VerletGraph(cutoffs.cutoff, cutoffs.threebody_cutoff, skin, given.device)
-        self.state = state
+        self._state = deepcopy(state)
 
     @property
     def potential(self) -> Potential | ExportedPotential:
         """The potential; another one takes another calculator."""
         return self._potential
+
+    @property
+    def state(self) -> State | None:
+        """The state input; another one takes another calculator."""
+        return self._state
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """What has changed since the last calculation, by names of ASE's: exactly, and much faster than ASE finds out.

@@ -42,13 +42,15 @@ def bench(
 ) -> None:
     """Measure how fast a potential is on this machine.
 
-    A step is the neighbour list, energy, forces and stress of a crystal that is repeated to larger and larger sizes, as in molecular dynamics. The table gives the median step, the most memory it took above what was taken before, and how many times the limit a step takes: the time that the matrix products alone need at the rate which matrix multiplication has here.
+    A step is the search for neighbours, energy, forces and stress of a crystal that is repeated to larger and larger sizes and whose atoms have moved a little. The table gives the median step, the most memory it took above what was taken before, and how many times the limit a step takes: the time that the matrix products alone need at the rate which matrix multiplication has here.
 
     Exit status: 0 all sizes measured or memory at an end, 1 the structure cannot be computed, 2 wrong usage.
     """
     if output_file is not None and (output_file.suffix.lower() != ".json" or output_file.is_dir()):
         raise typer.BadParameter(f"{output_file} must be a file that ends in .json", param_hint="--output")
     potential = output.load_potential(model, device, dtype)
+    if potential.config.state != "none":
+        raise typer.BadParameter(f"{model} needs a state input, which this verb cannot give", param_hint="MODEL")
     cell = _cell(structure, potential)
     from tribond.speed.limit import flops_per_bond, multiply_rate
 

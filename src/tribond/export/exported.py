@@ -38,8 +38,9 @@ class ExportedPotential:
         try:
             self._package = loader(str(path), "model", False, 1, -1)
         except RuntimeError as error:
-            made_with = self.metadata.torch_version
-            msg = f"{path} was made with PyTorch {made_with} and cannot be loaded by {torch.__version__}: {error}"
+            msg = f"{path} cannot be loaded: {error}".splitlines()[0]
+            if (made_with := self.metadata.torch_version) != torch.__version__:
+                msg = f"{path} was made with PyTorch {made_with} and cannot be loaded by {torch.__version__}: {error}"
             raise ExportError(msg.splitlines()[0]) from error
         self._numbers = {atomic_numbers[symbol] for symbol in self.elements}
 
@@ -69,7 +70,8 @@ class ExportedPotential:
             ConfigError: for a batch of several systems, or a state.
         """
         if graph.num_systems != 1 or graph.state is not None:
-            msg = f"a package evaluates one system without a state at a time, not {graph.num_systems}"
+            given = f"{graph.num_systems} systems" if graph.state is None else "one with a state"
+            msg = f"a package evaluates one system at a time, without a state; this graph is of {given}"
             raise ConfigError(msg)
         owned = torch.ones_like(graph.atomic_numbers, dtype=torch.bool)
         shift_vectors = graph.cell_shifts @ graph.cell[0]

@@ -12,9 +12,10 @@ def edge_vectors(graph: AtomGraph) -> Tensor:
     compiled = cpu.library()
     if compiled is None or graph.device.type != "cpu":
         return graph.edge_vectors().detach()
-    vectors = torch.empty(graph.num_edges, 3, dtype=torch.float64)
-    inputs = (*graph.edge_index, graph.system_index, graph.positions, graph.cell, graph.cell_shifts)
-    cpu.call(compiled.functions.tribond_bond_vectors, graph.num_edges, *inputs, vectors)
+    ends = (*graph.edge_index, graph.system_index)
+    numbers = (graph.positions, graph.cell, graph.cell_shifts)
+    vectors = torch.empty(graph.num_edges, 3, dtype=torch.float64, device="cpu")
+    cpu.over_bonds(compiled.functions.tribond_bond_vectors, graph, ends, numbers, [vectors])
     return vectors
 
 
@@ -36,9 +37,11 @@ def forces_and_virial(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tu
     if compiled is None or graph.device.type != "cpu" or (torch.is_grad_enabled() and gradient.requires_grad):
         forces, virial = _by_pytorch(vectors, gradient, graph)
     else:
-        forces, virial = torch.zeros_like(graph.positions), torch.zeros_like(graph.cell)
-        inputs = (*graph.edge_index, graph.system_index, vectors, gradient)
-        cpu.call(compiled.functions.tribond_bond_sums, graph.num_edges, *inputs, forces, virial)
+        forces = torch.zeros(graph.num_atoms, 3, dtype=torch.float64, device="cpu")
+        virial = torch.zeros(graph.num_systems, 3, 3, dtype=torch.float64, device="cpu")
+        ends = (*graph.edge_index, graph.system_index)
+        numbers = (vectors.detach(), gradient.detach())
+        cpu.over_bonds(compiled.functions.tribond_bond_sums, graph, ends, numbers, [forces, virial])
     return forces, (virial + virial.transpose(1, 2)) / 2
 
 

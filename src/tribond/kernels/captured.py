@@ -6,6 +6,7 @@ only when bonds no longer fit.
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -59,11 +60,12 @@ class CapturedStep:
         if not supports(model):
             msg = "this model has no Triton kernels: use tribond.potential.evaluate"
             raise ValueError(msg)
-        self.model, self.precision, self.growth = model, precision, growth
-        self._weights = Weights.of(model, precision)
+        # A copy: a recorded graph goes on reading the places in memory where weights were.
+        self.model, self.precision, self.growth = deepcopy(model), precision, growth
+        self._weights = Weights.of(self.model, precision)
         self._positions = graph.positions.clone()
         self._cell = graph.cell.clone()
-        self._numbers, self._system = graph.atomic_numbers, graph.system_index
+        self._system = graph.system_index
         self._element = model.row_of_element[graph.atomic_numbers]
         self.capacity = -1
         self._bonds: Bonds
@@ -76,7 +78,7 @@ class CapturedStep:
         Raises:
             ValueError: if the number of atoms or systems is another.
         """
-        if graph.num_atoms != len(self._positions) or graph.num_systems != len(self._cell):
+        if graph.positions.shape != self._positions.shape or graph.cell.shape != self._cell.shape:
             msg = (
                 f"a step for {len(self._positions)} atoms in {len(self._cell)} systems got bonds of "
                 f"{graph.num_atoms} atoms in {graph.num_systems}: make another step"
@@ -103,7 +105,13 @@ class CapturedStep:
         Args:
             positions: (atoms, 3) Å, unwrapped since the bonds were set.
             cell: (systems, 3, 3) Å; None for the last one.
+
+        Raises:
+            ValueError: for positions of another number of atoms.
         """
+        if positions.shape != self._positions.shape:
+            msg = f"positions of {len(self._positions)} atoms are wanted, not {tuple(positions.shape)}"
+            raise ValueError(msg)
         self._positions.copy_(positions)
         if cell is not None:
             self._cell.copy_(cell)

@@ -1,7 +1,8 @@
 """Which kernel computes a model: the fastest that there is for it where it lies."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from torch import Tensor
 
@@ -9,11 +10,13 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import chunked, cpu
 from tribond.kernels.availability import triton_runs_on
 from tribond.kernels.trainable import trainable
-from tribond.kernels.weights import Marks, marks
+from tribond.kernels.weights import Marks, marked, marks
 from tribond.nn.m3gnet import M3GNet
 
 if TYPE_CHECKING:
-    from tribond.kernels.triton_weights import Weights
+    from tribond.kernels.triton_weights import Weights as TritonWeights
+
+Weights = TypeVar("Weights")
 
 Kernel = Literal["compiled", "triton", "chunked", "autograd"]
 
@@ -35,7 +38,12 @@ def describe(model: M3GNet, num_edges: int = 0) -> str:
     loaded = cpu.library()
     if chosen == "compiled" and loaded is not None:
         return f"C++ for {loaded.instruction_set}"
-    return NAMES[chosen]
+    without = ", for want of compiled kernels: install tribond where there is a C++ compiler"
+    return NAMES[chosen] + (without if chosen == "chunked" and loaded is None and _on_cpu(model) else "")
+
+
+def _on_cpu(model: M3GNet) -> bool:
+    return model.row_of_element.device.type == "cpu"
 
 
 def _choose(model: M3GNet, now: Marks | None, num_edges: int) -> Kernel:
@@ -51,12 +59,26 @@ def _choose(model: M3GNet, now: Marks | None, num_edges: int) -> Kernel:
     return "chunked" if chunked.preferable(model, num_edges) else "autograd"
 
 
+@dataclass(frozen=True)
+class _Packed(Generic[Weights]):
+    """A model as a kernel wants it, as long as the marks are what they were."""
+
+    model: M3GNet
+    marks: Marks | None
+    held: list[Tensor]
+    weights: Weights
+
+    def holds(self, model: M3GNet, now: Marks | None) -> bool:
+        """Whether this is the model as it is."""
+        return self.model is model and self.marks == now
+
+
 class Evaluator:
     """Energy and dE/dr of batches of a model, whose weights are packed once, and again when they have changed."""
 
     def __init__(self) -> None:
-        self._packed: tuple[M3GNet, Marks | None, cpu.Engine] | None = None
-        self._on_gpu: tuple[M3GNet, Marks | None, Weights] | None = None  # packed for Triton
+        self._on_cpu: _Packed[cpu.Engine] | None = None
+        self._on_gpu: _Packed[TritonWeights] | None = None
 
     def __reduce__(self) -> tuple[Callable[[], "Evaluator"], tuple[()]]:
         """A copy, in this process or another, packs for itself."""
@@ -77,14 +99,14 @@ class Evaluator:
         if chosen == "triton":
             from tribond.kernels import triton_pass
 
-            weights = self._weights(model, now)
+            weights = self._triton_weights(model, now)
             return triton_pass.energy_and_gradient(model, vectors, graph, weights=weights)
         if chosen == "chunked":
             return chunked.energy_and_gradient(model, vectors, graph)
         return None
 
     def trainable(self, model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor] | None:
-        """The same as a step of automatic differentiation: a loss made of them knows its gradient by the weights.
+        """The same as a step of automatic differentiation: a loss made of them knows its gradient by the weights, once.
 
         The weights are packed every time: a training changes them all the time, and some of what it does with them
         (averages that change places with them through `.data`) goes unnoticed.
@@ -92,22 +114,30 @@ class Evaluator:
         compiled = cpu.library()
         if graph.state is not None or compiled is None or _choose(model, marks(model), graph.num_edges) != "compiled":
             return None
-        self._packed = model, None, cpu.Engine(model, compiled, self._before(model))
-        return trainable(self._packed[2], model, vectors, graph)
+        engine = cpu.Engine(model, compiled, self._before(model))
+        self._on_cpu = _Packed(model, None, [], engine)
+        return trainable(engine, model, vectors, graph)
+
+    # What is packed is returned from a name of its own: another thread may put something else in its place meanwhile.
 
     def _engine(self, model: M3GNet, now: Marks | None, compiled: cpu.Library) -> cpu.Engine:
-        if self._packed is None or self._packed[0] is not model or self._packed[1] != now:
-            self._packed = model, now, cpu.Engine(model, compiled, self._before(model))
-        return self._packed[2]
+        packed = self._on_cpu
+        if packed is None or not packed.holds(model, now):
+            packed = _Packed(model, now, marked(model), cpu.Engine(model, compiled, self._before(model)))
+            self._on_cpu = packed
+        return packed.weights
 
-    def _weights(self, model: M3GNet, now: Marks | None) -> "Weights":
+    def _triton_weights(self, model: M3GNet, now: Marks | None) -> "TritonWeights":
         from tribond.kernels.triton_pass import PRECISION
         from tribond.kernels.triton_weights import Weights
 
-        if self._on_gpu is None or self._on_gpu[0] is not model or self._on_gpu[1] != now:
-            self._on_gpu = model, now, Weights.of(model, PRECISION)
-        return self._on_gpu[2]
+        packed = self._on_gpu
+        if packed is None or not packed.holds(model, now):
+            packed = _Packed(model, now, marked(model), Weights.of(model, PRECISION))
+            self._on_gpu = packed
+        return packed.weights
 
     def _before(self, model: M3GNet) -> cpu.Engine | None:
         """Whose memory an engine takes over."""
-        return self._packed[2] if self._packed is not None and self._packed[0] is model else None
+        packed = self._on_cpu
+        return packed.weights if packed is not None and packed.model is model else None

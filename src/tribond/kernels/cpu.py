@@ -6,6 +6,7 @@ best one that this machine has is loaded. Without it everything works, more slow
 
 import ctypes
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -26,9 +27,14 @@ from tribond.nn.readout import AtomicReadout
 RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
 FOLDER = Path(__file__).with_name("lib")
-INTERFACE = 3  # of the C++ code that this file calls; a library left over from another version has another number
+INTERFACE = 4  # of the C++ code that this file calls; a library left over from another version has another number
 MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ code
-BAD_GRAPH, NO_MEMORY = 1, 2
+BAD_GRAPH, NO_MEMORY, FAILED = 1, 2, 3
+NO_SUCH_GRAPH = (
+    "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds, systems or elements out of range"
+)
+# What the derivatives of the activations of small systems may take, so that the way back computes nothing twice.
+TRACE_BYTES = 96 * 2**20
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,13 @@ def libraries() -> Iterator[Library]:
             continue
         try:
             functions = ctypes.CDLL(str(path))
-        except OSError:  # built for another system: a folder shared between machines
-            continue
-        if functions.tribond_interface() == INTERFACE:
-            _declare(functions)
-            yield Library(functions, NAMES[name])
+            if functions.tribond_interface() == INTERFACE:
+                _declare(functions)
+                yield Library(functions, NAMES[name])
+                continue
+        except (OSError, AttributeError):  # built for another system, a folder shared between machines; or half a file
+            pass
+        warnings.warn(f"{path} was built from another version of tribond or elsewhere; install anew", stacklevel=2)
 
 
 def _declare(functions: ctypes.CDLL) -> None:
@@ -67,16 +75,41 @@ def _declare(functions: ctypes.CDLL) -> None:
     functions.tribond_engine_new.argtypes = [ctypes.c_int, *[pointer] * 4]
     functions.tribond_engine_delete.argtypes = [pointer]
     functions.tribond_engine_delete.restype = None
-    functions.tribond_engine_run.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 7]
+    functions.tribond_engine_run.argtypes = [
+        *(pointer, ctypes.c_int, int64, int64, int64),
+        *[pointer] * 5,
+        int64,
+        *[pointer] * 2,
+    ]
     for sums in (functions.tribond_bond_vectors, functions.tribond_bond_sums):
-        sums.argtypes, sums.restype = [int64, *[pointer] * 7], None
+        sums.argtypes = [int64, int64, int64, *[pointer] * 7]
     functions.tribond_engine_weight_gradients.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 8]
 
 
-def call(function: Callable[..., Any], count: int, *arrays: Tensor) -> None:
-    """Call a function of a library with a number and arrays, which lie on the CPU and have the precision that it expects."""
-    whole = [it.contiguous() for it in arrays]  # those that are written to are whole already
-    function(count, *(it.data_ptr() for it in whole))
+def over_bonds(
+    function: Callable[..., int],
+    graph: AtomGraph,
+    whole_numbers: Sequence[Tensor],
+    numbers: Sequence[Tensor],
+    results: Sequence[Tensor],
+) -> None:
+    """Call one of the functions in cpp/bond_sums.cpp.
+
+    Args:
+        function: of a library.
+        graph: says how many atoms, bonds and systems there are.
+        whole_numbers: centres, neighbours and systems, in that order.
+        numbers: as the function reads them.
+        results: float64, contiguous, on the CPU; written to.
+
+    Raises:
+        ValueError: for a bond or a system that does not exist.
+    """
+    given = [it.to(torch.int64).contiguous() for it in whole_numbers]
+    given += [it.to(torch.float64).contiguous() for it in numbers]
+    sizes = (graph.num_atoms, graph.num_edges, graph.num_systems)
+    if function(*sizes, *(it.data_ptr() for it in (*given, *results))) == BAD_GRAPH:
+        raise ValueError(NO_SUCH_GRAPH)
 
 
 class Engine:
@@ -89,10 +122,12 @@ class Engine:
 
     Raises:
         MemoryError: if there is no room for the weights.
+        ValueError: if the weights are not all of one precision, on the CPU.
     """
 
     def __init__(self, model: M3GNet, compiled: Library, before: "Engine | None" = None) -> None:
         self._functions = compiled.functions
+        self.trace_bytes = TRACE_BYTES
         numbers, reals, tensors = _description(model)
         shares = before is not None and before._functions is self._functions  # noqa: SLF001 - one of its own
         self._engine: int | None = self._functions.tribond_engine_new(
@@ -111,6 +146,10 @@ class Engine:
         if getattr(self, "_engine", None):
             self._functions.tribond_engine_delete(self._engine)
 
+    def __copy__(self) -> "Engine":
+        """Itself: nothing in it changes, and what it points to must be freed once."""
+        return self
+
     def energy_and_gradient(self, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor]:
         """Energy of every atom, and dE/dr of every bond, on as many threads as PyTorch uses.
 
@@ -126,9 +165,9 @@ class Engine:
                 for vectors of another precision, or not one for each bond.
             MemoryError: if there is not enough memory.
         """
-        energies = torch.empty(graph.num_atoms, dtype=torch.float64)
-        gradient = torch.empty(graph.num_edges, 3, dtype=torch.float64)
-        results = (energies.data_ptr(), gradient.data_ptr())
+        energies = torch.empty(graph.num_atoms, dtype=torch.float64, device="cpu")
+        gradient = torch.empty(graph.num_edges, 3, dtype=torch.float64, device="cpu")
+        results = (self.trace_bytes, energies.data_ptr(), gradient.data_ptr())
         self._call(self._functions.tribond_engine_run, vectors, graph, results)
         return energies, gradient
 
@@ -162,8 +201,8 @@ class Engine:
             msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
             raise ValueError(msg)
         element = self._row_of_element[graph.atomic_numbers]
-        centre, neighbour = (row.contiguous() for row in graph.edge_index)
-        angle_edges, vectors = graph.angle_edges.contiguous(), vectors.contiguous()
+        centre, neighbour = (row.to(torch.int64).contiguous() for row in graph.edge_index)
+        angle_edges, vectors = graph.angle_edges.to(torch.int64).contiguous(), vectors.contiguous()
         outcome = function(
             self._engine,
             torch.get_num_threads(),
@@ -174,13 +213,13 @@ class Engine:
             *more,
         )
         if outcome == BAD_GRAPH:
-            msg = (
-                "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds or elements out of range"
-            )
-            raise ValueError(msg)
+            raise ValueError(NO_SUCH_GRAPH)
         if outcome == NO_MEMORY:
             msg = f"not enough memory for {graph.num_atoms} atoms with {graph.num_edges} bonds"
             raise MemoryError(msg)
+        if outcome == FAILED:
+            msg = "tribond's compiled kernels failed; please report it"
+            raise RuntimeError(msg)
 
 
 def supports(model: M3GNet) -> bool:
@@ -214,6 +253,10 @@ def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | N
         reals.append(config.cutoff)
         tensors += tables
     tensors += weights(model)
+    for it in tensors[4:]:
+        if it is not None and (it.dtype != model.dtype or it.device.type != "cpu"):
+            msg = f"all weights must be {model.dtype} on the CPU, but one is {it.dtype} on {it.device}"
+            raise ValueError(msg)
     tensors += [model.reference_energy.scale, model.reference_energy.reference]
     return numbers, reals, [None if it is None else it.detach().contiguous() for it in tensors]
 
@@ -235,13 +278,15 @@ def _radial_bases(model: M3GNet) -> Iterator[Radial]:
 # Made anew, in double precision, and kept: they take as long as packing all weights, which a training does every step.
 @lru_cache(maxsize=16)
 def _spherical(max_n: int, max_l: int, cutoff: float) -> Radial:
-    double = SphericalBessel(max_n, max_l, cutoff)
+    with torch.device("cpu"):  # whatever is the default
+        double = SphericalBessel(max_n, max_l, cutoff)
     return False, max_l, max_n, (double.wave_numbers, double.norms)
 
 
 @lru_cache(maxsize=16)
 def _smooth(count: int, cutoff: float) -> Radial:
-    smooth = SmoothBessel(count, cutoff)
+    with torch.device("cpu"):
+        smooth = SmoothBessel(count, cutoff)
     return True, 1, count, (smooth.wave_numbers, smooth.coefficients)
 
 

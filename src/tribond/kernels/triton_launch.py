@@ -25,9 +25,6 @@ class Tile:
     bonds: int
     warps: int
     registers: int | None = None  # at most, of a thread; None for what the compiler likes
-    programs: int = (
-        0  # on a multiprocessor, with weights in its memory; 0 for one program a tile, which reads them anew
-    )
 
     @property
     def options(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What tells whether a model is still the one that was packed for a kernel."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from tribond.nn.basis import SmoothBessel, SmoothBesselPerL, SphericalBessel
 from tribond.nn.block import GraphUpdate, M3GNetBlock
@@ -32,11 +32,26 @@ def marks(model: M3GNet) -> Marks | None:
     stack: list[nn.Module] = [model]
     while stack:
         module = stack.pop()
-        if type(module) not in KNOWN or module._forward_hooks or module._forward_pre_hooks:  # noqa: SLF001 - no other way
+        if type(module) not in KNOWN or _hooked(module):
             return None
         for tensors in (module._parameters, module._buffers):  # noqa: SLF001 - ten times quicker than parameters()
             for tensor in tensors.values():
                 if tensor is not None:
-                    found += (tensor.data_ptr(), tensor._version)  # noqa: SLF001 - the count has no other name
+                    # Tensors of PyTorch's inference mode have no count: what is written to them goes unnoticed, too.
+                    found += (tensor.data_ptr(), -1 if tensor.is_inference() else tensor._version)  # noqa: SLF001
         stack.extend(module._modules.values())  # type: ignore[arg-type] # noqa: SLF001 - none of ours is None
     return tuple(found)
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks  # noqa: SLF001 - no other way
+        or module._forward_pre_hooks  # noqa: SLF001
+        or module._backward_hooks  # noqa: SLF001
+        or module._backward_pre_hooks  # noqa: SLF001
+    )
+
+
+def marked(model: M3GNet) -> list[Tensor]:
+    """What `marks` marks. Held on to as long as marks are compared, its places in memory are given to nobody else."""
+    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]

@@ -50,7 +50,7 @@ class Stopwatch:
         self.memory = GpuMemory(potential.device) if potential.device.type == "cuda" else PeakMemory()
 
     def measure(self, atoms: Atoms) -> Measurement:
-        """Steps as in molecular dynamics: all atoms move a little each time, so that nothing can be kept.
+        """Steps of which each moves all atoms a little and searches for neighbours anew.
 
         Raises:
             TribondError: for a structure that the potential cannot compute.

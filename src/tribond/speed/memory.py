@@ -1,7 +1,6 @@
 """Peak memory, and what is left of it. Imports nothing but Python itself, so that it can measure other codes, too."""
 
 import os
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -76,7 +75,11 @@ def _number_in(path: Path) -> int:
 
 
 def _largest_ever() -> int:
-    """The peak in the life of this process, bytes."""
+    """The peak in the life of this process, bytes; 0 where the system keeps no record."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else 1024 * largest  # macOS counts bytes, everybody else kB
 

@@ -9,12 +9,12 @@ namespace {
 
 constexpr size_t KEPT_BYTES = size_t(256) << 20;  // more memory than this is given back after every evaluation
 
-enum Outcome { DONE = 0, BAD_GRAPH = 1, NO_MEMORY = 2 };
+enum Outcome { DONE = 0, BAD_GRAPH = 1, NO_MEMORY = 2, FAILED = 3 };
 
 class Engine {
 public:
     virtual ~Engine() = default;
-    virtual Outcome run(int threads, const Graph& graph, double* energies, double* gradient) = 0;
+    virtual Outcome run(int threads, size_t trace_bytes, const Graph& graph, double* energies, double* gradient) = 0;
     virtual Outcome weight_gradients(int threads, const Graph& graph, const double* d_energies, const double* d_gradient,
                                      void* const* tensors) = 0;
 };
@@ -33,11 +33,16 @@ public:
         memory_ = same != nullptr ? same->memory_ : std::make_shared<Memory<T>>();
     }
 
-    Outcome run(int threads, const Graph& graph, double* energies, double* gradient) override {
+    Outcome run(int threads, size_t trace_bytes, const Graph& graph, double* energies, double* gradient) override {
         if (!graph.valid(model_.elements)) return BAD_GRAPH;
         std::lock_guard<std::mutex> lock(memory_->mutex);
         Workspace<T>& workspace = memory_->workspace;
-        Pass<T>(model_, graph, workspace, threads).run(energies, gradient);
+        try {
+            Pass<T>(model_, graph, workspace, threads, trace_bytes).run(energies, gradient);
+        } catch (...) {
+            workspace = Workspace<T>();  // what it did get of memory
+            throw;
+        }
         if (workspace.bytes() > KEPT_BYTES) workspace = Workspace<T>();
         return DONE;
     }
@@ -61,7 +66,7 @@ private:
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 
 // Counts the changes of these functions, so that kernels/cpu.py does not call a library of another version.
-PUBLIC int tribond_interface() { return 3; }
+PUBLIC int tribond_interface() { return 4; }
 
 // A model packed for use, or null if there is no memory for it. `before`, which may be null, is an engine of the same
 // model with other weights, whose memory for evaluations the new one shares.
@@ -72,7 +77,7 @@ PUBLIC void* tribond_engine_new(int double_precision, const int64_t* numbers, co
     try {
         if (double_precision) return new EngineOf<double>(Reader<double>(numbers, reals, tensors), engine);
         return new EngineOf<float>(Reader<float>(numbers, reals, tensors), engine);
-    } catch (const std::bad_alloc&) {
+    } catch (...) {
         return nullptr;
     }
 }
@@ -81,13 +86,16 @@ PUBLIC void tribond_engine_delete(void* engine) { delete static_cast<tribond::En
 
 PUBLIC int tribond_engine_run(void* engine, int threads, int64_t atoms, int64_t bonds, int64_t angles,
                               const int64_t* element, const int64_t* centre, const int64_t* neighbour,
-                              const int64_t* angle, const double* vectors, double* energies, double* gradient) {
+                              const int64_t* angle, const double* vectors, int64_t trace_bytes, double* energies,
+                              double* gradient) {
     using namespace tribond;
     try {
         const Graph graph{atoms, bonds, angles, element, centre, neighbour, angle, vectors};
-        return static_cast<Engine*>(engine)->run(threads, graph, energies, gradient);
+        return static_cast<Engine*>(engine)->run(threads, size_t(trace_bytes), graph, energies, gradient);
     } catch (const std::bad_alloc&) {
         return NO_MEMORY;
+    } catch (...) {
+        return FAILED;
     }
 }
 
@@ -101,5 +109,7 @@ PUBLIC int tribond_engine_weight_gradients(void* engine, int threads, int64_t at
         return static_cast<Engine*>(engine)->weight_gradients(threads, graph, d_energies, d_gradient, tensors);
     } catch (const std::bad_alloc&) {
         return NO_MEMORY;
+    } catch (...) {
+        return FAILED;
     }
 }

@@ -15,19 +15,8 @@ template <class T> struct Packed {
 
     Packed() = default;
 
-    // Entry (k, n) is source[k * row_stride + n * column_stride].
-    Packed(const T* source, int rows_, int columns_, int row_stride, int column_stride) {
-        pack(rows_, columns_, padded<T>(columns_), [&](int k, int n) { return source[k * row_stride + n * column_stride]; });
-    }
-
-    template <class Entry> Packed(int rows_, int columns_, Entry entry) {
-        pack(rows_, columns_, padded<T>(columns_), entry);
-    }
-
-private:
-    template <class Entry> void pack(int rows_, int given, int wide, Entry entry) {
-        rows = rows_;
-        columns = wide;
+    // `entry` (k, n) gives the numbers.
+    template <class Entry> Packed(int rows_, int given, Entry entry) : rows(rows_), columns(padded<T>(given)) {
         data.resize(size_t(rows) * columns);
         T* to = data.begin();
         for (int first = 0; first < columns; first += GEMM_VECTORS * LANES<T>) {

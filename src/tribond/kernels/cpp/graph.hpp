@@ -27,7 +27,7 @@ struct Graph {
                 return false;
         for (int64_t a = 0; a < angles; ++a)
             if (angle[a] < 0 || angle[a] >= bonds || (a > 0 && angle[a] <= angle[a - 1])) return false;
-        return atoms < INT32_MAX / 2;
+        return atoms < INT32_MAX && bonds < INT32_MAX;  // rows are numbered by 32 bits, at most one for each bond
     }
 };
 

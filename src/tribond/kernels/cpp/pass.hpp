@@ -14,20 +14,20 @@
 namespace tribond {
 
 constexpr int64_t ATOMS_AT_ONCE = 32;  // in work that is done atom by atom
-constexpr size_t TRACE_BYTES = size_t(96) << 20;  // what small systems may take in order to compute nothing twice
 
 template <class T> class Pass {
     using Worker = typename Workspace<T>::Worker;
 
 public:
-    Pass(const Model<T>& model, const Graph& graph, Workspace<T>& workspace, int threads)
+    // trace_bytes: what the derivatives of the activations may take, so that the way back computes nothing twice.
+    Pass(const Model<T>& model, const Graph& graph, Workspace<T>& workspace, int threads, size_t trace_bytes)
         : m_(model), g_(graph), p_(graph), w_(workspace), angles_(model), threads_(threads) {
         const Update<T>&bond = m_.blocks[0].bond, &atom = m_.blocks[0].atom;
         bond_width_ = 2 * bond.first.hidden, atom_width_ = 2 * atom.first.hidden;
-        row_width_ = bond_width_ + atom_width_ + m_.angular;
+        row_width_ = std::max(bond_width_ + atom_width_ + m_.angular, m_.nodes);  // messages on the way there, too
         trace_numbers_ = Trace<T>::numbers(bond) + Trace<T>::numbers(atom);
         fused_ = m_.onto_centre;
-        make_room();
+        make_room(trace_bytes);
     }
 
     // Energy of every atom (eV) and dE/dr of every bond (eV/Å).
@@ -70,12 +70,12 @@ private:
         });
     }
 
-    void make_room() {
+    void make_room(size_t trace_bytes) {
         const size_t atoms = g_.atoms, bonds = g_.bonds, angles = g_.angles, rows = p_.rows.size();
         w_.nodes.resize(m_.num_blocks + 1), w_.edges.resize(m_.num_blocks);
         for (auto& it : w_.nodes) it.resize(atoms * m_.nodes);
         for (auto& it : w_.edges) it.resize(bonds * m_.edges);
-        const size_t traces = TRACE_BYTES / std::max<size_t>(bonds * trace_numbers_ * sizeof(T), 1);
+        const size_t traces = trace_bytes / std::max<size_t>(bonds * trace_numbers_ * sizeof(T), 1);
         w_.traces.resize(std::min<size_t>(traces, m_.num_blocks - 1));
         for (auto& it : w_.traces) it.resize(bonds * trace_numbers_);
         w_.bases.resize(m_, bonds, angles);

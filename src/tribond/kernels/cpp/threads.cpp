@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace tribond {
@@ -30,9 +33,13 @@ public:
     bool usable() const { return process_ == getpid(); }
 
     void run(int pieces, int threads, const std::function<void(int, int)>& work) {
-        while (int(threads_.size()) < threads - 1) {
-            const int worker = int(threads_.size()) + 1;
-            threads_.emplace_back([this, worker, seen = round_.load()] { serve(worker, seen); });
+        try {
+            while (int(threads_.size()) < threads - 1) {
+                const int worker = int(threads_.size()) + 1;
+                threads_.emplace_back([this, worker, seen = round_.load()] { serve(worker, seen); });
+            }
+        } catch (const std::system_error&) {
+            // The system allows no more threads: those that there are will do.
         }
         work_ = &work;
         pieces_ = pieces;
@@ -45,15 +52,23 @@ public:
         }
         wake_.notify_all();
         do_pieces(0);
+        // All must have finished, also after an exception: they work on what belongs to the caller.
         for (int spin = 0; busy_.load(std::memory_order_acquire) > 0; ++spin) {
             if (spin < SPINS) relax();
             else std::this_thread::yield();
         }
+        if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     }
 
 private:
     void do_pieces(int worker) {
-        for (int piece; (piece = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_;) (*work_)(piece, worker);
+        try {
+            for (int piece; (piece = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_;) (*work_)(piece, worker);
+        } catch (...) {
+            std::lock_guard<std::mutex> lock(mutex_);
+            failure_ = std::current_exception();
+            next_.store(pieces_, std::memory_order_relaxed);  // nobody need begin another piece
+        }
     }
 
     void serve(int worker, unsigned seen) {
@@ -76,6 +91,7 @@ private:
     std::atomic<unsigned> round_{0};
     std::atomic<int> next_{0}, busy_{0};
     const std::function<void(int, int)>* work_ = nullptr;
+    std::exception_ptr failure_;
     int pieces_ = 0, wanted_ = 0;
 };
 

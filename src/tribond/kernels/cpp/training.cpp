@@ -17,8 +17,13 @@ template <class T> Training<T>::~Training() = default;
 template <class T>
 void Training<T>::run(const Model<T>& model, const Graph& graph, int threads, const double* d_energies,
                       const double* d_gradient, void* const* tensors) {
-    Gradients<T> gradients(model, memory_->sums);
-    DualPass<T>(model, graph, memory_->workspace, gradients, threads, d_energies, d_gradient).run(tensors);
+    try {
+        Gradients<T> gradients(model, memory_->sums);
+        DualPass<T>(model, graph, memory_->workspace, gradients, threads, d_energies, d_gradient).run(tensors);
+    } catch (...) {
+        memory_.reset(new Memory);  // what it did get of memory
+        throw;
+    }
     if (memory_->workspace.bytes() > KEPT_BYTES) memory_->workspace = DualWorkspace<T>();
 }
 
