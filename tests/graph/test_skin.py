@@ -300,7 +300,7 @@ def test_partly_occupied_sites_are_refused_at_that_step():
         graph(atoms)
 
 
-@pytest.mark.parametrize("skin", [-0.1, np.nan, np.inf])
+@pytest.mark.parametrize("skin", [-0.1, np.nan, np.inf, "a", None])
 def test_a_skin_is_a_length(skin):
     with pytest.raises(ConfigError, match="the skin must be a length"):
         verlet(skin)

@@ -94,7 +94,11 @@ def _cell(structure: str | None, potential: "Potential") -> "Atoms":
         return crystal_of(potential.elements)
     from tribond.cli.structure_files import read_frames
 
-    frames = read_frames(structure)
+    try:
+        frames = read_frames(structure)
+    except StructureError as error:
+        msg = f"{structure}: {error}"
+        raise StructureError(msg) from error
     if len(frames) > 1:
         msg = f"{structure} names {len(frames)} structures; name one, such as {frames[0].path}@0"
         raise StructureError(msg)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,8 @@ class VerletGraph:
     def __init__(
         self, cutoff: float, threebody_cutoff: float, skin: float = DEFAULT_SKIN, device: torch.device | str = "cpu"
     ) -> None:
-        if not (np.isfinite(skin) and skin >= 0):
+        given: object = skin
+        if not isinstance(given, Real) or not (np.isfinite(skin) and skin >= 0):
             msg = f"the skin must be a length in Å, 0 or more, not {skin}"
             raise ConfigError(msg)
         self._cutoff, self._threebody_cutoff = cutoff, threebody_cutoff
