@@ -97,6 +97,7 @@ def test_a_weight_in_the_place_of_one_that_is_gone_is_another_weight(potential, 
         check(potential, atoms)
 
 
+@pytest.mark.skipif(cpu.library() is None, reason="PyTorch's differentiation refuses tensors of its inference mode")
 def test_models_of_inference_mode_are_computed(atoms):
     with torch.inference_mode():
         potential = Potential(random_model(small_config()))
