@@ -23,8 +23,9 @@ def test_a_row_for_every_size(tribond, model_file, tmp_path):
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [line.split()[0] for line in lines[:3]] == ["atoms", "4", "32"]
-    assert "small in float32 on CPU" in lines[-1]
-    assert "Al4 repeated" in lines[-1]
+    assert "small in float32 on CPU" in lines[-2]
+    assert "Al4 repeated" in lines[-2]
+    assert lines[-1] == f"wrote {tmp_path / 'out.json'}"
     content = json.loads((tmp_path / "out.json").read_text())
     small, large = content["sizes"]
     assert (small["atoms"], large["atoms"]) == (4, 32)

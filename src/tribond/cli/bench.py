@@ -61,7 +61,7 @@ def bench(
             "tribond_version": output.version(),
             "model": output.model_record(potential),
             "machine": _machine(potential),
-            "cell": f"{cell.symbols}",
+            "cell": cell.get_chemical_formula(),
             "matrix_multiplication_FLOP_per_s": rate,
             "matrix_products_FLOP_per_bond": flops_per_bond(potential.config),
             "sizes": [_record(it, potential, rate) for it in measured],
@@ -70,6 +70,8 @@ def bench(
         output.write_json(output_file, content)
     if not quiet:
         _print(measured, potential, cell, rate)
+        if output_file is not None:
+            output.console().print(f"wrote {output_file}", markup=False, soft_wrap=True)
 
 
 # `tribond` finds the verb here without importing this file for its help.
@@ -212,7 +214,7 @@ def _print(measured: "list[Measurement]", potential: "Potential", cell: "Atoms",
     terminal.print(table)
     terminal.print(
         f"\n{potential.metadata.get('name', 'unnamed')} in {str(potential.dtype).removeprefix('torch.')} on {where}; "
-        f"{cell.symbols} repeated; matrix multiplication {rate / GIGA:.0f} GFLOP/s",
+        f"{cell.get_chemical_formula()} repeated; matrix multiplication {rate / GIGA:.0f} GFLOP/s",
         markup=False,
         soft_wrap=True,
     )
