@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <system_error>
@@ -36,7 +37,7 @@ public:
         try {
             while (int(threads_.size()) < threads - 1) {
                 const int worker = int(threads_.size()) + 1;
-                threads_.emplace_back([this, worker, seen = round_.load()] { serve(worker, seen); });
+                threads_.emplace_back([this, worker] { serve(worker, 0); });
             }
         } catch (const std::system_error&) {
             // The system allows no more threads: those that there are will do.
@@ -45,15 +46,16 @@ public:
         pieces_ = pieces;
         wanted_ = threads - 1;
         next_.store(0, std::memory_order_relaxed);
-        busy_.store(int(threads_.size()), std::memory_order_relaxed);
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            round_.fetch_add(1, std::memory_order_release);
+            round_.fetch_add(NEXT_ROUND, std::memory_order_release);
         }
         wake_.notify_all();
         do_pieces(0);
-        // All must have finished, also after an exception: they work on what belongs to the caller.
-        for (int spin = 0; busy_.load(std::memory_order_acquire) > 0; ++spin) {
+        // Who comes now, late from sleep, finds the door shut; only those inside must have finished, also after an exception:
+        // they work on what belongs to the caller.
+        round_.fetch_sub(OPEN, std::memory_order_acq_rel);
+        for (int spin = 0; (round_.load(std::memory_order_acquire) & INSIDE) > 0; ++spin) {
             if (spin < SPINS) relax();
             else std::this_thread::yield();
         }
@@ -61,6 +63,10 @@ public:
     }
 
 private:
+    // The number of the round, whether it may be joined, and how many helpers are inside, in one number.
+    static constexpr uint64_t INSIDE = (uint64_t(1) << 20) - 1, OPEN = uint64_t(1) << 20, NUMBER = ~(OPEN | INSIDE);
+    static constexpr uint64_t NEXT_ROUND = (OPEN << 1) + OPEN;  // added to a round that is shut
+
     void do_pieces(int worker) {
         try {
             for (int piece; (piece = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_;) (*work_)(piece, worker);
@@ -71,16 +77,32 @@ private:
         }
     }
 
-    void serve(int worker, unsigned seen) {
-        for (;;) {
-            for (int spin = 0; spin < SPINS && round_.load(std::memory_order_acquire) == seen; ++spin) relax();
-            if (round_.load(std::memory_order_acquire) == seen) {
-                std::unique_lock<std::mutex> lock(mutex_);
-                wake_.wait(lock, [&] { return round_.load(std::memory_order_acquire) != seen; });
+    // Joins an open round other than the one `seen` last; `seen` is then this one.
+    bool join(uint64_t& seen) {
+        uint64_t now = round_.load(std::memory_order_acquire);
+        while ((now & OPEN) != 0 && (now & NUMBER) != seen)
+            if (round_.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) {
+                seen = now & NUMBER;
+                return true;
             }
-            seen = round_.load(std::memory_order_acquire);
+        return false;
+    }
+
+    bool may_join(uint64_t seen) const {
+        const uint64_t now = round_.load(std::memory_order_acquire);
+        return (now & OPEN) != 0 && (now & NUMBER) != seen;
+    }
+
+    void serve(int worker, uint64_t seen) {
+        for (;;) {
+            for (int spin = 0; spin < SPINS && !may_join(seen); ++spin) relax();
+            if (!may_join(seen)) {
+                std::unique_lock<std::mutex> lock(mutex_);
+                wake_.wait(lock, [&] { return may_join(seen); });
+            }
+            if (!join(seen)) continue;
             if (worker <= wanted_) do_pieces(worker);
-            busy_.fetch_sub(1, std::memory_order_release);
+            round_.fetch_sub(1, std::memory_order_release);
         }
     }
 
@@ -88,8 +110,8 @@ private:
     std::vector<std::thread> threads_;
     std::mutex mutex_;
     std::condition_variable wake_;
-    std::atomic<unsigned> round_{0};
-    std::atomic<int> next_{0}, busy_{0};
+    std::atomic<uint64_t> round_{0};
+    std::atomic<int> next_{0};
     const std::function<void(int, int)>* work_ = nullptr;
     std::exception_ptr failure_;
     int pieces_ = 0, wanted_ = 0;
