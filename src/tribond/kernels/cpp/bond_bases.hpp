@@ -19,13 +19,6 @@ template <class T> struct BondBases {
         angles.y.resize(angle_bonds * angles.harmonics), angles.d_y.resize(angle_bonds * angles.harmonics);
     }
 
-    size_t bytes() const {
-        size_t total = 0;
-        for (const Buffer<T>* it : {&basis, &slopes, &d_length, &angles.weight, &angles.slope, &angles.envelope, &angles.y, &angles.d_y})
-            total += it->bytes();
-        return total;
-    }
-
     // Those of a tile, from its vectors.
     void set(const Model<T>& m, const Graph& g, const Tile& tile) {
         const int count = m.edge_basis.count();

@@ -67,17 +67,6 @@ template <class T> struct DualWorkspace {
             s.sums.resize(DUALS_AT_ONCE * width.row);
         }
     }
-
-    size_t bytes() const {
-        size_t total = 0;
-        for (const auto* list : {&nodes, &after_angles, &after_bonds})
-            for (const auto& it : *list) total += it.bytes();
-        for (const Buffer<T>* it : {&basis, &d_edges, &d_nodes, &angles.weight, &angles.envelope, &angles.y, &bond_centre,
-                                    &bond_neighbour, &atom_centre, &atom_neighbour, &gate, &d_bond_centre, &d_atom_centre,
-                                    &d_gate, &rows})
-            total += it->bytes();
-        return total;
-    }
 };
 
 }  // namespace tribond

@@ -7,8 +7,6 @@
 namespace tribond {
 namespace {
 
-constexpr size_t KEPT_BYTES = size_t(256) << 20;  // more memory than this is given back after every evaluation
-
 enum Outcome { DONE = 0, BAD_GRAPH = 1, NO_MEMORY = 2, FAILED = 3 };
 
 class Engine {
@@ -43,7 +41,6 @@ public:
             workspace = Workspace<T>();  // what it did get of memory
             throw;
         }
-        if (workspace.bytes() > KEPT_BYTES) workspace = Workspace<T>();
         return DONE;
     }
 

@@ -15,8 +15,10 @@ namespace tribond {
 
 constexpr size_t CACHE_LINE = 64;
 constexpr size_t LARGE_PAGE = size_t(1) << 21;
+constexpr size_t MUCH = size_t(64) << 20;
 
-// Room for numbers, not set to anything; it only ever grows, and forgets its content when it does.
+// Room for numbers, not set to anything. It grows as it must, and shrinks if it is much and a quarter would do: to ask the
+// system for memory at every step of a large system takes longer than a tenth of the step. It forgets its content then.
 template <class T> class Buffer {
 public:
     Buffer() = default;
@@ -31,10 +33,11 @@ public:
 
     void resize(size_t count) {
         count_ = count;
-        if (count <= room_) return;
+        if (count <= room_ && (room_ * sizeof(T) <= MUCH || count >= room_ / 4)) return;
         std::free(data_);
         data_ = nullptr;
         room_ = 0;
+        if (count == 0) return;
         const size_t bytes = count * sizeof(T);
         const size_t unit = bytes >= LARGE_PAGE ? LARGE_PAGE : CACHE_LINE;
         const size_t rounded = (bytes + unit - 1) / unit * unit;
@@ -53,7 +56,6 @@ public:
     T& operator[](size_t index) { return data_[index]; }
     const T& operator[](size_t index) const { return data_[index]; }
     size_t size() const { return count_; }
-    size_t bytes() const { return room_ * sizeof(T); }
 
 private:
     void swap(Buffer& other) {

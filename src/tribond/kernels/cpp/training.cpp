@@ -4,8 +4,6 @@
 
 namespace tribond {
 
-constexpr size_t KEPT_BYTES = size_t(512) << 20;  // more memory than this is given back after every step
-
 template <class T> struct Training<T>::Memory {
     DualWorkspace<T> workspace;
     Buffer<T> sums;
@@ -24,7 +22,6 @@ void Training<T>::run(const Model<T>& model, const Graph& graph, int threads, co
         memory_.reset(new Memory);  // what it did get of memory
         throw;
     }
-    if (memory_->workspace.bytes() > KEPT_BYTES) memory_->workspace = DualWorkspace<T>();
 }
 
 template class Training<float>;

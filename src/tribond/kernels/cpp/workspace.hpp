@@ -26,17 +26,6 @@ template <class T> struct Workspace {
     // σ(...) of an atom itself, and what the parts add to atoms at the far ends of their bonds.
     Buffer<T> bond_centre, bond_neighbour, atom_centre, atom_neighbour, gate;
     Buffer<T> d_bond_centre, d_atom_centre, d_gate, rows;
-
-    size_t bytes() const {
-        size_t total = bases.bytes();
-        for (const auto& it : nodes) total += it.bytes();
-        for (const auto& it : edges) total += it.bytes();
-        for (const auto& it : traces) total += it.bytes();
-        for (const Buffer<T>* it : {&d_nodes, &bond_centre, &bond_neighbour, &atom_centre, &atom_neighbour, &gate,
-                                    &d_bond_centre, &d_atom_centre, &d_gate, &rows})
-            total += it->bytes();
-        return total;
-    }
 };
 
 }  // namespace tribond
