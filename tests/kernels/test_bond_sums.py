@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from tests.structures import STRUCTURES
+from tribond import compiled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.kernels import cpu
 from tribond.kernels.bond_sums import edge_vectors, forces_and_virial
 
-pytestmark = pytest.mark.skipif(cpu.library() is None, reason="tribond was installed without a C++ compiler")
+pytestmark = pytest.mark.skipif(compiled.library() is None, reason="tribond was installed without a C++ compiler")
 
 
 @pytest.fixture(params=["batch", *STRUCTURES])
@@ -25,12 +25,12 @@ def test_vectors_are_those_of_the_graph(graph):
 def test_forces_and_virials_are_those_of_pytorch(graph, monkeypatch):
     vectors = graph.edge_vectors()
     gradient = torch.randn_like(vectors)
-    compiled = forces_and_virial(vectors, gradient, graph)
-    monkeypatch.setattr(cpu, "library", lambda: None)
+    results = forces_and_virial(vectors, gradient, graph)
+    monkeypatch.setattr(compiled, "library", lambda: None)
     expected = forces_and_virial(vectors, gradient, graph)
-    for result, wanted in zip(compiled, expected, strict=True):
+    for result, wanted in zip(results, expected, strict=True):
         torch.testing.assert_close(result, wanted, rtol=1e-12, atol=1e-12)
-    assert torch.equal(compiled[1], compiled[1].transpose(1, 2))
+    assert torch.equal(results[1], results[1].transpose(1, 2))
 
 
 def test_what_knows_its_gradient_keeps_it(graph):

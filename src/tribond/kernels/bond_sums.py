@@ -3,19 +3,20 @@
 import torch
 from torch import Tensor
 
+from tribond import compiled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import cpu
 
 
 def edge_vectors(graph: AtomGraph) -> Tensor:
     """Vectors r_j + S·cell - r_i of all bonds, which no gradient goes through.  (edges, 3), Å, float64."""
-    compiled = cpu.library()
-    if compiled is None or graph.device.type != "cpu":
+    loaded = compiled.library()
+    if loaded is None or graph.device.type != "cpu":
         return graph.edge_vectors().detach()
     ends = (*graph.edge_index, graph.system_index)
     numbers = (graph.positions, graph.cell, graph.cell_shifts)
     vectors = torch.empty(graph.num_edges, 3, dtype=torch.float64, device="cpu")
-    cpu.over_bonds(compiled.functions.tribond_bond_vectors, graph, ends, numbers, [vectors])
+    cpu.over_bonds(loaded.functions.tribond_bond_vectors, graph, ends, numbers, [vectors])
     return vectors
 
 
@@ -33,15 +34,15 @@ def forces_and_virial(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tu
     Returns:
         (atoms, 3) eV/Å and (systems, 3, 3) eV, float64; differentiable by what the gradient is.
     """
-    compiled = cpu.library()
-    if compiled is None or graph.device.type != "cpu" or (torch.is_grad_enabled() and gradient.requires_grad):
+    loaded = compiled.library()
+    if loaded is None or graph.device.type != "cpu" or (torch.is_grad_enabled() and gradient.requires_grad):
         forces, virial = _by_pytorch(vectors, gradient, graph)
     else:
         forces = torch.zeros(graph.num_atoms, 3, dtype=torch.float64, device="cpu")
         virial = torch.zeros(graph.num_systems, 3, 3, dtype=torch.float64, device="cpu")
         ends = (*graph.edge_index, graph.system_index)
         numbers = (vectors.detach(), gradient.detach())
-        cpu.over_bonds(compiled.functions.tribond_bond_sums, graph, ends, numbers, [forces, virial])
+        cpu.over_bonds(loaded.functions.tribond_bond_sums, graph, ends, numbers, [forces, virial])
     return forces, (virial + virial.transpose(1, 2)) / 2
 
 

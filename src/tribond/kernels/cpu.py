@@ -1,21 +1,17 @@
 """The compiled pass for CPUs: the equations of `chunked` in C++ (folder cpp), a tile of bonds at a time in the cache.
 
-The library is built together with the package where there is a C++ compiler, once for every instruction set, and the
-best one that this machine has is loaded. Without it everything works, more slowly, through PyTorch.
+Without the compiled library everything works, more slowly, through PyTorch.
 """
 
 import ctypes
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from tribond.compiled import BAD_GRAPH, FAILED, NO_MEMORY, Library
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.basis import SmoothBessel, SphericalBessel
 from tribond.nn.block import M3GNetBlock
@@ -23,67 +19,12 @@ from tribond.nn.gated_mlp import GatedMLP
 from tribond.nn.m3gnet import M3GNet
 from tribond.nn.readout import AtomicReadout
 
-# What PyTorch calls the processor's abilities, the one that ATEN_CPU_CAPABILITY may lower; and the libraries that run.
-RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
-NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
-FOLDER = Path(__file__).with_name("lib")
-INTERFACE = 4  # of the C++ code that this file calls; a library left over from another version has another number
 MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ code
-BAD_GRAPH, NO_MEMORY, FAILED = 1, 2, 3
 NO_SUCH_GRAPH = (
     "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds, systems or elements out of range"
 )
 # What the derivatives of the activations of small systems may take, so that the way back computes nothing twice.
 TRACE_BYTES = 96 * 2**20
-
-
-@dataclass(frozen=True)
-class Library:
-    """The compiled code and what it was compiled for."""
-
-    functions: ctypes.CDLL
-    instruction_set: str
-
-
-@cache
-def library() -> Library | None:
-    """The best library that was built and runs here; None without one."""
-    return next(libraries(), None)
-
-
-def libraries() -> Iterator[Library]:
-    """All that were built and run here, the best first."""
-    suffix = ".dylib" if sys.platform == "darwin" else ".so"
-    for name in RUNS.get(torch.backends.cpu.get_cpu_capability(), ("plain",)):
-        path = FOLDER / f"tribond_{name}{suffix}"
-        if not path.exists():
-            continue
-        try:
-            functions = ctypes.CDLL(str(path))
-            if functions.tribond_interface() == INTERFACE:
-                _declare(functions)
-                yield Library(functions, NAMES[name])
-                continue
-        except (OSError, AttributeError):  # built for another system, a folder shared between machines; or half a file
-            pass
-        warnings.warn(f"{path} was built from another version of tribond or elsewhere; install anew", stacklevel=2)
-
-
-def _declare(functions: ctypes.CDLL) -> None:
-    pointer, int64 = ctypes.c_void_p, ctypes.c_int64
-    functions.tribond_engine_new.restype = pointer
-    functions.tribond_engine_new.argtypes = [ctypes.c_int, *[pointer] * 4]
-    functions.tribond_engine_delete.argtypes = [pointer]
-    functions.tribond_engine_delete.restype = None
-    functions.tribond_engine_run.argtypes = [
-        *(pointer, ctypes.c_int, int64, int64, int64),
-        *[pointer] * 5,
-        int64,
-        *[pointer] * 2,
-    ]
-    for sums in (functions.tribond_bond_vectors, functions.tribond_bond_sums):
-        sums.argtypes = [int64, int64, int64, *[pointer] * 7]
-    functions.tribond_engine_weight_gradients.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 8]
 
 
 def over_bonds(
@@ -117,7 +58,7 @@ class Engine:
 
     Args:
         model: one that this file and `chunked.supports`.
-        compiled: one of `libraries`.
+        compiled: one of `compiled.libraries`.
         before: an engine of the same model with other weights; the new one shares its memory for evaluations.
 
     Raises:
