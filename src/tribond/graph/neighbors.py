@@ -71,7 +71,8 @@ def find_bonds(
         The list.
     """
     reach = radius + rounding(positions, cell)
-    found = search(torch.tensor(positions), torch.tensor(cell), torch.tensor(pbc), reach, 0.0)
+    exact = torch.tensor(positions, dtype=torch.float64), torch.tensor(cell, dtype=torch.float64)
+    found = search(*exact, torch.tensor(pbc, dtype=torch.bool), reach, 0.0)
     if found is None:
         return _by_cells(positions, cell, pbc, radius)
     return BondList.in_order(found.edge_index.numpy(), found.cell_shifts.numpy().astype(np.int64))

@@ -16,7 +16,7 @@ from tribond import compiled
 from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
 from tribond.typing import Positions
 
-# Pairs and images that may be tried one by one; from about here on the search by cells is faster.
+# Pairs and images that may be tried one by one; beyond some 200 atoms the search by cells is faster.
 MOST_TRIED = 40_000
 
 
@@ -86,10 +86,15 @@ def select(
 
     Raises:
         IndexError: if the list names an atom or an image that does not exist.
+        ValueError: if it is not as long as it should be.
     """
     pairs, images = ends.shape[1], len(shifts)
-    lists = [np.ascontiguousarray(array) for array in (ends, image, offsets, shifts)]
-    at_ends, at_image, at_offsets, at_shifts = map(_address, lists)
+    if image.shape != (pairs,) or offsets.shape != (3, images):
+        msg = f"{pairs} pairs have {len(image)} images, and {images} images have offsets of shape {offsets.shape}"
+        raise ValueError(msg)
+    lists = [np.ascontiguousarray(array, dtype=np.int64) for array in (ends, image, shifts)]
+    lists.append(np.ascontiguousarray(offsets, dtype=np.float64))
+    at_ends, at_image, at_shifts, at_offsets = map(_address, lists)
     positions = positions.contiguous()
     kind = np.empty(pairs, np.uint8)
     counts, least = (ctypes.c_int64 * 3)(), ctypes.c_double()

@@ -124,6 +124,7 @@ PUBLIC int tribond_pairs_search(int64_t atoms, const double* positions, const do
                 const double middle = -Vector(difference).dot(axes[k].dual);
                 first[k] = int64_t(std::ceil(middle - axes[k].half)), last[k] = int64_t(std::floor(middle + axes[k].half));
             }
+            if ((first[0] > last[0]) | (first[1] > last[1]) | (first[2] > last[2])) continue;  // one branch, not three
             for (int64_t u = first[0]; u <= last[0]; ++u)
                 for (int64_t v = first[1]; v <= last[1]; ++v) {
                     const double su = double(u), sv = double(v);
