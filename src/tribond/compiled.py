@@ -66,8 +66,8 @@ def _declare(functions: ctypes.CDLL) -> None:
         int64,
         *[pointer] * 2,
     ]
-    for sums in (functions.tribond_bond_vectors, functions.tribond_bond_sums):
-        sums.argtypes = [int64, int64, int64, *[pointer] * 7]
+    functions.tribond_bond_vectors.argtypes = [int64, int64, int64, *[pointer] * 6]
+    functions.tribond_bond_sums.argtypes = [int64, int64, int64, *[pointer] * 9]
     functions.tribond_engine_weight_gradients.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 8]
     functions.tribond_pairs_room.restype = int64
     functions.tribond_pairs_room.argtypes = [int64, *[pointer] * 3, number]

@@ -30,7 +30,6 @@ TRACE_BYTES = 96 * 2**20
 def over_bonds(
     function: Callable[..., int],
     graph: AtomGraph,
-    whole_numbers: Sequence[Tensor],
     numbers: Sequence[Tensor],
     results: Sequence[Tensor],
 ) -> None:
@@ -38,16 +37,15 @@ def over_bonds(
 
     Args:
         function: of a library.
-        graph: says how many atoms, bonds and systems there are.
-        whole_numbers: centres, neighbours and systems, in that order.
-        numbers: as the function reads them.
+        graph: the batch.
+        numbers: what the function reads beyond bonds and systems, in its order; float64 but for those that are bool.
         results: float64, contiguous, on the CPU; written to.
 
     Raises:
         ValueError: for a bond or a system that does not exist.
     """
-    given = [it.to(torch.int64).contiguous() for it in whole_numbers]
-    given += [it.to(torch.float64).contiguous() for it in numbers]
+    given = [_plain(it, torch.int64) for it in (graph.edge_index, graph.system_index)]
+    given += [_plain(it, torch.bool if it.dtype == torch.bool else torch.float64) for it in numbers]
     sizes = (graph.num_atoms, graph.num_edges, graph.num_systems)
     if function(*sizes, *(it.data_ptr() for it in (*given, *results))) == BAD_GRAPH:
         raise ValueError(NO_SUCH_GRAPH)
@@ -133,7 +131,7 @@ class Engine:
         if tuple(tuple(it.shape) for it in loss_by) != wanted:
             msg = f"the derivatives of the loss need the shapes {wanted}, and have {tuple(it.shape for it in loss_by)}"
             raise ValueError(msg)
-        by = [it.to(torch.float64).contiguous() for it in loss_by]
+        by = [_plain(it, torch.float64) for it in loss_by]
         given = (by[0].data_ptr(), by[1].data_ptr(), _pointers(gradients))
         self._call(self._functions.tribond_engine_weight_gradients, vectors, graph, given)
 
@@ -142,15 +140,15 @@ class Engine:
             msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
             raise ValueError(msg)
         element = self._row_of_element[graph.atomic_numbers]
-        centre, neighbour = (row.to(torch.int64).contiguous() for row in graph.edge_index)
-        angle_edges, vectors = graph.angle_edges.to(torch.int64).contiguous(), vectors.contiguous()
+        edge_index, angle_edges = _plain(graph.edge_index, torch.int64), _plain(graph.angle_edges, torch.int64)
+        vectors, centre = vectors.contiguous(), edge_index.data_ptr()
         outcome = function(
             self._engine,
             torch.get_num_threads(),
             graph.num_atoms,
             graph.num_edges,
             len(angle_edges),
-            *(it.data_ptr() for it in (element, centre, neighbour, angle_edges, vectors)),
+            *(element.data_ptr(), centre, centre + 8 * graph.num_edges, angle_edges.data_ptr(), vectors.data_ptr()),
             *more,
         )
         if outcome == BAD_GRAPH:
@@ -161,6 +159,11 @@ class Engine:
         if outcome == FAILED:
             msg = "tribond's compiled kernels failed; please report it"
             raise RuntimeError(msg)
+
+
+def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """As the C++ code reads it; itself where nothing is to be done, which PyTorch is slow to find out."""
+    return tensor if tensor.dtype == dtype and tensor.is_contiguous() else tensor.to(dtype).contiguous()
 
 
 def supports(model: M3GNet) -> bool:
