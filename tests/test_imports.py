@@ -13,17 +13,18 @@ import tribond
 SOURCE = Path(tribond.__file__).parent
 
 # What each part of the package stands on, besides itself. Imports point only to the left:
-#   units, typing, errors, files <- graph <- nn <- {kernels, trained_model} <- potential, property_model
+#   units, typing, errors, files, compiled <- graph <- nn <- {kernels, trained_model} <- potential, property_model
 #       <- checkpoints, data <- training, evaluation <- cli
 #       <- export <- calculators <- properties <- cli
 #       <- speed <- cli
-GROUND = {"units", "typing", "errors", "files"}
+GROUND = {"units", "typing", "errors", "files", "compiled"}
 CORE = GROUND | {"graph", "nn", "kernels", "trained_model", "potential", "property_model"}
 STANDS_ON: dict[str, set[str]] = {
     "units": set(),
     "typing": set(),
     "errors": set(),
     "files": set(),
+    "compiled": set(),
     "graph": GROUND,
     "nn": GROUND | {"graph"},
     "kernels": GROUND | {"graph", "nn"},

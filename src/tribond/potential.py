@@ -12,7 +12,7 @@ from torch import Tensor
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
-from tribond.kernels.bond_sums import edge_vectors, forces_and_virial
+from tribond.kernels.bond_sums import edge_vectors, forces_virial_stress
 from tribond.kernels.choose import Evaluator
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
@@ -60,10 +60,7 @@ def evaluate(
     evaluator = evaluator or Evaluator()
     fast = (evaluator.trainable if create_graph else evaluator.energy_and_gradient)(model, vectors, graph)
     atomic_energies, gradient = fast or _differentiate(model, vectors, graph, create_graph=create_graph)
-    forces, virial = forces_and_virial(vectors, gradient, graph)
-    volumes = graph.volumes()[:, None, None]
-    # Not virial / NaN: that would turn the gradient of everything into NaN when a molecule is trained on.
-    stress = torch.where(volumes.isnan(), torch.nan, virial / volumes.nan_to_num(nan=1.0))
+    forces, virial, stress = forces_virial_stress(vectors, gradient, graph)
     return Evaluation(
         energy=model.system_energies(atomic_energies, graph),
         atomic_energies=atomic_energies,
@@ -161,10 +158,10 @@ class Potential(TrainedModel):
 def unbatch(graph: AtomGraph, result: Evaluation) -> list[Prediction]:
     """Split the evaluation of a batch into numpy predictions, one a system."""
     energy, atomic, forces, stress = (
-        tensor.detach().cpu().double().numpy()
+        tensor.numpy(force=True).astype(np.float64, copy=False)
         for tensor in (result.energy, result.atomic_energies, result.forces, result.stress)
     )
-    periodic = graph.pbc.all(dim=1).tolist()
+    periodic = [all(axes) for axes in graph.pbc.tolist()]
     ends = [graph.num_atoms] if graph.num_systems == 1 else graph.atoms_per_system().cumsum(0).tolist()
     predictions, start = [], 0
     for system, end in enumerate(ends):

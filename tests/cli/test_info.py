@@ -1,5 +1,5 @@
 from tests.models import random_model, small_config
-from tribond.kernels import cpu
+from tribond import compiled
 from tribond.kernels.choose import describe
 
 
@@ -16,7 +16,7 @@ def test_info_says_what_the_model_is_and_where_it_comes_from(tribond, model_file
     assert rows["errors"] == "energy MAE: huge"
     assert rows["seed"] == "0"
     assert "1 block" in rows["parameters"]
-    assert rows["computed by"] in {f"C++ for {name}, on this CPU" for name in cpu.NAMES.values()} | {
+    assert rows["computed by"] in {f"C++ for {name}, on this CPU" for name in compiled.NAMES.values()} | {
         f"{describe(random_model(small_config()))}, on this CPU"  # installed without a C++ compiler
     }
 

@@ -1,15 +1,15 @@
-"""Vectors of bonds, forces and virials are the same compiled and by PyTorch."""
+"""Vectors of bonds, forces, virials and stresses are the same compiled and by PyTorch."""
 
 import pytest
 import torch
 
 from tests.structures import STRUCTURES
+from tribond import compiled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.kernels import cpu
-from tribond.kernels.bond_sums import edge_vectors, forces_and_virial
+from tribond.kernels.bond_sums import edge_vectors, forces_virial_stress
 
-pytestmark = pytest.mark.skipif(cpu.library() is None, reason="tribond was installed without a C++ compiler")
+pytestmark = pytest.mark.skipif(compiled.library() is None, reason="tribond was installed without a C++ compiler")
 
 
 @pytest.fixture(params=["batch", *STRUCTURES])
@@ -22,21 +22,21 @@ def test_vectors_are_those_of_the_graph(graph):
     torch.testing.assert_close(edge_vectors(graph), graph.edge_vectors(), rtol=0, atol=1e-13)
 
 
-def test_forces_and_virials_are_those_of_pytorch(graph, monkeypatch):
+def test_forces_virials_and_stresses_are_those_of_pytorch(graph, monkeypatch):
     vectors = graph.edge_vectors()
     gradient = torch.randn_like(vectors)
-    compiled = forces_and_virial(vectors, gradient, graph)
-    monkeypatch.setattr(cpu, "library", lambda: None)
-    expected = forces_and_virial(vectors, gradient, graph)
-    for result, wanted in zip(compiled, expected, strict=True):
-        torch.testing.assert_close(result, wanted, rtol=1e-12, atol=1e-12)
-    assert torch.equal(compiled[1], compiled[1].transpose(1, 2))
+    results = forces_virial_stress(vectors, gradient, graph)
+    monkeypatch.setattr(compiled, "library", lambda: None)
+    expected = forces_virial_stress(vectors, gradient, graph)
+    for result, wanted in zip(results, expected, strict=True):
+        torch.testing.assert_close(result, wanted, rtol=1e-12, atol=1e-12, equal_nan=True)
+    assert torch.equal(results[1], results[1].transpose(1, 2))
 
 
 def test_what_knows_its_gradient_keeps_it(graph):
     vectors = graph.edge_vectors()
     gradient = torch.randn_like(vectors).requires_grad_()
-    forces, virial = forces_and_virial(vectors, gradient, graph)
+    forces, virial, _ = forces_virial_stress(vectors, gradient, graph)
     weights = torch.randn_like(forces), torch.randn_like(virial)
     ((forces * weights[0]).sum() + (virial * weights[1]).sum()).backward()
     centre, neighbour = graph.edge_index

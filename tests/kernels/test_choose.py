@@ -10,11 +10,12 @@ from torch import nn
 
 from tests.kernels.test_chunked import by_autograd
 from tests.models import random_model, small_config
+from tribond import compiled
 from tribond.kernels import choose, cpu
 from tribond.kernels.choose import describe, kernel
 from tribond.potential import Potential, evaluate
 
-FAST = "compiled" if cpu.library() else "chunked"
+FAST = "compiled" if compiled.library() else "chunked"
 
 
 def forces(model, graph):
@@ -55,16 +56,16 @@ def test_potentials_that_no_kernel_computes_are_computed_all_the_same(atoms):
 
 
 def test_without_a_compiled_library_pytorch_does_it(potential, atoms, monkeypatch):
-    compiled = potential.predict(atoms)[0]
-    monkeypatch.setattr(cpu, "library", lambda: None)
+    before = potential.predict(atoms)[0]
+    monkeypatch.setattr(compiled, "library", lambda: None)
     assert kernel(potential.model) == "chunked"
     assert "install tribond where there is a C++ compiler" in describe(potential.model)
-    np.testing.assert_allclose(potential.predict(atoms)[0].forces, compiled.forces, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(potential.predict(atoms)[0].forces, before.forces, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.skipif(cpu.library() is None, reason="tribond was installed without a C++ compiler")
+@pytest.mark.skipif(compiled.library() is None, reason="tribond was installed without a C++ compiler")
 def test_the_description_names_what_it_was_compiled_for(potential):
-    assert describe(potential.model) == f"C++ for {cpu.library().instruction_set}"
+    assert describe(potential.model) == f"C++ for {compiled.library().instruction_set}"
 
 
 def test_weights_that_change_are_packed_again(potential, atoms):
@@ -97,7 +98,9 @@ def test_a_weight_in_the_place_of_one_that_is_gone_is_another_weight(potential, 
         check(potential, atoms)
 
 
-@pytest.mark.skipif(cpu.library() is None, reason="PyTorch's differentiation refuses tensors of its inference mode")
+@pytest.mark.skipif(
+    compiled.library() is None, reason="PyTorch's differentiation refuses tensors of its inference mode"
+)
 def test_models_of_inference_mode_are_computed(atoms):
     with torch.inference_mode():
         potential = Potential(random_model(small_config()))
@@ -113,7 +116,7 @@ def test_backward_hooks_are_heeded_too(potential):
 
 
 def test_unchanged_weights_are_packed_once(potential, atoms, monkeypatch):
-    if cpu.library() is None:
+    if compiled.library() is None:
         pytest.skip("tribond was installed without a C++ compiler")
     packed = []
 

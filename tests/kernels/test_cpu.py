@@ -13,12 +13,13 @@ from ase.build import bulk
 from tests.kernels.test_chunked import VARIANTS, by_autograd
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
+from tribond import compiled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.kernels import cpu
 from tribond.potential import Potential, evaluate
 
-LIBRARIES = {library.instruction_set: library for library in cpu.libraries()}
+LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="tribond was installed without a C++ compiler")
 
@@ -29,12 +30,12 @@ def graph() -> AtomGraph:
 
 
 @pytest.fixture(params=LIBRARIES)
-def library(request) -> cpu.Library:
+def library(request) -> compiled.Library:
     return LIBRARIES[request.param]
 
 
-def compiled(model, graph, library=None, trace_bytes=cpu.TRACE_BYTES):
-    engine = cpu.Engine(model, library or cpu.library())
+def by_library(model, graph, library=None, trace_bytes=cpu.TRACE_BYTES):
+    engine = cpu.Engine(model, library or compiled.library())
     engine.trace_bytes = trace_bytes
     return engine.energy_and_gradient(graph.edge_vectors(), graph)
 
@@ -60,14 +61,14 @@ def test_energies_and_derivatives_are_those_of_automatic_differentiation(graph, 
     model = random_model(small_config(name, **changes))
     expected = by_autograd(model, graph)
     assert expected[1].abs().max() > 1e-3
-    assert_same(compiled(model, graph, library), expected)
+    assert_same(by_library(model, graph, library), expected)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_single_precision_stays_close_to_double(graph, library, variant):
     name, changes = VARIANTS[variant]
     config = small_config(name, **changes)
-    energies, gradient = compiled(random_model(config, dtype=torch.float32), graph, library)
+    energies, gradient = by_library(random_model(config, dtype=torch.float32), graph, library)
     expected_energies, expected = by_autograd(random_model(config), graph)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=2e-6)  # an atom's, of some eV
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6)
@@ -80,21 +81,21 @@ def test_blocks_that_are_computed_twice_to_save_memory_give_the_same(graph, vari
     model = random_model(small_config(variant, num_blocks=4))
     numbers = 2 * 5 * 16 + 16 * (2 if variant == "matgl_dgl" else 0) * 2  # at least, of a bond
     room = traced * graph.num_edges * numbers * 8 * 3 // 2
-    assert_same(compiled(model, graph, trace_bytes=room), by_autograd(model, graph))
+    assert_same(by_library(model, graph, trace_bytes=room), by_autograd(model, graph))
 
 
 def test_wide_atoms_and_narrow_layers(graph, library):
     """Messages to the neighbour go through the same rows as derivatives, which are narrower here."""
     config = small_config("matgl_dgl", node_features=128, update_hidden=(4, 4), max_l=1, max_n=1)
     model = random_model(config)
-    assert_same(compiled(model, graph, library), by_autograd(model, graph), scale=10.0)
+    assert_same(by_library(model, graph, library), by_autograd(model, graph), scale=10.0)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_every_structure_alone_too(structure, library):
     model = random_model(small_config())
     alone = atom_graph(STRUCTURES[structure](), 5.0, 4.0)
-    assert_same(compiled(model, alone, library), by_autograd(model, alone))
+    assert_same(by_library(model, alone, library), by_autograd(model, alone))
 
 
 @pytest.mark.parametrize("variant", ["paper", "matgl_dgl", "m3gnet_pytorch"])
@@ -108,13 +109,13 @@ def test_many_tiles_and_parts_and_atoms_with_more_bonds_than_a_tile(library, var
     expected = by_autograd(model, batch)
     for number in (1, 3):
         threads(number)
-        assert_same(compiled(model, batch, library), expected, scale=10.0)
+        assert_same(by_library(model, batch, library), expected, scale=10.0)
 
 
 def test_wide_features_with_fewer_columns_than_whole_vectors(library):
     model = random_model(small_config(node_features=70, edge_features=130, update_hidden=(67, 50)))
     graph = atom_graph(STRUCTURES["crystal"](), 5.0, 4.0)
-    assert_same(compiled(model, graph, library), by_autograd(model, graph), scale=10.0)
+    assert_same(by_library(model, graph, library), by_autograd(model, graph), scale=10.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -124,7 +125,7 @@ def test_any_number_of_threads_gives_the_same_bit_by_bit(dtype, threads):
     results = []
     for number in (1, 2, 5, 2):
         threads(number)
-        results.append(compiled(model, batch))
+        results.append(by_library(model, batch))
     for energies, gradient in results[1:]:
         assert torch.equal(energies, results[0][0])
         assert torch.equal(gradient, results[0][1])
@@ -132,7 +133,7 @@ def test_any_number_of_threads_gives_the_same_bit_by_bit(dtype, threads):
 
 def test_an_engine_serves_systems_of_any_size_one_after_the_other(structures):
     model = random_model(small_config())
-    engine = cpu.Engine(model, cpu.library())
+    engine = cpu.Engine(model, compiled.library())
     for name in ("crystal", "methanol", "crystal", *structures):
         graph = atom_graph(structures[name], 5.0, 4.0)
         assert_same(engine.energy_and_gradient(graph.edge_vectors(), graph), by_autograd(model, graph))
@@ -142,7 +143,7 @@ def test_nothing_that_it_is_given_changes(graph):
     model = random_model(small_config())
     vectors = graph.edge_vectors()
     before = vectors.clone(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    cpu.Engine(model, cpu.library()).energy_and_gradient(vectors, graph)
+    cpu.Engine(model, compiled.library()).energy_and_gradient(vectors, graph)
     assert torch.equal(vectors, before[0])
     assert all(torch.equal(tensor, before[1][name]) for name, tensor in model.state_dict().items())
 
@@ -150,7 +151,7 @@ def test_nothing_that_it_is_given_changes(graph):
 def test_several_python_threads_at_once_get_what_each_asked_for(structures, threads):
     threads(2)
     model = random_model(small_config())
-    engine = cpu.Engine(model, cpu.library())
+    engine = cpu.Engine(model, compiled.library())
     graphs = [atom_graph(structures[name], 5.0, 4.0) for name in ("crystal", "methanol", "skewed_crystal")] * 4
     expected = [by_autograd(model, graph) for graph in graphs]
     results = [None] * len(graphs)
@@ -179,7 +180,7 @@ def test_a_forked_process_has_threads_of_its_own(threads):
     graph = atom_graph(rattled(bulk("Si", cubic=True).repeat((2, 2, 2)), 0.1), 5.0, 4.0)
     vectors = graph.edge_vectors()  # not in the fork: PyTorch's own threads would hang there
     threads(2)
-    engine = cpu.Engine(model, cpu.library())
+    engine = cpu.Engine(model, compiled.library())
     energies, _ = engine.energy_and_gradient(vectors, graph)
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
@@ -216,7 +217,7 @@ def _unknown_angle(graph):
 @pytest.mark.parametrize("spoil", [_unsorted, _beyond, _unknown_angle])
 def test_graphs_that_make_no_sense_are_refused(structures, spoil):
     graph = atom_graph(structures["skewed_crystal"], 5.0, 4.0)
-    engine = cpu.Engine(random_model(small_config()), cpu.library())
+    engine = cpu.Engine(random_model(small_config()), compiled.library())
     with pytest.raises(ValueError, match="bonds are not sorted by their centre atom, or .* out of range"):
         engine.energy_and_gradient(graph.edge_vectors(), spoil(graph))
 
@@ -245,7 +246,7 @@ def test_weights_of_two_precisions_are_refused():
     model = random_model(small_config())
     model.readout.float()
     with pytest.raises(ValueError, match="all weights must be torch.float64 on the CPU, but one is torch.float32"):
-        cpu.Engine(model, cpu.library())
+        cpu.Engine(model, compiled.library())
 
 
 def test_the_default_device_does_not_matter(structures):
@@ -258,7 +259,7 @@ def test_the_default_device_does_not_matter(structures):
 
 def test_vectors_of_another_precision_or_number_are_refused(structures):
     graph = atom_graph(structures["crystal"], 5.0, 4.0)
-    engine = cpu.Engine(random_model(small_config()), cpu.library())
+    engine = cpu.Engine(random_model(small_config()), compiled.library())
     for vectors in (graph.edge_vectors().float(), graph.edge_vectors()[:-1]):
         with pytest.raises(ValueError, match="float64 vector"):
             engine.energy_and_gradient(vectors, graph)
@@ -275,7 +276,7 @@ def test_an_engine_goes_with_its_copy_of_the_weights(structures):
     model = random_model(small_config())
     graph = atom_graph(structures["crystal"], 5.0, 4.0)
     expected = by_autograd(copy.deepcopy(model), graph)
-    engine = cpu.Engine(model, cpu.library())
+    engine = cpu.Engine(model, compiled.library())
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

@@ -10,6 +10,7 @@ from ase.build import bulk
 from tests.kernels.test_chunked import VARIANTS
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
+from tribond import compiled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.kernels import cpu
@@ -17,7 +18,7 @@ from tribond.kernels.choose import Evaluator
 from tribond.kernels.trainable import trainable
 from tribond.potential import evaluate
 
-LIBRARIES = {library.instruction_set: library for library in cpu.libraries()}
+LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="tribond was installed without a C++ compiler")
 
@@ -37,7 +38,7 @@ def graph() -> AtomGraph:
 @pytest.fixture(params=LIBRARIES)
 def library(request, monkeypatch) -> str:
     """Evaluations go through one library after the other."""
-    monkeypatch.setattr(cpu, "library", lambda: LIBRARIES[request.param])
+    monkeypatch.setattr(compiled, "library", lambda: LIBRARIES[request.param])
     return request.param
 
 
@@ -159,7 +160,7 @@ def test_any_number_of_threads_gives_the_same_bit_by_bit(library, dtype, threads
     results = []
     for number in (1, 2, 5, 2):
         threads(number)
-        energies, gradient = trainable(cpu.Engine(model, cpu.library()), model, batch.edge_vectors(), batch)
+        energies, gradient = trainable(cpu.Engine(model, compiled.library()), model, batch.edge_vectors(), batch)
         results.append(torch.autograd.grad((energies, gradient), list(model.parameters()), loss_by))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(other, results[0], strict=True))
@@ -236,4 +237,4 @@ def test_derivatives_of_another_size_are_refused(graph):
     vectors = graph.edge_vectors()
     wrong = torch.ones(graph.num_atoms), torch.ones(graph.num_edges)
     with pytest.raises(ValueError, match="derivatives of the loss need the shapes"):
-        cpu.Engine(model, cpu.library()).weight_gradients(vectors, graph, wrong, [None] * len(cpu.weights(model)))
+        cpu.Engine(model, compiled.library()).weight_gradients(vectors, graph, wrong, [None] * len(cpu.weights(model)))

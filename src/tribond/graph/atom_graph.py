@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -106,18 +107,18 @@ class AtomGraph:
         if with_state and len(with_state) < len(graphs):
             msg = f"{len(graphs) - len(with_state)} of {len(graphs)} systems have no state input; give all or none"
             raise ValueError(msg)
-        first_atom = _offsets([graph.num_atoms for graph in graphs])
-        first_edge = _offsets([graph.num_edges for graph in graphs])
-        first_system = _offsets([graph.num_systems for graph in graphs])
+        atoms, systems = [graph.num_atoms for graph in graphs], [graph.num_systems for graph in graphs]
+        edges, angles = [graph.num_edges for graph in graphs], [len(graph.angle_edges) for graph in graphs]
+        device = graphs[0].device
         return AtomGraph(
             positions=torch.cat([graph.positions for graph in graphs]),
             atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
-            system_index=torch.cat([g.system_index + s for g, s in zip(graphs, first_system, strict=True)]),
+            system_index=torch.cat([graph.system_index for graph in graphs]) + _offsets(systems, atoms, device),
             cell=torch.cat([graph.cell for graph in graphs]),
             pbc=torch.cat([graph.pbc for graph in graphs]),
-            edge_index=torch.cat([g.edge_index + a for g, a in zip(graphs, first_atom, strict=True)], dim=1),
+            edge_index=torch.cat([graph.edge_index for graph in graphs], dim=1) + _offsets(atoms, edges, device),
             cell_shifts=torch.cat([graph.cell_shifts for graph in graphs]),
-            angle_edges=torch.cat([g.angle_edges + e for g, e in zip(graphs, first_edge, strict=True)]),
+            angle_edges=torch.cat([graph.angle_edges for graph in graphs]) + _offsets(edges, angles, device),
             state=torch.cat(with_state) if with_state else None,
         )
 
@@ -149,10 +150,7 @@ class AtomGraph:
         return graphs
 
 
-def _offsets(sizes: Sequence[int]) -> list[int]:
-    """Where each part starts when parts of these sizes are laid end to end."""
-    starts, total = [], 0
-    for size in sizes:
-        starts.append(total)
-        total += size
-    return starts
+def _offsets(sizes: Sequence[int], repeats: Sequence[int], device: torch.device) -> Tensor:
+    """Where each part starts when parts of these sizes are laid end to end, once for each of its own `repeats`."""
+    starts = torch.tensor([0, *accumulate(sizes[:-1])], device=device)
+    return starts.repeat_interleave(torch.tensor(repeats, device=device), output_size=sum(repeats))

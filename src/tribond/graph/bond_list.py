@@ -6,22 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tribond.typing import AngleEdges, CellShifts, EdgeIndex, Positions
+from tribond import compiled
+from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
+from tribond.graph.pairs import select
+from tribond.typing import Positions
 
-# Closer than this two atoms are one atom twice, whatever the elements: H2 has 0.74 Å, nothing real is below 0.3 Å.
-SMALLEST_DISTANCE = 0.1  # Å
 LARGEST_KEY = 2**62  # of int64, with room to spare
 CHUNK = 2**15  # pairs measured at once, so that what is made on the way stays in the cache
-
-
-@dataclass(frozen=True, eq=False)
-class Bonds:
-    """Those of the pairs in a list that are bonds, in the order of the list."""
-
-    edge_index: EdgeIndex  # (2, edges) int64 | row 0: centre i, row 1: neighbour j
-    cell_shifts: CellShifts  # (edges, 3) float64
-    angle_edges: AngleEdges  # (angle_edges,) int64 | those that take part in angles, ascending
-    clash: tuple[int, int, float] | None  # two atoms closer than SMALLEST_DISTANCE, and their distance, Å
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +54,17 @@ class BondList:
         np.subtract(pair, edge_index[1], out=edge_index[1])
         return BondList(edge_index, key, table)
 
+    @staticmethod
+    def in_order(edge_index: NDArray[np.int64], shifts: NDArray[np.integer]) -> "BondList":
+        """Of pairs that are in order already.
+
+        Args:
+            edge_index: (2, edges), centres and neighbours.
+            shifts: (edges, 3), whole cells between the centre and the image of the neighbour.
+        """
+        table, image = _images(shifts)
+        return BondList(edge_index, image, table)
+
     @property
     def num_edges(self) -> int:
         """Directed pairs: i to j and j to i are two."""
@@ -90,6 +92,10 @@ class BondList:
             cutoff: longest bond, Å.
             threebody_cutoff: longest bond that takes part in angles, Å.
         """
+        loaded = compiled.library()
+        if loaded is not None:
+            lists = (self.edge_index, self.image, self.shifts)
+            return select(loaded, *lists, positions, offsets, cutoff, threebody_cutoff)
         squared = self.squared_lengths(positions.numpy(), offsets)
         clash = None
         if squared.min(initial=np.inf) < SMALLEST_DISTANCE**2:

@@ -1,8 +1,9 @@
 """From ASE and pymatgen structures to AtomGraph, with the checks that turn bad input into clear errors."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from tribond.errors import StructureError, UnknownElementError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.bond_list import SMALLEST_DISTANCE, Bonds
-from tribond.graph.neighbors import find_bonds
+from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
+from tribond.graph.neighbors import bonds_within
+from tribond.typing import Positions
 
 if TYPE_CHECKING:
     from pymatgen.core import Molecule, Structure
@@ -42,69 +44,47 @@ def atom_graph(structure: "AnyStructure", cutoff: float, threebody_cutoff: float
     """
     atoms = as_atoms(structure)
     check_atoms(atoms)
-    found = find_bonds(positions_of(atoms), cell_of(atoms), atoms.pbc, cutoff)
-    return graph_of(atoms, Parts.of(atoms, found), cutoff, threebody_cutoff)
-
-
-Offsets = TypeVar("Offsets")
-
-
-class Candidates(Protocol[Offsets]):
-    """A list that holds all bonds, and perhaps longer pairs, too: on the CPU a BondList."""
-
-    def offsets(self, cell: NDArray[np.float64]) -> Offsets:
-        """Vectors of the images in a cell, as `select` takes them."""
-
-    def select(self, positions: Tensor, offsets: Offsets, cutoff: float, threebody_cutoff: float) -> Bonds:
-        """The pairs that are bonds."""
+    parts, positions = Parts.of(atoms), torch.from_numpy(positions_of(atoms).copy())
+    bonds = bonds_within(positions, parts.cell[0], parts.pbc[0], cutoff, threebody_cutoff)
+    return graph_of(atoms, parts, positions, bonds)
 
 
 @dataclass(frozen=True)
-class Parts(Generic[Offsets]):
+class Parts:
     """What stays the same while only positions change."""
 
     atomic_numbers: Tensor  # (atoms,) int64
     system_index: Tensor  # (atoms,) int64, zeros
     cell: Tensor  # (1, 3, 3) float64, Å
     pbc: Tensor  # (1, 3) bool
-    candidates: Candidates[Offsets]
-    offsets: Offsets  # of the candidates in this cell
 
     @staticmethod
-    def of(atoms: Atoms, candidates: Candidates[Offsets], device: torch.device | str = "cpu") -> "Parts[Offsets]":
+    def of(atoms: Atoms, device: torch.device | str = "cpu") -> "Parts":
         """Copies: a later change of the atoms does not reach them."""
         return Parts(
-            atomic_numbers=torch.tensor(atoms.numbers, dtype=torch.long, device=device),
+            atomic_numbers=torch.from_numpy(atoms.numbers.astype(np.int64)).to(device),
             system_index=torch.zeros(len(atoms), dtype=torch.long, device=device),
-            cell=torch.tensor(cell_of(atoms), device=device)[None],
-            pbc=torch.tensor(atoms.pbc, device=device)[None],
-            candidates=candidates,
-            offsets=candidates.offsets(cell_of(atoms)),
+            cell=torch.from_numpy(cell_of(atoms).copy()[None]).to(device),
+            pbc=torch.from_numpy(atoms.pbc.copy()[None]).to(device),
         )
 
-    def in_cell(self, cell: NDArray[np.float64]) -> "Parts[Offsets]":
+    def in_cell(self, cell: NDArray[np.float64]) -> "Parts":
         """The same in another cell, (3, 3) Å."""
-        return replace(
-            self,
-            cell=torch.tensor(cell, device=self.cell.device)[None],
-            offsets=self.candidates.offsets(cell),
-        )
+        return replace(self, cell=torch.from_numpy(cell.copy()[None]).to(self.cell.device))
 
 
-def graph_of(atoms: Atoms, parts: Parts[Offsets], cutoff: float, threebody_cutoff: float) -> AtomGraph:
-    """The graph of checked atoms from a list of candidates.
+def graph_of(atoms: Atoms, parts: Parts, positions: Positions, bonds: Bonds) -> AtomGraph:
+    """The graph of checked atoms.
 
     Args:
         atoms: checked by `check_atoms`; only read.
-        parts: of these atoms, but for their positions; the candidates hold all pairs closer than the cutoff.
-        cutoff: longest bond, Å.
-        threebody_cutoff: longest bond that takes part in angles, Å.
+        parts: of these atoms.
+        positions: (atoms, 3) float64 Å, theirs.
+        bonds: theirs.
 
     Raises:
         StructureError: for coinciding atoms.
     """
-    positions = torch.from_numpy(positions_of(atoms).copy()).to(parts.cell.device)
-    bonds = parts.candidates.select(positions, parts.offsets, cutoff, threebody_cutoff)
     if bonds.clash is not None:
         _refuse_clash(atoms, *bonds.clash)
     return AtomGraph(
@@ -177,16 +157,16 @@ def check_atoms(atoms: Atoms) -> None:
 
 
 def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None:
-    outside = (atoms.numbers < 1) | (atoms.numbers > 118)
-    if outside.any():
-        first = int(np.flatnonzero(outside)[0])
-        number = int(atoms.numbers[first])
+    numbers = atoms.numbers
+    if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= 118):
+        first = int(np.flatnonzero((numbers < 1) | (numbers > 118))[0])
+        number = int(numbers[first])
         dummy = " (X, a dummy atom)" if number == 0 else ""
         msg = f"atomic number {number}{dummy} of atom {first} is no element; remove the atom or name its element"
         raise UnknownElementError(msg)
-    bad = np.flatnonzero(~np.isfinite(positions).all(axis=1))
-    if len(bad):
-        first = int(bad[0])
+    finite = np.isfinite(positions)
+    if not finite.all():
+        first = int(np.flatnonzero(~finite.all(axis=1))[0])
         msg = f"the position of atom {first} ({atoms.symbols[first]}) is {positions[first].tolist()}; it must be finite"
         raise StructureError(msg)
     if not np.isfinite(cell).all():
@@ -196,6 +176,8 @@ def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None
 
 def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
     """Raise StructureError for periodic axes without volume; the cell must be finite."""
+    if _is_ordinary(cell, pbc):
+        return
     periodic = cell[pbc]
     if len(periodic) == 0:
         return
@@ -211,6 +193,18 @@ def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
     if shortest < SMALLEST_DISTANCE:
         msg = f"atoms sit {shortest:.3g} Å from their own periodic images; mend the cell {periodic.tolist()}"
         raise StructureError(msg)
+
+
+def _is_ordinary(cell: np.ndarray, pbc: np.ndarray) -> bool:
+    """Whether a cell is periodic along all axes, not very oblique, and not very small: soon said, as of most cells."""
+    a, b, c = cell.tolist()
+    volume = abs(
+        a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+    )
+    lengths = [math.hypot(*vector) for vector in (a, b, c)]
+    # A little stricter than `check_cell`, to leave it what lies at the edge, and what is too large to be multiplied.
+    upright = volume > 0.11 * lengths[0] * lengths[1] * lengths[2]
+    return upright and min(lengths) > 2 * SMALLEST_DISTANCE and bool(pbc.all())
 
 
 def _refuse_clash(atoms: Atoms, i: int, j: int, distance: float) -> NoReturn:

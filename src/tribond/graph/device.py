@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tribond.graph.bond_list import LARGEST_KEY, SMALLEST_DISTANCE, BondList, Bonds
+from tribond.graph.bond_list import LARGEST_KEY, BondList
+from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
 from tribond.graph.neighbors import complete_cell, find_bonds, gathered, rounding
 from tribond.typing import EdgeIndex, Positions
 

@@ -1,10 +1,15 @@
 """The search for neighbours, behind one function."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from vesin import NeighborList
 
 from tribond.graph.bond_list import BondList
+from tribond.graph.bonds import Bonds
+from tribond.graph.pairs import search
+from tribond.typing import Positions
 
 # Bonds are searched for a little farther than asked, and then measured as the model measures them: which of them are
 # short enough must not hang on the rounding of a search.
@@ -34,6 +39,23 @@ def neighbor_list(
     return centres, neighbours, found.shifts[found.image[keep]], np.sqrt(squared[keep])
 
 
+def bonds_within(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, threebody_cutoff: float) -> Bonds:
+    """All bonds of one system.
+
+    Args:
+        positions: (atoms, 3) float64 Å, contiguous, on the CPU; atoms may lie outside the cell.
+        cell: (3, 3) float64 Å, contiguous, rows are lattice vectors; rows of axes that are not periodic are ignored.
+        pbc: (3,) bool, contiguous, periodic along a, b, c.
+        cutoff: longest bond, Å.
+        threebody_cutoff: longest bond that takes part in angles, Å.
+    """
+    found = search(positions, cell, pbc, cutoff, threebody_cutoff)
+    if found is not None:
+        return found
+    candidates = _by_cells(positions.numpy(), cell.numpy(), pbc.numpy(), cutoff)
+    return candidates.select(positions, candidates.offsets(cell.numpy()), cutoff, threebody_cutoff)
+
+
 def find_bonds(
     positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], radius: float
 ) -> BondList:
@@ -48,6 +70,18 @@ def find_bonds(
     Returns:
         The list.
     """
+    reach = radius + rounding(positions, cell)
+    exact = torch.tensor(positions, dtype=torch.float64), torch.tensor(cell, dtype=torch.float64)
+    found = search(*exact, torch.tensor(pbc, dtype=torch.bool), reach, 0.0)
+    if found is None:
+        return _by_cells(positions, cell, pbc, radius)
+    return BondList.in_order(found.edge_index.numpy(), found.cell_shifts.numpy().astype(np.int64))
+
+
+def _by_cells(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], radius: float
+) -> BondList:
+    """As `find_bonds`, by vesin, which divides space into small cells: for any number of atoms."""
     if len(positions) == 0:
         return BondList.sorted(np.zeros((0, 2), dtype=np.int64), np.zeros((0, 3), dtype=np.int64), 0)
     reach = radius + rounding(positions, cell)

@@ -1,18 +1,20 @@
 """Graphs of atoms that move little from one to the next, as in dynamics and relaxation: one search serves many steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from ase import Atoms
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.build import Candidates, Parts, as_atoms, cell_of, check_atoms, check_cell, graph_of, positions_of
+from tribond.graph.bonds import Bonds
+from tribond.graph.build import Parts, as_atoms, atom_graph, cell_of, check_atoms, check_cell, graph_of, positions_of
 from tribond.graph.device import find_bonds_on_device
 from tribond.graph.neighbors import find_bonds
 
@@ -52,7 +54,7 @@ class VerletGraph:
         self._skin = skin
         self._device = torch.device(device)
         self._find = find_bonds if self._device.type == "cpu" else partial(find_bonds_on_device, device=self._device)
-        self._kept: _Kept | None = None
+        self._kept: _Kept[Any] | None = None
 
     @property
     def skin(self) -> float:
@@ -65,34 +67,60 @@ class VerletGraph:
         Raises:
             StructureError: as `atom_graph` does.
         """
+        if self._skin == 0 and self._device.type == "cpu":
+            return atom_graph(structure, self._cutoff, self._threebody_cutoff)
         atoms = as_atoms(structure)
-        kept = self._kept
-        parts = None if kept is None else kept.parts_of(atoms, self._cutoff, self._skin)
-        if kept is None or parts is None:
+        listed = None if self._kept is None else self._kept.listed_in(atoms, self._cutoff, self._skin)
+        if listed is None:
             kept = self._search(atoms)
-            parts = kept.parts
+            listed = kept.listed
             self._kept = kept if self._skin > 0 else None
-        return graph_of(atoms, parts, self._cutoff, self._threebody_cutoff)
+        positions = torch.from_numpy(positions_of(atoms).copy()).to(self._device)
+        bonds = listed.candidates.select(positions, listed.offsets, self._cutoff, self._threebody_cutoff)
+        return graph_of(atoms, listed.parts, positions, bonds)
 
-    def _search(self, atoms: Atoms) -> "_Kept":
+    def _search(self, atoms: Atoms) -> "_Kept[Any]":
         check_atoms(atoms)
         positions, cell, pbc = positions_of(atoms).copy(), cell_of(atoms).copy(), atoms.pbc.copy()
-        candidates: Candidates[Any] = self._find(positions, cell, pbc, self._cutoff + self._skin)
-        return _Kept(Parts.of(atoms, candidates, self._device), positions, cell, pbc, atoms.numbers.copy())
+        candidates: _Candidates[Any] = self._find(positions, cell, pbc, self._cutoff + self._skin)
+        listed = _Listed(Parts.of(atoms, self._device), candidates, candidates.offsets(cell))
+        return _Kept(listed, positions, cell, pbc, atoms.numbers.copy())
+
+
+Offsets = TypeVar("Offsets")
+
+
+class _Candidates(Protocol[Offsets]):
+    """A list that holds all bonds, and longer pairs, too: on the CPU a BondList."""
+
+    def offsets(self, cell: NDArray[np.float64]) -> Offsets:
+        """Vectors of the images in a cell, as `select` takes them."""
+
+    def select(self, positions: Tensor, offsets: Offsets, cutoff: float, threebody_cutoff: float) -> Bonds:
+        """The pairs that are bonds."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class _Listed(Generic[Offsets]):
+    """What serves many steps, in one cell."""
+
+    parts: Parts
+    candidates: _Candidates[Offsets]  # all pairs closer than cutoff + skin
+    offsets: Offsets  # of the candidates in this cell
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept(Generic[Offsets]):
     """A list of pairs, and the atoms that it was made for."""
 
-    parts: Parts[Any]  # the candidates are all pairs closer than cutoff + skin
+    listed: _Listed[Offsets]
     positions: NDArray[np.float64]  # (atoms, 3) Å
     cell: NDArray[np.float64]  # (3, 3) Å
     pbc: NDArray[np.bool_]  # (3,)
     numbers: NDArray[np.int64]  # (atoms,)
 
-    def parts_of(self, atoms: Atoms, cutoff: float, skin: float) -> Parts[Any] | None:
-        """The parts of the graph of these atoms, or None if the list might lack one of their bonds.
+    def listed_in(self, atoms: Atoms, cutoff: float, skin: float) -> _Listed[Offsets] | None:
+        """The list in the cell of these atoms, or None if it might lack one of their bonds.
 
         What is not finite gives None: no comparison holds for it.
 
@@ -104,7 +132,7 @@ class _Kept:
             return None
         positions, cell = positions_of(atoms), cell_of(atoms)
         if (cell == self.cell).all():
-            return self.parts if _farthest(positions - self.positions) <= skin / 2 else None
+            return self.listed if _farthest(positions - self.positions) <= skin / 2 else None
         strain = self._strain(cell)
         if strain is None:
             return None
@@ -113,7 +141,8 @@ class _Kept:
         if not cutoff + 2 * _farthest(positions - self.positions @ strain) <= (cutoff + skin) * stretch:
             return None
         check_cell(cell, self.pbc)
-        return self.parts.in_cell(cell)
+        listed = self.listed
+        return replace(listed, parts=listed.parts.in_cell(cell), offsets=listed.candidates.offsets(cell))
 
     def _strain(self, cell: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """F that takes the periodic lattice vectors from those of the list to these, and leaves what is normal to them.

@@ -3,24 +3,24 @@
 import torch
 from torch import Tensor
 
+from tribond import compiled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import cpu
 
 
 def edge_vectors(graph: AtomGraph) -> Tensor:
     """Vectors r_j + S·cell - r_i of all bonds, which no gradient goes through.  (edges, 3), Å, float64."""
-    compiled = cpu.library()
-    if compiled is None or graph.device.type != "cpu":
+    loaded = compiled.library()
+    if loaded is None or graph.device.type != "cpu":
         return graph.edge_vectors().detach()
-    ends = (*graph.edge_index, graph.system_index)
-    numbers = (graph.positions, graph.cell, graph.cell_shifts)
     vectors = torch.empty(graph.num_edges, 3, dtype=torch.float64, device="cpu")
-    cpu.over_bonds(compiled.functions.tribond_bond_vectors, graph, ends, numbers, [vectors])
+    numbers = (graph.positions, graph.cell, graph.cell_shifts)
+    cpu.over_bonds(loaded.functions.tribond_bond_vectors, graph, numbers, [vectors])
     return vectors
 
 
-def forces_and_virial(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor]:
-    """Forces, and dE/dε of a strained cell, from g_ij = dE/dr_ij.
+def forces_virial_stress(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor, Tensor]:
+    """Forces, dE/dε of a strained cell, and the same per volume, from g_ij = dE/dr_ij.
 
     The force on an atom is Σ g over the bonds that start there minus Σ g over those that end there; dE/dε is
     Σ r_ij ⊗ g_ij, made symmetric because a rotation costs nothing.
@@ -31,25 +31,30 @@ def forces_and_virial(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tu
         graph: the batch.
 
     Returns:
-        (atoms, 3) eV/Å and (systems, 3, 3) eV, float64; differentiable by what the gradient is.
+        (atoms, 3) eV/Å, (systems, 3, 3) eV and (systems, 3, 3) eV/Å³, float64; differentiable by what the gradient is.
+        The stress is NaN where a system is not fully periodic.
     """
-    compiled = cpu.library()
-    if compiled is None or graph.device.type != "cpu" or (torch.is_grad_enabled() and gradient.requires_grad):
-        forces, virial = _by_pytorch(vectors, gradient, graph)
-    else:
-        forces = torch.zeros(graph.num_atoms, 3, dtype=torch.float64, device="cpu")
-        virial = torch.zeros(graph.num_systems, 3, 3, dtype=torch.float64, device="cpu")
-        ends = (*graph.edge_index, graph.system_index)
-        numbers = (vectors.detach(), gradient.detach())
-        cpu.over_bonds(compiled.functions.tribond_bond_sums, graph, ends, numbers, [forces, virial])
-    return forces, (virial + virial.transpose(1, 2)) / 2
+    loaded = compiled.library()
+    if loaded is None or graph.device.type != "cpu" or (torch.is_grad_enabled() and gradient.requires_grad):
+        return _by_pytorch(vectors, gradient, graph)
+    forces = torch.zeros(graph.num_atoms, 3, dtype=torch.float64, device="cpu")
+    virial = torch.zeros(graph.num_systems, 3, 3, dtype=torch.float64, device="cpu")
+    stress = torch.empty_like(virial)
+    numbers = (graph.cell, graph.pbc, vectors.detach(), gradient.detach())
+    cpu.over_bonds(loaded.functions.tribond_bond_sums, graph, numbers, [forces, virial, stress])
+    return forces, virial, stress
 
 
-def _by_pytorch(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor]:
+def _by_pytorch(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor, Tensor]:
     centre, neighbour = graph.edge_index
     # Not with alpha=-1, which PyTorch computes five times slower.
     forces = torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
     if graph.num_systems == 1:  # ten times faster than the same sum bond by bond, and without nine numbers a bond
-        return forces, (vectors.T @ gradient)[None]
-    outer = vectors[:, :, None] * gradient[:, None, :]
-    return forces, torch.zeros_like(graph.cell).index_add(0, graph.system_index[centre], outer)
+        sums = (vectors.T @ gradient)[None]
+    else:
+        outer = vectors[:, :, None] * gradient[:, None, :]
+        sums = torch.zeros_like(graph.cell).index_add(0, graph.system_index[centre], outer)
+    virial = (sums + sums.transpose(1, 2)) / 2
+    volumes = graph.volumes()[:, None, None]
+    # Not virial / NaN: that would turn the gradient of everything into NaN when a molecule is trained on.
+    return forces, virial, torch.where(volumes.isnan(), torch.nan, virial / volumes.nan_to_num(nan=1.0))

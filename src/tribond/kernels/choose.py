@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from torch import Tensor
 
+from tribond import compiled
 from tribond.graph.atom_graph import AtomGraph
 from tribond.kernels import chunked, cpu
 from tribond.kernels.availability import triton_runs_on
@@ -35,7 +36,7 @@ def kernel(model: M3GNet, num_edges: int = 0) -> Kernel:
 def describe(model: M3GNet, num_edges: int = 0) -> str:
     """The kernel for a batch of so many bonds in words, such as "C++ for AVX-512"."""
     chosen = kernel(model, num_edges)
-    loaded = cpu.library()
+    loaded = compiled.library()
     if chosen == "compiled" and loaded is not None:
         return f"C++ for {loaded.instruction_set}"
     without = ", for want of compiled kernels: install tribond where there is a C++ compiler"
@@ -49,7 +50,7 @@ def _on_cpu(model: M3GNet) -> bool:
 def _choose(model: M3GNet, now: Marks | None, num_edges: int) -> Kernel:
     if now is None or not chunked.supports(model.config):
         return "autograd"
-    if cpu.library() is not None and cpu.supports(model):
+    if compiled.library() is not None and cpu.supports(model):
         return "compiled"
     if triton_runs_on(model.row_of_element.device):
         from tribond.kernels import triton_pass
@@ -93,9 +94,9 @@ class Evaluator:
             return None  # wanted, or refused elsewhere
         now = marks(model)
         chosen = _choose(model, now, graph.num_edges)
-        compiled = cpu.library()
-        if chosen == "compiled" and compiled is not None:
-            return self._engine(model, now, compiled).energy_and_gradient(vectors, graph)
+        loaded = compiled.library()
+        if chosen == "compiled" and loaded is not None:
+            return self._engine(model, now, loaded).energy_and_gradient(vectors, graph)
         if chosen == "triton":
             from tribond.kernels import triton_pass
 
@@ -111,19 +112,19 @@ class Evaluator:
         The weights are packed every time: a training changes them all the time, and some of what it does with them
         (averages that change places with them through `.data`) goes unnoticed.
         """
-        compiled = cpu.library()
-        if graph.state is not None or compiled is None or _choose(model, marks(model), graph.num_edges) != "compiled":
+        loaded = compiled.library()
+        if graph.state is not None or loaded is None or _choose(model, marks(model), graph.num_edges) != "compiled":
             return None
-        engine = cpu.Engine(model, compiled, self._before(model))
+        engine = cpu.Engine(model, loaded, self._before(model))
         self._on_cpu = _Packed(model, None, [], engine)
         return trainable(engine, model, vectors, graph)
 
     # What is packed is returned from a name of its own: another thread may put something else in its place meanwhile.
 
-    def _engine(self, model: M3GNet, now: Marks | None, compiled: cpu.Library) -> cpu.Engine:
+    def _engine(self, model: M3GNet, now: Marks | None, loaded: compiled.Library) -> cpu.Engine:
         packed = self._on_cpu
         if packed is None or not packed.holds(model, now):
-            packed = _Packed(model, now, marked(model), cpu.Engine(model, compiled, self._before(model)))
+            packed = _Packed(model, now, marked(model), cpu.Engine(model, loaded, self._before(model)))
             self._on_cpu = packed
         return packed.weights
 

@@ -1,21 +1,17 @@
 """The compiled pass for CPUs: the equations of `chunked` in C++ (folder cpp), a tile of bonds at a time in the cache.
 
-The library is built together with the package where there is a C++ compiler, once for every instruction set, and the
-best one that this machine has is loaded. Without it everything works, more slowly, through PyTorch.
+Without the compiled library everything works, more slowly, through PyTorch.
 """
 
 import ctypes
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from tribond.compiled import BAD_GRAPH, FAILED, NO_MEMORY, Library
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.basis import SmoothBessel, SphericalBessel
 from tribond.nn.block import M3GNetBlock
@@ -23,13 +19,7 @@ from tribond.nn.gated_mlp import GatedMLP
 from tribond.nn.m3gnet import M3GNet
 from tribond.nn.readout import AtomicReadout
 
-# What PyTorch calls the processor's abilities, the one that ATEN_CPU_CAPABILITY may lower; and the libraries that run.
-RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
-NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
-FOLDER = Path(__file__).with_name("lib")
-INTERFACE = 4  # of the C++ code that this file calls; a library left over from another version has another number
 MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ code
-BAD_GRAPH, NO_MEMORY, FAILED = 1, 2, 3
 NO_SUCH_GRAPH = (
     "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds, systems or elements out of range"
 )
@@ -37,59 +27,9 @@ NO_SUCH_GRAPH = (
 TRACE_BYTES = 96 * 2**20
 
 
-@dataclass(frozen=True)
-class Library:
-    """The compiled code and what it was compiled for."""
-
-    functions: ctypes.CDLL
-    instruction_set: str
-
-
-@cache
-def library() -> Library | None:
-    """The best library that was built and runs here; None without one."""
-    return next(libraries(), None)
-
-
-def libraries() -> Iterator[Library]:
-    """All that were built and run here, the best first."""
-    suffix = ".dylib" if sys.platform == "darwin" else ".so"
-    for name in RUNS.get(torch.backends.cpu.get_cpu_capability(), ("plain",)):
-        path = FOLDER / f"tribond_{name}{suffix}"
-        if not path.exists():
-            continue
-        try:
-            functions = ctypes.CDLL(str(path))
-            if functions.tribond_interface() == INTERFACE:
-                _declare(functions)
-                yield Library(functions, NAMES[name])
-                continue
-        except (OSError, AttributeError):  # built for another system, a folder shared between machines; or half a file
-            pass
-        warnings.warn(f"{path} was built from another version of tribond or elsewhere; install anew", stacklevel=2)
-
-
-def _declare(functions: ctypes.CDLL) -> None:
-    pointer, int64 = ctypes.c_void_p, ctypes.c_int64
-    functions.tribond_engine_new.restype = pointer
-    functions.tribond_engine_new.argtypes = [ctypes.c_int, *[pointer] * 4]
-    functions.tribond_engine_delete.argtypes = [pointer]
-    functions.tribond_engine_delete.restype = None
-    functions.tribond_engine_run.argtypes = [
-        *(pointer, ctypes.c_int, int64, int64, int64),
-        *[pointer] * 5,
-        int64,
-        *[pointer] * 2,
-    ]
-    for sums in (functions.tribond_bond_vectors, functions.tribond_bond_sums):
-        sums.argtypes = [int64, int64, int64, *[pointer] * 7]
-    functions.tribond_engine_weight_gradients.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 8]
-
-
 def over_bonds(
     function: Callable[..., int],
     graph: AtomGraph,
-    whole_numbers: Sequence[Tensor],
     numbers: Sequence[Tensor],
     results: Sequence[Tensor],
 ) -> None:
@@ -97,16 +37,15 @@ def over_bonds(
 
     Args:
         function: of a library.
-        graph: says how many atoms, bonds and systems there are.
-        whole_numbers: centres, neighbours and systems, in that order.
-        numbers: as the function reads them.
+        graph: the batch.
+        numbers: what the function reads beyond bonds and systems, in its order; float64 but for those that are bool.
         results: float64, contiguous, on the CPU; written to.
 
     Raises:
         ValueError: for a bond or a system that does not exist.
     """
-    given = [it.to(torch.int64).contiguous() for it in whole_numbers]
-    given += [it.to(torch.float64).contiguous() for it in numbers]
+    given = [_plain(it, torch.int64) for it in (graph.edge_index, graph.system_index)]
+    given += [_plain(it, torch.bool if it.dtype == torch.bool else torch.float64) for it in numbers]
     sizes = (graph.num_atoms, graph.num_edges, graph.num_systems)
     if function(*sizes, *(it.data_ptr() for it in (*given, *results))) == BAD_GRAPH:
         raise ValueError(NO_SUCH_GRAPH)
@@ -117,7 +56,7 @@ class Engine:
 
     Args:
         model: one that this file and `chunked.supports`.
-        compiled: one of `libraries`.
+        compiled: one of `compiled.libraries`.
         before: an engine of the same model with other weights; the new one shares its memory for evaluations.
 
     Raises:
@@ -192,7 +131,7 @@ class Engine:
         if tuple(tuple(it.shape) for it in loss_by) != wanted:
             msg = f"the derivatives of the loss need the shapes {wanted}, and have {tuple(it.shape for it in loss_by)}"
             raise ValueError(msg)
-        by = [it.to(torch.float64).contiguous() for it in loss_by]
+        by = [_plain(it, torch.float64) for it in loss_by]
         given = (by[0].data_ptr(), by[1].data_ptr(), _pointers(gradients))
         self._call(self._functions.tribond_engine_weight_gradients, vectors, graph, given)
 
@@ -201,15 +140,15 @@ class Engine:
             msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
             raise ValueError(msg)
         element = self._row_of_element[graph.atomic_numbers]
-        centre, neighbour = (row.to(torch.int64).contiguous() for row in graph.edge_index)
-        angle_edges, vectors = graph.angle_edges.to(torch.int64).contiguous(), vectors.contiguous()
+        edge_index, angle_edges = _plain(graph.edge_index, torch.int64), _plain(graph.angle_edges, torch.int64)
+        vectors, centre = vectors.contiguous(), edge_index.data_ptr()
         outcome = function(
             self._engine,
             torch.get_num_threads(),
             graph.num_atoms,
             graph.num_edges,
             len(angle_edges),
-            *(it.data_ptr() for it in (element, centre, neighbour, angle_edges, vectors)),
+            *(element.data_ptr(), centre, centre + 8 * graph.num_edges, angle_edges.data_ptr(), vectors.data_ptr()),
             *more,
         )
         if outcome == BAD_GRAPH:
@@ -220,6 +159,11 @@ class Engine:
         if outcome == FAILED:
             msg = "tribond's compiled kernels failed; please report it"
             raise RuntimeError(msg)
+
+
+def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """As the C++ code reads it; itself where nothing is to be done, which PyTorch is slow to find out."""
+    return tensor if tensor.dtype == dtype and tensor.is_contiguous() else tensor.to(dtype).contiguous()
 
 
 def supports(model: M3GNet) -> bool:

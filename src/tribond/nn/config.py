@@ -7,6 +7,7 @@ docs/theory.md has the table with the reasons.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal, Self, get_args, get_origin
 
 from ase.data import atomic_numbers, chemical_symbols
@@ -130,14 +131,14 @@ class M3GNetConfig:
         """Radial functions in e⁰_ij."""
         return self.max_n if self.edge_basis == "smooth" else self.max_n * self.max_l
 
-    @property
+    @cached_property
     def atomic_numbers(self) -> tuple[int, ...]:
         """The elements as atomic numbers."""
         return tuple(atomic_numbers[symbol] for symbol in self.elements)
 
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raise UnknownElementError if one of the atoms is of an element that the model has no embedding for."""
-        if unknown := sorted(set(atomic_numbers) - set(self.atomic_numbers)):
+        if unknown := sorted(set(atomic_numbers).difference(self.atomic_numbers)):
             names = ", ".join(chemical_symbols[number] for number in unknown)
             msg = f"this model does not know {names}; it knows {' '.join(self.elements)}"
             raise UnknownElementError(msg)

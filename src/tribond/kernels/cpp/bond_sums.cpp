@@ -1,7 +1,9 @@
 // Vectors of the bonds before the network, and sums over bonds after it, on one thread: a few numbers for each bond, which
 // would not be worth waking others for. PyTorch's own threads stay awake for a while after they were needed, and would be
 // in the way of ours.
+#include <cmath>
 #include <cstdint>
+#include <limits>
 
 namespace {
 
@@ -15,14 +17,20 @@ bool valid(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* centre,
     return true;
 }
 
+double volume(const double* cell) {
+    const double *a = cell, *b = cell + 3, *c = cell + 6;
+    return std::abs((a[1] * b[2] - a[2] * b[1]) * c[0] + (a[2] * b[0] - a[0] * b[2]) * c[1] + (a[0] * b[1] - a[1] * b[0]) * c[2]);
+}
+
 }  // namespace
 
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 
-// r_j + S·cell - r_i, (bonds, 3). `system` (atoms,) says whose cell, (systems, 3, 3) row by row.
-PUBLIC int tribond_bond_vectors(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* centre, const int64_t* neighbour,
-                                const int64_t* system, const double* positions, const double* cells, const double* shifts,
-                                double* vectors) {
+// r_j + S·cell - r_i, (bonds, 3). `ends` (2, bonds) are centres and neighbours, `system` (atoms,) says whose cell, (systems,
+// 3, 3) row by row.
+PUBLIC int tribond_bond_vectors(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* ends, const int64_t* system,
+                                const double* positions, const double* cells, const double* shifts, double* vectors) {
+    const int64_t *centre = ends, *neighbour = ends + bonds;
     if (!valid(atoms, bonds, systems, centre, neighbour, system)) return BAD_GRAPH;
     for (int64_t b = 0; b < bonds; ++b) {
         const double* cell = cells + 9 * system[centre[b]];
@@ -33,11 +41,13 @@ PUBLIC int tribond_bond_vectors(int64_t atoms, int64_t bonds, int64_t systems, c
     return DONE;
 }
 
-// From g = dE/dr of every bond: Σ g over the bonds that start at an atom minus Σ g over those that end there, and
-// Σ r ⊗ g of every system. Adds to forces (atoms, 3) and virial (systems, 3, 3).
-PUBLIC int tribond_bond_sums(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* centre, const int64_t* neighbour,
-                             const int64_t* system, const double* vectors, const double* gradient, double* forces,
-                             double* virial) {
+// From g = dE/dr of every bond: Σ g over the bonds that start at an atom minus Σ g over those that end there, and the
+// symmetric part of Σ r ⊗ g of every system. Adds to forces (atoms, 3) and virial (systems, 3, 3), which are zero. The
+// stress is the virial by the volume of the cell, NaN if it is not periodic along all axes, (systems, 3) 0 or 1.
+PUBLIC int tribond_bond_sums(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* ends, const int64_t* system,
+                             const double* cells, const uint8_t* periodic, const double* vectors,
+                             const double* gradient, double* forces, double* virial, double* stress) {
+    const int64_t *centre = ends, *neighbour = ends + bonds;
     if (!valid(atoms, bonds, systems, centre, neighbour, system)) return BAD_GRAPH;
     for (int64_t b = 0; b < bonds; ++b) {
         const double *r = vectors + 3 * b, *g = gradient + 3 * b;
@@ -47,6 +57,14 @@ PUBLIC int tribond_bond_sums(int64_t atoms, int64_t bonds, int64_t systems, cons
             away[x] -= g[x];
             for (int y = 0; y < 3; ++y) strain[3 * x + y] += r[x] * g[y];
         }
+    }
+    for (int64_t s = 0; s < systems; ++s) {
+        double* v = virial + 9 * s;
+        for (int x = 0; x < 3; ++x)
+            for (int y = 0; y < x; ++y) v[3 * x + y] = v[3 * y + x] = (v[3 * x + y] + v[3 * y + x]) / 2;
+        const uint8_t* p = periodic + 3 * s;
+        const double inside = p[0] && p[1] && p[2] ? volume(cells + 9 * s) : std::numeric_limits<double>::quiet_NaN();
+        for (int x = 0; x < 9; ++x) stress[9 * s + x] = v[x] / inside;
     }
     return DONE;
 }

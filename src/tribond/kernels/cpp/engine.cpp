@@ -62,8 +62,8 @@ private:
 
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 
-// Counts the changes of these functions, so that kernels/cpu.py does not call a library of another version.
-PUBLIC int tribond_interface() { return 4; }
+// Counts the changes of these functions, so that compiled.py does not call a library of another version.
+PUBLIC int tribond_interface() { return 5; }
 
 // A model packed for use, or null if there is no memory for it. `before`, which may be null, is an engine of the same
 // model with other weights, whose memory for evaluations the new one shares.

@@ -1,0 +1,138 @@
+"""The compiled search for bonds in small cells, and the compiled look through a list (kernels/cpp/pairs.cpp).
+
+What they give is, to the last bit, what `bond_list` and `neighbors` give by numpy.
+"""
+
+import ctypes
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tribond import compiled
+from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
+from tribond.typing import Positions
+
+# Pairs and images that may be tried one by one; beyond some 200 atoms the search by cells is faster.
+MOST_TRIED = 40_000
+
+
+def search(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, threebody_cutoff: float) -> Bonds | None:
+    """All bonds, by trying every pair of atoms with every image that may be near.
+
+    Args:
+        positions: (atoms, 3) float64 Å, contiguous, on the CPU; atoms may lie outside the cell.
+        cell: (3, 3) float64 Å, contiguous, rows are lattice vectors; rows of axes that are not periodic are ignored.
+        pbc: (3,) bool, contiguous, periodic along a, b, c.
+        cutoff: longest bond, Å.
+        threebody_cutoff: longest bond that takes part in angles, Å.
+
+    Returns:
+        None without the compiled library, or if there is too much to try or atoms are too far away.
+    """
+    loaded = compiled.library()
+    if loaded is None:
+        return None
+    given = (len(positions), positions.data_ptr(), cell.data_ptr(), pbc.data_ptr(), cutoff)
+    room = loaded.functions.tribond_pairs_room(*given)
+    if not 0 <= room <= MOST_TRIED:
+        return None
+    ends, shifts, angles = np.empty((2, room), np.int64), np.empty((room, 3)), np.empty(room, np.int64)
+    counts, least = (ctypes.c_int64 * 3)(), ctypes.c_double()
+    outcome = loaded.functions.tribond_pairs_search(
+        *given,
+        cutoff**2,
+        threebody_cutoff**2,
+        room,
+        *map(_address, (ends, shifts, angles)),
+        counts,
+        ctypes.byref(least),
+    )
+    if outcome == compiled.BAD_GRAPH:
+        return None
+    bonds, angle_bonds, shortest = counts
+    return Bonds(
+        edge_index=torch.from_numpy(ends[:, :bonds].copy()),
+        cell_shifts=torch.from_numpy(shifts[:bonds].copy()),
+        angle_edges=torch.from_numpy(angles[:angle_bonds].copy()),
+        clash=_clash(ends, shortest, least.value),
+    )
+
+
+def select(
+    loaded: compiled.Library,
+    ends: NDArray[np.int64],
+    image: NDArray[np.int64],
+    shifts: NDArray[np.int64],
+    positions: Positions,
+    offsets: NDArray[np.float64],
+    cutoff: float,
+    threebody_cutoff: float,
+) -> Bonds:
+    """Those of the pairs in a list that are bonds.
+
+    Args:
+        loaded: the library.
+        ends: (2, pairs), centres and neighbours in the order of bonds.
+        image: (pairs,) rows of `shifts`.
+        shifts: (images, 3) whole cells.
+        positions: (atoms, 3) float64 Å, on the CPU.
+        offsets: (3, images) Å, the images' vectors in the cell.
+        cutoff: longest bond, Å.
+        threebody_cutoff: longest bond that takes part in angles, Å.
+
+    Raises:
+        IndexError: if the list names an atom or an image that does not exist.
+        ValueError: if it is not as long as it should be.
+    """
+    pairs, images = ends.shape[1], len(shifts)
+    if image.shape != (pairs,) or offsets.shape != (3, images):
+        msg = f"{pairs} pairs have {len(image)} images, and {images} images have offsets of shape {offsets.shape}"
+        raise ValueError(msg)
+    lists = [np.ascontiguousarray(array, dtype=np.int64) for array in (ends, image, shifts)]
+    lists.append(np.ascontiguousarray(offsets, dtype=np.float64))
+    at_ends, at_image, at_shifts, at_offsets = map(_address, lists)
+    positions = positions.contiguous()
+    kind = np.empty(pairs, np.uint8)
+    counts, least = (ctypes.c_int64 * 3)(), ctypes.c_double()
+    outcome = loaded.functions.tribond_pairs_measure(
+        len(positions),
+        pairs,
+        images,
+        *(positions.data_ptr(), at_ends, at_image, at_offsets),
+        cutoff**2,
+        threebody_cutoff**2,
+        _address(kind),
+        counts,
+        ctypes.byref(least),
+    )
+    if outcome == compiled.BAD_GRAPH:
+        msg = f"a list of pairs of {len(positions)} atoms and {images} images names others"
+        raise IndexError(msg)
+    bonds, angle_bonds, shortest = counts
+    taken, cell_shifts, angles = np.empty((2, bonds), np.int64), np.empty((bonds, 3)), np.empty(angle_bonds, np.int64)
+    loaded.functions.tribond_pairs_take(
+        *(pairs, images, at_ends, at_image, at_shifts, _address(kind)),
+        bonds,
+        *map(_address, (taken, cell_shifts, angles)),
+    )
+    return Bonds(
+        edge_index=torch.from_numpy(taken),
+        cell_shifts=torch.from_numpy(cell_shifts),
+        angle_edges=torch.from_numpy(angles),
+        clash=_clash(ends, shortest, least.value),
+    )
+
+
+def _clash(ends: NDArray[np.int64], shortest: int, squared: float) -> tuple[int, int, float] | None:
+    if squared >= SMALLEST_DISTANCE**2:
+        return None
+    i, j = ends[:, shortest].tolist()
+    return i, j, math.sqrt(squared)
+
+
+def _address(array: NDArray[Any]) -> int:
+    return torch.from_numpy(array).data_ptr()  # half the time that numpy takes to say it
