@@ -34,9 +34,8 @@ def marks(model: M3GNet) -> Marks | None:
     """
     modules: list[nn.Module] = [model]
     tensors: list[Tensor | None] = []
-    for (
-        module
-    ) in modules:  # and those that it appends; this runs before every evaluation, in half the time of modules()
+    # This runs before every evaluation, in half the time of model.modules().
+    for module in modules:  # and those that are appended meanwhile
         if type(module) not in KNOWN:
             return None
         of = vars(module)
