@@ -14,6 +14,7 @@
 namespace tribond {
 
 constexpr int64_t ATOMS_AT_ONCE = 32;  // in work that is done atom by atom
+constexpr size_t FAR_BYTES = size_t(32) << 20;  // of traces: more would drive everything else out of the caches
 
 template <class T> class Pass {
     using Worker = typename Workspace<T>::Worker;
@@ -60,6 +61,7 @@ private:
             const Part& part = p_.parts[piece];
             if (before) before(part);
             for (int t = part.first_tile; t < part.last_tile; ++t) work(p_.tiles[t], w_.workers[worker]);
+            streamed();
         });
     }
 
@@ -78,6 +80,7 @@ private:
         const size_t traces = trace_bytes / std::max<size_t>(bonds * trace_numbers_ * sizeof(T), 1);
         w_.traces.resize(std::min<size_t>(traces, m_.num_blocks - 1));
         for (auto& it : w_.traces) it.resize(bonds * trace_numbers_);
+        far_ = w_.traces.size() * bonds * trace_numbers_ * sizeof(T) > FAR_BYTES;
         w_.bases.resize(m_, bonds, angles);
         w_.d_nodes.resize(atoms * m_.nodes);
         w_.bond_centre.resize(atoms * bond_width_), w_.bond_neighbour.resize(atoms * bond_width_);
@@ -250,12 +253,12 @@ private:
     }
 
     Trace<T> bond_trace(int k, const Tile& tile, Worker& s) {
-        return Trace<T>(m_.blocks[k].bond, trace_memory(k, tile, s), tile.bonds());
+        return Trace<T>(m_.blocks[k].bond, trace_memory(k, tile, s), tile.bonds(), far_ && traced(k));
     }
 
     Trace<T> atom_trace(int k, const Tile& tile, Worker& s) {
         T* memory = trace_memory(k, tile, s) + tile.bonds() * Trace<T>::numbers(m_.blocks[k].bond);
-        return Trace<T>(m_.blocks[k].atom, memory, tile.bonds());
+        return Trace<T>(m_.blocks[k].atom, memory, tile.bonds(), far_ && traced(k));
     }
 
     void message(const Update<T>& update, const Bonds<T>& b, UpdateScratch<T>& scratch, const Trace<T>* trace, Worker& s) {
@@ -444,6 +447,7 @@ private:
     int bond_width_, atom_width_, row_width_;
     size_t trace_numbers_;
     bool fused_;  // the last block goes there and back in one go
+    bool far_ = false;  // the traces are more than the caches hold
     double* energies_ = nullptr;
 };
 

@@ -22,7 +22,7 @@ template <class T> struct ReadoutScratch {
         T *x = values.begin(), *slope = slopes.begin();
         int width = 2 * readout.first.hidden;
         multiply<T, Start::bias>(rows, v, m.nodes, readout.first.centre, x, width, {readout.first.bias.begin()});
-        activate<T, true>(size_t(rows) * width, x, slope);
+        activate(size_t(rows) * width, x, [=](size_t i, Vec<T> value) { store(slope + i, value); });
         std::vector<int> widths;  // of few layers, once a tile
         for (int d = 0; d < depth; ++d) {
             const Layer<T>& layer = readout.layers[d];
@@ -31,7 +31,7 @@ template <class T> struct ReadoutScratch {
             T *y = x + size_t(rows) * width, *next_slope = slope + size_t(rows) * width;
             multiply<T, Start::bias>(rows, x, width, layer.core, y, next, {layer.core_bias.begin()});
             multiply<T, Start::bias>(rows, x + layer.in, width, layer.gate, y + layer.out, next, {layer.gate_bias.begin()});
-            if (d + 1 < depth) activate<T, true>(size_t(rows) * next, y, next_slope);
+            if (d + 1 < depth) activate(size_t(rows) * next, y, [=](size_t i, Vec<T> value) { store(next_slope + i, value); });
             x = y, slope = next_slope, width = next;
         }
         const int out = width / 2;  // one number, padded

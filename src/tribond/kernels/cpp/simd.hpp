@@ -52,6 +52,20 @@ template <class T> inline Vec<T> load(const T* from) {
 
 template <class T> inline void store(T* to, Vec<T> value) { std::memcpy(to, &value, sizeof value); }
 
+// Past the caches, to memory that nothing reads soon: `to` is aligned to a vector. `streamed` before another thread reads it.
+#if defined(__AVX512F__)
+inline void stream(float* to, Vec<float> value) { _mm512_stream_ps(to, value); }
+inline void stream(double* to, Vec<double> value) { _mm512_stream_pd(to, value); }
+inline void streamed() { _mm_sfence(); }
+#elif defined(__AVX2__)
+inline void stream(float* to, Vec<float> value) { _mm256_stream_ps(to, value); }
+inline void stream(double* to, Vec<double> value) { _mm256_stream_pd(to, value); }
+inline void streamed() { _mm_sfence(); }
+#else
+template <class T> inline void stream(T* to, Vec<T> value) { store(to, value); }
+inline void streamed() {}
+#endif
+
 template <class T> inline Vec<T> all(T value) { return value - Vec<T>{}; }  // -0.0 stays -0.0
 
 inline float sum(Vec<float> v) {

@@ -21,6 +21,9 @@ template <class T> struct Bonds {
 template <class T> struct Trace {
     std::vector<T*> slope;               // for each hidden layer (count, 2 · width): g'(x)
     T *by_core, *by_gate, *by_length;    // (count, out): derivatives of the message by the last layers and r
+    bool far;                            // beyond what caches hold, until it is needed
+
+    void keep(T* place, Vec<T> value) const { far ? stream(place, value) : store(place, value); }
 
     static size_t numbers(const Update<T>& u) {  // for a bond
         size_t total = 3 * u.out;
@@ -29,7 +32,7 @@ template <class T> struct Trace {
     }
 
     // In memory for `count` bonds.
-    Trace(const Update<T>& u, T* memory, size_t count) {
+    Trace(const Update<T>& u, T* memory, size_t count, bool far_) : far(far_) {
         auto take = [&](size_t width) {
             T* place = memory;
             memory += count * width;
@@ -52,13 +55,13 @@ template <class T> struct UpdateScratch {
     }
 };
 
-// x ← g(x); with KEEP also slope ← g'(x) = s + g(x) (1 - s), s = σ(x).
-template <class T, bool KEEP> inline void activate(size_t count, T* x, T* slope) {
+// x ← g(x), and `keep` (i, g'(x)) for the vector from i on: g'(x) = s + g(x) (1 - s), s = σ(x).
+template <class T, class Keep> inline void activate(size_t count, T* x, Keep keep) {
     constexpr int W = LANES<T>;
     for (size_t i = 0; i < count; i += W) {
         const Vec<T> value = load(x + i), s = sigmoid(value), said = value * s;
         store(x + i, said);
-        if constexpr (KEEP) store(slope + i, s + said * (T(1) - s));
+        keep(i, s + said * (T(1) - s));
     }
 }
 
@@ -69,20 +72,25 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
     const int depth = int(u.layers.size()), out = u.out;
     for (int start = 0; start < bonds.count; start += ROWS_AT_ONCE) {
         const int rows = std::min(ROWS_AT_ONCE, bonds.count - start);
-        const auto slope = [&](int d) { return KEEP ? trace->slope[d] + size_t(start) * 2 * u.layers[d].in : nullptr; };
+        const auto keep_slope = [&](int d) {
+            T* first = KEEP ? trace->slope[d] + size_t(start) * 2 * u.layers[d].in : nullptr;
+            return [trace, first](size_t i, Vec<T> slope) {
+                if constexpr (KEEP) trace->keep(first + i, slope);
+            };
+        };
         int width = 2 * u.first.hidden;
         T* x = scratch.hidden[0].begin();
         const From<T> parts{nullptr, bonds.centre_part + start, bonds.neighbour_part + start};
         const int edges = u.first.edge.rows;
         multiply<T, Start::two_rows>(rows, bonds.edges + size_t(start) * edges, edges, u.first.edge, x, width, parts);
-        activate<T, KEEP>(size_t(rows) * width, x, slope(0));
+        activate(size_t(rows) * width, x, keep_slope(0));
         for (int d = 0; d + 1 < depth; ++d) {
             const Layer<T>& layer = u.layers[d];
             const int next = 2 * layer.out;
             T* y = scratch.hidden[d + 1].begin();
             multiply<T, Start::bias>(rows, x, width, layer.core, y, next, {layer.core_bias.begin()});
             multiply<T, Start::bias>(rows, x + layer.in, width, layer.gate, y + layer.out, next, {layer.gate_bias.begin()});
-            activate<T, KEEP>(size_t(rows) * next, y, slope(d + 1));
+            activate(size_t(rows) * next, y, keep_slope(d + 1));
             x = y, width = next;
         }
         const Layer<T>& last = u.layers[depth - 1];
@@ -109,9 +117,9 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
                 const size_t at = size_t(start + r) * out + f;
                 store(message + at, product * scale);
                 if constexpr (KEEP) {
-                    store(trace->by_core + at, scale * share * (s + said * (T(1) - s)));
-                    store(trace->by_gate + at, scale * product * (T(1) - share));
-                    store(trace->by_length + at, product * by_r);
+                    trace->keep(trace->by_core + at, scale * share * (s + said * (T(1) - s)));
+                    trace->keep(trace->by_gate + at, scale * product * (T(1) - share));
+                    trace->keep(trace->by_length + at, product * by_r);
                 }
             }
         }
