@@ -157,8 +157,8 @@ alone at the rate of matrix multiplication that was measured in every turn. The 
 and 43 bonds an atom, the 32 of a training step 15 and 40.
 
 The other tables are of one code alone in a fresh process; peak memory is that above what the process held after import. Up
-to some 500 atoms tribond takes up to 96 MB more in order to compute nothing twice ([engine.md](engine.md)), so that the
-bytes of a bond are those of the large systems.
+to some 4,000 atoms (of silicon; of bonds, 120,000) tribond takes up to 300 MB more in order not to compute things twice
+([engine.md](engine.md)). Larger systems need 1.3 to 1.5 kB a bond, always the same.
 
 ![Time per atom](images/speed.svg)
 ![Peak memory](images/memory.svg)
