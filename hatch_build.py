@@ -22,8 +22,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNELS = Path("src/tribond/kernels")
 SOURCES = ("engine.cpp", "training.cpp", "threads.cpp", "pairs.cpp", "bond_sums.cpp")  # the longest first
-# Without -ffast-math: tribond's exp() leans on exact rounding, and NaN must stay NaN.
-FLAGS = "-std=c++17 -O3 -fPIC -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
+# No fast math, which is some compilers' default: tribond's exp() leans on exact rounding, and NaN must stay NaN.
+FLAGS = "-std=c++17 -O3 -fno-fast-math -fPIC -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
 # Lengths of bonds to the last bit as numpy computes them: no product and sum in one operation.
 FLAGS_OF = {"pairs.cpp": ["-ffp-contract=off"]}
 INSIDE = "-static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL".split() if sys.platform == "linux" else []

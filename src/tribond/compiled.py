@@ -13,12 +13,13 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 # What PyTorch calls the processor's abilities, the one that ATEN_CPU_CAPABILITY may lower; and the libraries that run.
 RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
 FOLDER = Path(__file__).parent / "kernels" / "lib"
-INTERFACE = 5  # of the C++ code that is called; a library left over from another version has another number
+INTERFACE = 6  # of the C++ code that is called; a library left over from another version has another number
 BAD_GRAPH, NO_MEMORY, FAILED = 1, 2, 3  # what a function returns when it does nothing
 
 
@@ -57,7 +58,7 @@ def libraries() -> Iterator[Library]:
 def _declare(functions: ctypes.CDLL) -> None:
     pointer, int64, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     functions.tribond_engine_new.restype = pointer
-    functions.tribond_engine_new.argtypes = [ctypes.c_int, *[pointer] * 4]
+    functions.tribond_engine_new.argtypes = [ctypes.c_int, *[pointer] * 3]
     functions.tribond_engine_delete.argtypes = [pointer]
     functions.tribond_engine_delete.restype = None
     functions.tribond_engine_run.argtypes = [
@@ -73,4 +74,16 @@ def _declare(functions: ctypes.CDLL) -> None:
     functions.tribond_pairs_room.argtypes = [int64, *[pointer] * 3, number]
     functions.tribond_pairs_search.argtypes = [int64, *[pointer] * 3, *[number] * 3, int64, *[pointer] * 5]
     functions.tribond_pairs_measure.argtypes = [int64, int64, int64, *[pointer] * 4, number, number, *[pointer] * 3]
-    functions.tribond_pairs_take.argtypes = [int64, int64, *[pointer] * 4, int64, *[pointer] * 3]
+    functions.tribond_pairs_take.argtypes = [int64, int64, *[pointer] * 4, int64, int64, *[pointer] * 3]
+
+
+def plain(tensor: Tensor, dtype: torch.dtype, *shape: int) -> Tensor:
+    """As the C++ code reads it, contiguous; itself where nothing is to be done, which PyTorch is slow to find out.
+
+    Raises:
+        ValueError: if it has another shape: the C++ code does not know how much there is to read.
+    """
+    if tensor.shape != shape:
+        msg = f"a tensor of shape {tuple(tensor.shape)} instead of {shape}"
+        raise ValueError(msg)
+    return tensor if tensor.dtype == dtype and tensor.is_contiguous() else tensor.to(dtype).contiguous()

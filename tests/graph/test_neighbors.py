@@ -5,11 +5,21 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111, graphene, molecule
 from ase.neighborlist import neighbor_list as ase_neighbor_list
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.structures import STRUCTURES, rattled
+from tribond import compiled
 from tribond.graph.neighbors import complete_cell, neighbor_list
+
+
+@pytest.fixture(autouse=True, params=["compiled code", "vesin"])
+def searched_by(request, monkeypatch):
+    """Small cells are searched by compiled code where there is some."""
+    if request.param == "vesin":
+        monkeypatch.setattr(compiled, "library", lambda: None)
+    elif compiled.library() is None:
+        pytest.skip("no compiled kernels here")
 
 
 def ours(atoms: Atoms, cutoff: float) -> dict[tuple[int, ...], float]:
@@ -73,6 +83,7 @@ def test_bonds_are_those_of_ase(case):
         assert found[bond] == pytest.approx(length, abs=1e-10)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), pbc=st.tuples(*[st.booleans()] * 3), cutoff=st.floats(2.0, 7.0))
 def test_bonds_of_any_lattice_are_those_of_ase(seed, pbc, cutoff):
     random = np.random.default_rng(seed)
@@ -140,3 +151,15 @@ def test_atoms_many_cells_away_have_the_same_neighbours():
     i, j, shifts, lengths = neighbor_list(moved, cell, pbc, 5.0)
     np.testing.assert_allclose(np.linalg.norm(moved[j] - moved[i] + shifts @ cell, axis=1), lengths, atol=1e-9)
     np.testing.assert_allclose(np.sort(lengths), np.sort(neighbor_list(positions, cell, pbc, 5.0)[3]), atol=1e-9)
+
+
+def test_arrays_of_any_kind_are_taken():
+    atoms = rattled(bulk("Si", cubic=True))
+    expected = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, 5.0)
+    backwards = atoms.positions[::-1].copy()[::-1]
+    big_endian = atoms.positions.astype(">f8")
+    for positions in (backwards, big_endian, np.asfortranarray(atoms.positions)):
+        for pbc in (atoms.pbc, np.array([1, 1, 1])):
+            found = neighbor_list(positions, np.asfortranarray(atoms.cell.array), pbc, 5.0)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)

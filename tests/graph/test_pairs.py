@@ -226,10 +226,31 @@ def test_lists_of_the_wrong_length_are_refused():
     positions = torch.zeros(2, 3, dtype=torch.float64)
     table = np.zeros((1, 3), dtype=np.int64)
     short = BondList(np.array([[0, 1], [1, 0]]), np.array([0]), table)
-    with pytest.raises(ValueError, match="2 pairs have 1 images"):
+    right = np.array([[0], [1]])
+    with pytest.raises(ValueError, match="a list of 2 pairs and 1 images"):
         short.select(positions, np.zeros((3, 1)), 5.0, 4.0)
-    with pytest.raises(ValueError, match="1 images have offsets of shape"):
-        BondList(np.array([[0], [1]]), np.array([0]), table).select(positions, np.zeros((3, 2)), 5.0, 4.0)
+    with pytest.raises(ValueError, match="a list of 1 pairs and 1 images"):
+        BondList(right, np.array([0]), table).select(positions, np.zeros((3, 2)), 5.0, 4.0)
+    with pytest.raises(ValueError, match="a list of 1 pairs and 1 images"):
+        BondList(right[:1], np.array([0]), table).select(positions, np.zeros((3, 1)), 5.0, 4.0)
+    with pytest.raises(ValueError, match="a list of 1 pairs and 1 images"):
+        BondList(right, np.array([0]), table[:, :2]).select(positions, np.zeros((3, 1)), 5.0, 4.0)
+    with pytest.raises(ValueError, match="a tensor of shape"):
+        BondList(right, np.array([0]), table).select(positions[:, :2], np.zeros((3, 1)), 5.0, 4.0)
+
+
+def test_positions_and_cells_of_any_kind_are_taken():
+    atoms = bulk("Si", cubic=True)  # whose numbers float32 cannot hold: 5.43 / 4
+    positions, cell, pbc = torch.tensor(atoms.positions), torch.tensor(atoms.cell.array), torch.tensor(atoms.pbc)
+    expected = bonds_within(positions, cell, pbc, 5.0, 4.0)
+    columns = bonds_within(positions.T.contiguous().T, cell.mT.contiguous().mT, pbc.int(), 5.0, 4.0)
+    assert_identical(columns, expected)
+    assert bonds_within(positions.float(), cell.float(), pbc, 5.0, 4.0).edge_index.equal(expected.edge_index)
+    listed = find_bonds(atoms.positions, atoms.cell.array, atoms.pbc, 6.0)
+    for array in (listed.edge_index, listed.image, listed.shifts):
+        array.flags.writeable = False
+    offsets = listed.offsets(atoms.cell.array)
+    assert listed.select(positions.float(), offsets, 5.0, 4.0).edge_index.equal(expected.edge_index)
 
 
 @given(seed=SEEDS, size=st.integers(0, 400))

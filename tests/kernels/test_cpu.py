@@ -34,6 +34,14 @@ def library(request) -> compiled.Library:
     return LIBRARIES[request.param]
 
 
+def unchecked(graph: AtomGraph, **tensors) -> AtomGraph:
+    """With other tensors, past the checks that tests alone have."""
+    other = copy.copy(graph)
+    for name, tensor in tensors.items():
+        object.__setattr__(other, name, tensor)
+    return other
+
+
 def by_library(model, graph, library=None, trace_bytes=cpu.TRACE_BYTES):
     engine = cpu.Engine(model, library or compiled.library())
     engine.trace_bytes = trace_bytes
@@ -236,10 +244,33 @@ def test_indices_and_positions_of_other_kinds_are_taken_as_what_they_are(structu
     assert expected.forces.abs().max() > 1e-3
     narrow = replace(graph, edge_index=graph.edge_index.int(), angle_edges=graph.angle_edges.int())
     strided = replace(graph, positions=graph.positions.T.contiguous().T, cell=graph.cell.mT.contiguous().mT)
-    for other in (narrow, strided):
+    numbered = [unchecked(graph, pbc=graph.pbc.to(dtype)) for dtype in (torch.uint8, torch.int64, torch.float64)]
+    for other in (narrow, strided, *numbered):
         result = potential.evaluate(other)
         assert torch.equal(result.forces, expected.forces)
         assert torch.equal(result.virial, expected.virial)
+        assert torch.equal(result.stress, expected.stress)
+
+
+@pytest.mark.parametrize(
+    "name", ["positions", "atomic_numbers", "system_index", "cell", "pbc", "edge_index", "cell_shifts"]
+)
+def test_tensors_that_are_too_short_are_refused_and_not_read_past_their_end(structures, name):
+    potential = Potential(random_model(small_config()))
+    graph = potential.graph(structures["skewed_crystal"])
+    tensor = getattr(graph, name)
+    with pytest.raises(ValueError, match="a tensor of shape"):
+        potential.evaluate(unchecked(graph, **{name: tensor[..., :-1]}))
+
+
+def test_large_systems_leave_nothing_wrong_behind(library):
+    """Memory that is kept, given back where little is needed and asked for again; derivatives past the caches."""
+    model = random_model(small_config(node_features=32, edge_features=32, update_hidden=(32, 32)), dtype=torch.float32)
+    small, large = (atom_graph(rattled(bulk("Si", cubic=True) * (n, n, n)), 5.0, 4.0) for n in (1, 6))
+    of_small, of_large = (by_library(model, graph, library, trace_bytes=0) for graph in (small, large))
+    for graph, expected in ((large, of_large), (small, of_small), (large, of_large), (small, of_small)):
+        for one, other in zip(by_library(model, graph, library), expected, strict=True):
+            assert torch.equal(one, other)
 
 
 def test_weights_of_two_precisions_are_refused():

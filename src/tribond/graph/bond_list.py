@@ -102,14 +102,11 @@ class BondList:
             shortest = int(np.argmin(squared))
             i, j = self.edge_index[:, shortest].tolist()
             clash = (i, j, float(np.sqrt(squared[shortest])))
-        edge_index, image = self.edge_index, self.image
         keep = np.flatnonzero(squared < cutoff**2)
-        if len(keep) < len(squared):
-            edge_index, image, squared = edge_index.take(keep, axis=1), image.take(keep), squared.take(keep)
         return Bonds(
-            edge_index=torch.from_numpy(edge_index),
-            cell_shifts=torch.from_numpy(self.shifts.astype(np.float64).take(image, axis=0)),
-            angle_edges=torch.from_numpy(np.flatnonzero(squared < threebody_cutoff**2)),
+            edge_index=torch.from_numpy(self.edge_index.take(keep, axis=1)),
+            cell_shifts=torch.from_numpy(self.shifts.astype(np.float64).take(self.image.take(keep), axis=0)),
+            angle_edges=torch.from_numpy(np.flatnonzero(squared.take(keep) < threebody_cutoff**2)),
             clash=clash,
         )
 

@@ -70,9 +70,11 @@ def find_bonds(
     Returns:
         The list.
     """
+    # Of whatever kind they are: reversed, big-endian, numbers instead of bools.
+    positions, cell = (np.array(given, dtype=np.float64, order="C") for given in (positions, cell))
+    pbc = np.array(pbc, dtype=np.bool_)
     reach = radius + rounding(positions, cell)
-    exact = torch.tensor(positions, dtype=torch.float64), torch.tensor(cell, dtype=torch.float64)
-    found = search(*exact, torch.tensor(pbc, dtype=torch.bool), reach, 0.0)
+    found = search(torch.from_numpy(positions), torch.from_numpy(cell), torch.from_numpy(pbc), reach, 0.0)
     if found is None:
         return _by_cells(positions, cell, pbc, radius)
     return BondList.in_order(found.edge_index.numpy(), found.cell_shifts.numpy().astype(np.int64))

@@ -24,18 +24,26 @@ def search(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, three
     """All bonds, by trying every pair of atoms with every image that may be near.
 
     Args:
-        positions: (atoms, 3) float64 Å, contiguous, on the CPU; atoms may lie outside the cell.
-        cell: (3, 3) float64 Å, contiguous, rows are lattice vectors; rows of axes that are not periodic are ignored.
-        pbc: (3,) bool, contiguous, periodic along a, b, c.
+        positions: (atoms, 3) Å, on the CPU; atoms may lie outside the cell.
+        cell: (3, 3) Å, rows are lattice vectors; rows of axes that are not periodic are ignored.
+        pbc: (3,) periodic along a, b, c.
         cutoff: longest bond, Å.
         threebody_cutoff: longest bond that takes part in angles, Å.
 
     Returns:
         None without the compiled library, or if there is too much to try or atoms are too far away.
+
+    Raises:
+        ValueError: for tensors of another shape.
     """
     loaded = compiled.library()
-    if loaded is None:
+    if loaded is None or len(positions) ** 2 > MOST_TRIED:
         return None
+    positions, cell = (
+        compiled.plain(positions, torch.float64, len(positions), 3),
+        compiled.plain(cell, torch.float64, 3, 3),
+    )
+    pbc = compiled.plain(pbc, torch.bool, 3)
     given = (len(positions), positions.data_ptr(), cell.data_ptr(), pbc.data_ptr(), cutoff)
     room = loaded.functions.tribond_pairs_room(*given)
     if not 0 <= room <= MOST_TRIED:
@@ -79,23 +87,25 @@ def select(
         ends: (2, pairs), centres and neighbours in the order of bonds.
         image: (pairs,) rows of `shifts`.
         shifts: (images, 3) whole cells.
-        positions: (atoms, 3) float64 Å, on the CPU.
+        positions: (atoms, 3) Å, on the CPU.
         offsets: (3, images) Å, the images' vectors in the cell.
         cutoff: longest bond, Å.
         threebody_cutoff: longest bond that takes part in angles, Å.
 
     Raises:
         IndexError: if the list names an atom or an image that does not exist.
-        ValueError: if it is not as long as it should be.
+        ValueError: if it has not the shape it should have, or the positions.
+        RuntimeError: if another thread changes it meanwhile.
     """
     pairs, images = ends.shape[1], len(shifts)
-    if image.shape != (pairs,) or offsets.shape != (3, images):
-        msg = f"{pairs} pairs have {len(image)} images, and {images} images have offsets of shape {offsets.shape}"
+    shapes = (ends.shape, image.shape, shifts.shape, offsets.shape)
+    if shapes != ((2, pairs), (pairs,), (images, 3), (3, images)):
+        msg = f"a list of {pairs} pairs and {images} images has parts of shapes {shapes}"
         raise ValueError(msg)
     lists = [np.ascontiguousarray(array, dtype=np.int64) for array in (ends, image, shifts)]
     lists.append(np.ascontiguousarray(offsets, dtype=np.float64))
     at_ends, at_image, at_shifts, at_offsets = map(_address, lists)
-    positions = positions.contiguous()
+    positions = compiled.plain(positions, torch.float64, len(positions), 3)
     kind = np.empty(pairs, np.uint8)
     counts, least = (ctypes.c_int64 * 3)(), ctypes.c_double()
     outcome = loaded.functions.tribond_pairs_measure(
@@ -114,11 +124,14 @@ def select(
         raise IndexError(msg)
     bonds, angle_bonds, shortest = counts
     taken, cell_shifts, angles = np.empty((2, bonds), np.int64), np.empty((bonds, 3)), np.empty(angle_bonds, np.int64)
-    loaded.functions.tribond_pairs_take(
+    outcome = loaded.functions.tribond_pairs_take(
         *(pairs, images, at_ends, at_image, at_shifts, _address(kind)),
-        bonds,
+        *(bonds, angle_bonds),
         *map(_address, (taken, cell_shifts, angles)),
     )
+    if outcome == compiled.BAD_GRAPH:
+        msg = "a list of pairs was changed while it was read"
+        raise RuntimeError(msg)
     return Bonds(
         edge_index=torch.from_numpy(taken),
         cell_shifts=torch.from_numpy(cell_shifts),
@@ -135,4 +148,6 @@ def _clash(ends: NDArray[np.int64], shortest: int, squared: float) -> tuple[int,
 
 
 def _address(array: NDArray[Any]) -> int:
+    if not array.flags.writeable:
+        return array.ctypes.data
     return torch.from_numpy(array).data_ptr()  # half the time that numpy takes to say it

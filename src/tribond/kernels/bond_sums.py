@@ -14,8 +14,12 @@ def edge_vectors(graph: AtomGraph) -> Tensor:
     if loaded is None or graph.device.type != "cpu":
         return graph.edge_vectors().detach()
     vectors = torch.empty(graph.num_edges, 3, dtype=torch.float64, device="cpu")
-    numbers = (graph.positions, graph.cell, graph.cell_shifts)
-    cpu.over_bonds(loaded.functions.tribond_bond_vectors, graph, numbers, [vectors])
+    given = (
+        compiled.plain(graph.positions, torch.float64, graph.num_atoms, 3),
+        compiled.plain(graph.cell, torch.float64, graph.num_systems, 3, 3),
+        compiled.plain(graph.cell_shifts, torch.float64, graph.num_edges, 3),
+    )
+    cpu.over_bonds(loaded.functions.tribond_bond_vectors, graph, given, [vectors])
     return vectors
 
 
@@ -40,8 +44,13 @@ def forces_virial_stress(vectors: Tensor, gradient: Tensor, graph: AtomGraph) ->
     forces = torch.zeros(graph.num_atoms, 3, dtype=torch.float64, device="cpu")
     virial = torch.zeros(graph.num_systems, 3, 3, dtype=torch.float64, device="cpu")
     stress = torch.empty_like(virial)
-    numbers = (graph.cell, graph.pbc, vectors.detach(), gradient.detach())
-    cpu.over_bonds(loaded.functions.tribond_bond_sums, graph, numbers, [forces, virial, stress])
+    given = (
+        compiled.plain(graph.cell, torch.float64, graph.num_systems, 3, 3),
+        compiled.plain(graph.pbc, torch.bool, graph.num_systems, 3),
+        compiled.plain(vectors.detach(), torch.float64, graph.num_edges, 3),
+        compiled.plain(gradient.detach(), torch.float64, graph.num_edges, 3),
+    )
+    cpu.over_bonds(loaded.functions.tribond_bond_sums, graph, given, [forces, virial, stress])
     return forces, virial, stress
 
 

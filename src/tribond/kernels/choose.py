@@ -115,7 +115,7 @@ class Evaluator:
         loaded = compiled.library()
         if graph.state is not None or loaded is None or _choose(model, marks(model), graph.num_edges) != "compiled":
             return None
-        engine = cpu.Engine(model, loaded, self._before(model))
+        engine = cpu.Engine(model, loaded)
         self._on_cpu = _Packed(model, None, [], engine)
         return trainable(engine, model, vectors, graph)
 
@@ -124,7 +124,7 @@ class Evaluator:
     def _engine(self, model: M3GNet, now: Marks | None, loaded: compiled.Library) -> cpu.Engine:
         packed = self._on_cpu
         if packed is None or not packed.holds(model, now):
-            packed = _Packed(model, now, marked(model), cpu.Engine(model, loaded, self._before(model)))
+            packed = _Packed(model, now, marked(model), cpu.Engine(model, loaded))
             self._on_cpu = packed
         return packed.weights
 
@@ -137,8 +137,3 @@ class Evaluator:
             packed = _Packed(model, now, marked(model), Weights.of(model, PRECISION))
             self._on_gpu = packed
         return packed.weights
-
-    def _before(self, model: M3GNet) -> cpu.Engine | None:
-        """Whose memory an engine takes over."""
-        packed = self._on_cpu
-        return packed.weights if packed is not None and packed.model is model else None

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from tribond.compiled import BAD_GRAPH, FAILED, NO_MEMORY, Library
+from tribond.compiled import BAD_GRAPH, FAILED, NO_MEMORY, Library, plain
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.basis import SmoothBessel, SphericalBessel
 from tribond.nn.block import M3GNetBlock
@@ -28,26 +28,23 @@ TRACE_BYTES = 300 * 2**20
 
 
 def over_bonds(
-    function: Callable[..., int],
-    graph: AtomGraph,
-    numbers: Sequence[Tensor],
-    results: Sequence[Tensor],
+    function: Callable[..., int], graph: AtomGraph, given: Sequence[Tensor], results: Sequence[Tensor]
 ) -> None:
     """Call one of the functions in cpp/bond_sums.cpp.
 
     Args:
         function: of a library.
         graph: the batch.
-        numbers: what the function reads beyond bonds and systems, in its order; float64 but for those that are bool.
+        given: what the function reads beyond bonds and systems, in its order, from `plain`.
         results: float64, contiguous, on the CPU; written to.
 
     Raises:
         ValueError: for a bond or a system that does not exist.
     """
-    given = [_plain(it, torch.int64) for it in (graph.edge_index, graph.system_index)]
-    given += [_plain(it, torch.bool if it.dtype == torch.bool else torch.float64) for it in numbers]
-    sizes = (graph.num_atoms, graph.num_edges, graph.num_systems)
-    if function(*sizes, *(it.data_ptr() for it in (*given, *results))) == BAD_GRAPH:
+    atoms, bonds = graph.num_atoms, graph.num_edges
+    ends, systems = plain(graph.edge_index, torch.int64, 2, bonds), plain(graph.system_index, torch.int64, atoms)
+    addresses = [it.data_ptr() for it in (ends, systems, *given, *results)]
+    if function(atoms, bonds, graph.num_systems, *addresses) == BAD_GRAPH:
         raise ValueError(NO_SUCH_GRAPH)
 
 
@@ -57,24 +54,21 @@ class Engine:
     Args:
         model: one that this file and `chunked.supports`.
         compiled: one of `compiled.libraries`.
-        before: an engine of the same model with other weights; the new one shares its memory for evaluations.
 
     Raises:
         MemoryError: if there is no room for the weights.
         ValueError: if the weights are not all of one precision, on the CPU.
     """
 
-    def __init__(self, model: M3GNet, compiled: Library, before: "Engine | None" = None) -> None:
+    def __init__(self, model: M3GNet, compiled: Library) -> None:
         self._functions = compiled.functions
         self.trace_bytes = TRACE_BYTES
         numbers, reals, tensors = _description(model)
-        shares = before is not None and before._functions is self._functions  # noqa: SLF001 - one of its own
         self._engine: int | None = self._functions.tribond_engine_new(
             int(model.dtype == torch.float64),
             (ctypes.c_int64 * len(numbers))(*numbers),
             (ctypes.c_double * len(reals))(*reals),
             _pointers(tensors),
-            before._engine if before is not None and shares else None,  # noqa: SLF001
         )
         if not self._engine:
             msg = "not enough memory for the model"
@@ -127,20 +121,18 @@ class Engine:
             ValueError: as above, or for derivatives of another size.
             MemoryError: if there is not enough memory.
         """
-        wanted = ((graph.num_atoms,), (graph.num_edges, 3))
-        if tuple(tuple(it.shape) for it in loss_by) != wanted:
-            msg = f"the derivatives of the loss need the shapes {wanted}, and have {tuple(it.shape for it in loss_by)}"
-            raise ValueError(msg)
-        by = [_plain(it, torch.float64) for it in loss_by]
-        given = (by[0].data_ptr(), by[1].data_ptr(), _pointers(gradients))
+        by_energies = plain(loss_by[0], torch.float64, graph.num_atoms)
+        by_gradient = plain(loss_by[1], torch.float64, graph.num_edges, 3)
+        given = (by_energies.data_ptr(), by_gradient.data_ptr(), _pointers(gradients))
         self._call(self._functions.tribond_engine_weight_gradients, vectors, graph, given)
 
     def _call(self, function: Callable[..., int], vectors: Tensor, graph: AtomGraph, more: Sequence[Any]) -> None:
         if vectors.dtype != torch.float64 or tuple(vectors.shape) != (graph.num_edges, 3):
             msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
             raise ValueError(msg)
-        element = self._row_of_element[graph.atomic_numbers]
-        edge_index, angle_edges = _plain(graph.edge_index, torch.int64), _plain(graph.angle_edges, torch.int64)
+        element = plain(self._row_of_element[graph.atomic_numbers], torch.int64, graph.num_atoms)
+        edge_index = plain(graph.edge_index, torch.int64, 2, graph.num_edges)
+        angle_edges = plain(graph.angle_edges, torch.int64, len(graph.angle_edges))
         vectors, centre = vectors.contiguous(), edge_index.data_ptr()
         outcome = function(
             self._engine,
@@ -159,11 +151,6 @@ class Engine:
         if outcome == FAILED:
             msg = "tribond's compiled kernels failed; please report it"
             raise RuntimeError(msg)
-
-
-def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """As the C++ code reads it; itself where nothing is to be done, which PyTorch is slow to find out."""
-    return tensor if tensor.dtype == dtype and tensor.is_contiguous() else tensor.to(dtype).contiguous()
 
 
 def supports(model: M3GNet) -> bool:

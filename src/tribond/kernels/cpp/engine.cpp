@@ -1,4 +1,5 @@
 // What kernels/cpu.py calls. The library is built once for every instruction set; one process loads one of them.
+#include <memory>
 #include <mutex>
 
 #include "pass.hpp"
@@ -17,28 +18,49 @@ public:
                                      void* const* tensors) = 0;
 };
 
-// What one evaluation at a time has to itself; engines of the same model with other weights can share it.
+// What one evaluation at a time has to itself.
 template <class T> struct Memory {
     std::mutex mutex;
     Workspace<T> workspace;
     Training<T> training;
 };
 
+// The one that all engines of the process share, as long as there are any.
+template <class T> std::shared_ptr<Memory<T>> shared_memory() {
+    static std::mutex mutex;
+    static std::weak_ptr<Memory<T>> shared;
+    std::lock_guard<std::mutex> lock(mutex);
+    std::shared_ptr<Memory<T>> memory = shared.lock();
+    if (memory == nullptr) shared = memory = std::make_shared<Memory<T>>();
+    return memory;
+}
+
+// It, for the life of this variable; or another one, where somebody else has it: another thread, or one that fork() did not
+// bring along into this process.
+template <class T> class Borrowed {
+public:
+    explicit Borrowed(Memory<T>& shared)
+        : lock_(shared.mutex, std::try_to_lock), own_(lock_.owns_lock() ? nullptr : new Memory<T>),
+          memory_(own_ == nullptr ? shared : *own_) {}
+    Memory<T>* operator->() { return &memory_; }
+
+private:
+    std::unique_lock<std::mutex> lock_;
+    std::unique_ptr<Memory<T>> own_;
+    Memory<T>& memory_;
+};
+
 template <class T> class EngineOf : public Engine {
 public:
-    EngineOf(Reader<T> read, Engine* before) : model_(read) {
-        const auto* same = dynamic_cast<const EngineOf<T>*>(before);
-        memory_ = same != nullptr ? same->memory_ : std::make_shared<Memory<T>>();
-    }
+    explicit EngineOf(Reader<T> read) : model_(read), memory_(shared_memory<T>()) {}
 
     Outcome run(int threads, size_t trace_bytes, const Graph& graph, double* energies, double* gradient) override {
         if (!graph.valid(model_.elements)) return BAD_GRAPH;
-        std::lock_guard<std::mutex> lock(memory_->mutex);
-        Workspace<T>& workspace = memory_->workspace;
+        Borrowed<T> memory(*memory_);
         try {
-            Pass<T>(model_, graph, workspace, threads, trace_bytes).run(energies, gradient);
+            Pass<T>(model_, graph, memory->workspace, threads, trace_bytes).run(energies, gradient);
         } catch (...) {
-            workspace = Workspace<T>();  // what it did get of memory
+            memory->workspace = Workspace<T>();  // what it did get of memory
             throw;
         }
         return DONE;
@@ -47,14 +69,14 @@ public:
     Outcome weight_gradients(int threads, const Graph& graph, const double* d_energies, const double* d_gradient,
                              void* const* tensors) override {
         if (!graph.valid(model_.elements)) return BAD_GRAPH;
-        std::lock_guard<std::mutex> lock(memory_->mutex);
-        memory_->training.run(model_, graph, threads, d_energies, d_gradient, tensors);
+        Borrowed<T> memory(*memory_);
+        memory->training.run(model_, graph, threads, d_energies, d_gradient, tensors);
         return DONE;
     }
 
 private:
-    Model<T> model_;
-    std::shared_ptr<Memory<T>> memory_;
+    const Model<T> model_;
+    const std::shared_ptr<Memory<T>> memory_;
 };
 
 }  // namespace
@@ -63,17 +85,14 @@ private:
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 
 // Counts the changes of these functions, so that compiled.py does not call a library of another version.
-PUBLIC int tribond_interface() { return 5; }
+PUBLIC int tribond_interface() { return 6; }
 
-// A model packed for use, or null if there is no memory for it. `before`, which may be null, is an engine of the same
-// model with other weights, whose memory for evaluations the new one shares.
-PUBLIC void* tribond_engine_new(int double_precision, const int64_t* numbers, const double* reals, const void* const* tensors,
-                                void* before) {
+// A model packed for use, or null if there is no memory for it.
+PUBLIC void* tribond_engine_new(int double_precision, const int64_t* numbers, const double* reals, const void* const* tensors) {
     using namespace tribond;
-    auto* engine = static_cast<Engine*>(before);
     try {
-        if (double_precision) return new EngineOf<double>(Reader<double>(numbers, reals, tensors), engine);
-        return new EngineOf<float>(Reader<float>(numbers, reals, tensors), engine);
+        if (double_precision) return new EngineOf<double>(Reader<double>(numbers, reals, tensors));
+        return new EngineOf<float>(Reader<float>(numbers, reals, tensors));
     } catch (...) {
         return nullptr;
     }

@@ -32,11 +32,13 @@ public:
     ~Buffer() { std::free(data_); }
 
     void resize(size_t count) {
-        count_ = count;
-        if (count <= room_ && (room_ * sizeof(T) <= MUCH || count >= room_ / 4)) return;
+        if (count <= room_ && (room_ * sizeof(T) <= MUCH || count >= room_ / 4)) {
+            count_ = count;
+            return;
+        }
         std::free(data_);
         data_ = nullptr;
-        room_ = 0;
+        count_ = room_ = 0;
         if (count == 0) return;
         const size_t bytes = count * sizeof(T);
         const size_t unit = bytes >= LARGE_PAGE ? LARGE_PAGE : CACHE_LINE;
@@ -47,7 +49,7 @@ public:
         if (unit == LARGE_PAGE) madvise(room, rounded, MADV_HUGEPAGE);
 #endif
         data_ = static_cast<T*>(room);
-        room_ = count;
+        count_ = room_ = count;
     }
 
     T* begin() { return data_; }

@@ -172,17 +172,17 @@ PUBLIC int tribond_pairs_measure(int64_t atoms, int64_t pairs, int64_t images, c
 
 // Those pairs that are bonds, after `measure` has said which: their ends (2, bonds), shifts (bonds, 3) and angles.
 PUBLIC int tribond_pairs_take(int64_t pairs, int64_t images, const int64_t* ends, const int64_t* image,
-                              const int64_t* table, const uint8_t* kind, int64_t bonds, int64_t* taken, double* shifts,
-                              int64_t* angles) {
+                              const int64_t* table, const uint8_t* kind, int64_t bonds, int64_t most_angles, int64_t* taken,
+                              double* shifts, int64_t* angles) {
     int64_t bond = 0, angle = 0;
     for (int64_t p = 0; p < pairs; ++p) {
         if (kind[p] == 0) continue;
         const int64_t m = image[p];
-        if (bond == bonds || m < 0 || m >= images) return BAD_GRAPH;
+        if (bond == bonds || m < 0 || m >= images || (kind[p] == 2 && angle == most_angles)) return BAD_GRAPH;
         taken[bond] = ends[p], taken[bonds + bond] = ends[pairs + p];
         for (int n = 0; n < 3; ++n) shifts[3 * bond + n] = double(table[3 * m + n]);
         if (kind[p] == 2) angles[angle++] = bond;
         ++bond;
     }
-    return bond == bonds ? DONE : BAD_GRAPH;
+    return bond == bonds && angle == most_angles ? DONE : BAD_GRAPH;
 }
