@@ -163,3 +163,14 @@ def test_arrays_of_any_kind_are_taken():
             found = neighbor_list(positions, np.asfortranarray(atoms.cell.array), pbc, 5.0)
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("pbc", [(False, True, True), (False, True, False)])
+def test_a_long_cell_that_is_open_along_an_axis_is_searched(pbc):
+    """vesin 0.6.2, asked for this as it is, ends the process."""
+    turned = np.array([[0.36, 0.93, 0.0], [-0.93, 0.36, 0.0], [0.0, 0.0, 1.0]])
+    chain = np.arange(300)[:, None] * np.array([0.0, 3.0, 0.0]) @ turned
+    centres, neighbours, shifts, _ = neighbor_list(chain, np.diag([20.0, 50000.0, 13.0]) @ turned, np.array(pbc), 5.0)
+    assert len(centres) == 2 * 299
+    assert set(np.abs(neighbours - centres)) == {1}
+    assert not shifts.any()

@@ -89,8 +89,14 @@ def _by_cells(
     reach = radius + rounding(positions, cell)
     box = complete_cell(cell, pbc)
     near, moved = gathered(positions, box, pbc, reach)
+    # vesin 0.6.2 divides by zero where a cell is long, open along an axis and not along x, y, z: it gets none that is open,
+    # but one so wide that nothing is a neighbour across it.
+    for axis in np.flatnonzero(~pbc):
+        height = near @ box[axis]
+        near -= (height.min() - 0.5) * box[axis]
+        box[axis] *= np.ptp(height) + reach + 1.0
     finder = NeighborList(cutoff=reach, full_list=True, sorted=False)  # `BondList.sorted` sorts, and faster
-    pairs, shifts = finder.compute(points=near, box=box, periodic=pbc, quantities="PS", copy=False)
+    pairs, shifts = finder.compute(points=near, box=box, periodic=True, quantities="PS", copy=False)
     pairs = pairs.view(np.int64)
     return BondList.sorted(pairs, _unwrapped(pairs, shifts, moved), len(positions))
 
