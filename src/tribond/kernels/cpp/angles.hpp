@@ -55,33 +55,40 @@ public:
     // (3): e_ij += g(W̃₂ ẽ_ij) ⊙ σ(W̃₁ ẽ_ij). `gates` (tile's angles,) points to σ(W_v v + b_v) of the atom that gates.
     void forward(const ThreeBody<T>& layer, const Graph& g, const Partition& p, const Tile& tile,
                  const AngleBases<T>& bases, const T* const* gates, AngleScratch<T>& s, T* edges) const {
-        constexpr int W = LANES<T>;
         messages(layer, p, tile, bases, gates, s);
-        for (int64_t a = 0; a < tile.angles(); ++a) {
-            T* edge = edges + (g.angle[tile.first_angle + a] - tile.first_bond) * edges_;
-            const T *core = s.core.begin() + a * edges_, *gate = s.gate.begin() + a * edges_;
-            for (int f = 0; f < edges_; f += W) {
-                const Vec<T> c = load(core + f);
-                store(edge + f, load(edge + f) + c * sigmoid(c) * sigmoid(load(gate + f)));
-            }
-        }
+        for (int64_t a = 0; a < tile.angles(); ++a)
+            activate_angle<true, false>(s, a, edges + (g.angle[tile.first_angle + a] - tile.first_bond) * edges_);
     }
 
-    // From ∂e_ij: adds to bases.d_y, to `d_length` of the tile's bonds, and to `d_gates` (tile's angles,) rows.
+    // The same, and what `backward` needs.
+    void forward_for_backward(const ThreeBody<T>& layer, const Graph& g, const Partition& p, const Tile& tile,
+                              const AngleBases<T>& bases, const T* const* gates, AngleScratch<T>& s, T* edges) const {
+        messages(layer, p, tile, bases, gates, s);
+        for (int64_t a = 0; a < tile.angles(); ++a)
+            activate_angle<true, true>(s, a, edges + (g.angle[tile.first_angle + a] - tile.first_bond) * edges_);
+    }
+
+    // What `backward` needs alone.
+    void again(const ThreeBody<T>& layer, const Partition& p, const Tile& tile, const AngleBases<T>& bases,
+               const T* const* gates, AngleScratch<T>& s) const {
+        messages(layer, p, tile, bases, gates, s);
+        for (int64_t a = 0; a < tile.angles(); ++a) activate_angle<false, true>(s, a, nullptr);
+    }
+
+    // From ∂e_ij, after one of the two above: adds to bases.d_y, to `d_length` of the tile's bonds, and to `d_gates` (tile's
+    // angles,) rows.
     void backward(const ThreeBody<T>& layer, const Graph& g, const Partition& p, const Tile& tile,
                   AngleBases<T>& bases, const T* const* gates, AngleScratch<T>& s, const T* d_edges,
                   T* const* d_gates, T* d_length) const {
         constexpr int W = LANES<T>;
-        messages(layer, p, tile, bases, gates, s);
         const int angles = int(tile.angles());
         for (int a = 0; a < angles; ++a) {
             const T* d_edge = d_edges + (g.angle[tile.first_angle + a] - tile.first_bond) * edges_;
             T *core = s.core.begin() + size_t(a) * edges_, *gate = s.gate.begin() + size_t(a) * edges_;
             for (int f = 0; f < edges_; f += W) {
-                const Vec<T> d = load(d_edge + f), c = load(core + f), t = sigmoid(c), said = c * t;
-                const Vec<T> share = sigmoid(load(gate + f));
-                store(core + f, d * share * (t + said * (T(1) - t)));
-                store(gate + f, d * said * share * (T(1) - share));
+                const Vec<T> d = load(d_edge + f);
+                store(core + f, d * load(core + f));
+                store(gate + f, d * load(gate + f));
             }
         }
         T* d_bare = s.messages.begin();
@@ -102,6 +109,22 @@ public:
     }
 
 private:
+    // g(x) σ(y) of the arguments in s.core and s.gate: with ADD added to `edge`, with KEEP its derivatives left in their place.
+    template <bool ADD, bool KEEP> void activate_angle(AngleScratch<T>& s, int64_t a, T* edge) const {
+        T *core = s.core.begin() + a * edges_, *gate = s.gate.begin() + a * edges_;
+        for (int f = 0; f < edges_; f += LANES<T>) {
+            const Vec<T> x[2] = {load(core + f), load(gate + f)};
+            Vec<T> both[2];
+            sigmoids<2>(x, both);
+            const Vec<T> t = both[0], share = both[1], said = x[0] * t, product = said * share;
+            if constexpr (ADD) store(edge + f, load(edge + f) + product);
+            if constexpr (KEEP) {
+                store(core + f, share * (t + said * (T(1) - t)));
+                store(gate + f, product * (T(1) - share));
+            }
+        }
+    }
+
     // Fills s: weighted, density, bare, messages ẽ_ij, and the arguments of g and σ in core and gate.
     void messages(const ThreeBody<T>& layer, const Partition& p, const Tile& tile, const AngleBases<T>& bases,
                   const T* const* gates, AngleScratch<T>& s) const {

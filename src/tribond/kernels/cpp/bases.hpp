@@ -1,11 +1,29 @@
-// Radial functions, envelope and harmonics of one bond with their derivatives, in double precision whatever the
-// network's: the twins of nn/basis.py and nn/cutoff.py.
+// Radial functions, envelope and harmonics with their derivatives, of a few bonds side by side, in double precision
+// whatever the network's: the twins of nn/basis.py and nn/cutoff.py.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "simd.hpp"
+
 namespace tribond {
+
+// Bonds side by side, one to a lane; what is left of the lanes holds the last of them once more.
+struct Beside {
+    Vec<double> length, unit[3];  // Å
+
+    // `bond` (lane) says which bond.
+    template <class Bond> Beside(const double* vectors, int count, Bond bond) {
+        for (int lane = 0; lane < LANES<double>; ++lane) {
+            const double* v = vectors + 3 * bond(std::min(lane, count - 1));
+            for (int x = 0; x < 3; ++x) unit[x][lane] = v[x];
+        }
+        length = square_root(unit[0] * unit[0] + unit[1] * unit[1] + unit[2] * unit[2]);
+        for (int x = 0; x < 3; ++x) unit[x] /= length;
+    }
+};
 
 // Radial functions of one kind: h_m(r) of (10)-(15), or all j_l(z_ln r / r_c).
 struct Radial {
@@ -18,71 +36,78 @@ struct Radial {
     int count() const { return smooth ? max_n : max_l * max_n; }
 
     // Values and derivatives by r; zero at and beyond the cutoff.
-    void evaluate(double r, double* values, double* slopes) const {
-        if (!(r < cutoff)) {
-            const double nothing = r >= cutoff ? 0.0 : r;  // NaN stays NaN
-            for (int i = 0; i < count(); ++i) values[i] = slopes[i] = nothing;
-        } else if (smooth) {
-            sum_of_sincs(r, values, slopes);
-        } else {
+    void evaluate(Vec<double> r, Vec<double>* values, Vec<double>* slopes) const {
+        if (smooth) sum_of_sincs(r, values, slopes);
+        else {
             for (int l = 0; l < max_l; ++l)
                 for (int n = 0; n < max_n; ++n) {
                     const int i = l * max_n + n;
-                    double slope;
+                    Vec<double> slope;
                     values[i] = factors[i] * spherical_bessel(l, wave_numbers[i] * r, slope);
                     slopes[i] = factors[i] * wave_numbers[i] * slope;
                 }
         }
+        const auto beyond = r >= cutoff;  // not NaN
+        for (int i = 0; i < count(); ++i) {
+            values[i] = beyond ? Vec<double>{} : values[i];
+            slopes[i] = beyond ? Vec<double>{} : slopes[i];
+        }
     }
 
 private:
-    void sum_of_sincs(double r, double* values, double* slopes) const {
-        for (int m = 0; m < max_n; ++m) values[m] = slopes[m] = 0;
-        const double sine = std::sin(wave_numbers[0] * r), cosine = std::cos(wave_numbers[0] * r);
-        double s = sine, c = cosine;  // of k times the first argument, by the addition theorems
+    void sum_of_sincs(Vec<double> r, Vec<double>* values, Vec<double>* slopes) const {
+        for (int m = 0; m < max_n; ++m) values[m] = slopes[m] = Vec<double>{};
+        Vec<double> sine, cosine;
+        sine_cosine(wave_numbers[0] * r, sine, cosine);
+        const Vec<double> over_r = 1.0 / r;
+        Vec<double> s = sine, c = cosine;  // of k times the first argument, by the addition theorems
         for (int k = 0; k <= max_n; ++k) {
-            const double value = s / (wave_numbers[k] * r), slope = (c - value) / r;
+            const Vec<double> value = s * over_r * (1 / wave_numbers[k]), slope = (c - value) * over_r;
             for (int m = std::max(k - 1, 0); m < max_n; ++m) {
                 values[m] += factors[m * (max_n + 1) + k] * value;
                 slopes[m] += factors[m * (max_n + 1) + k] * slope;
             }
-            const double next = s * cosine + c * sine;
+            const Vec<double> next = s * cosine + c * sine;
             c = c * cosine - s * sine;
             s = next;
         }
     }
 
     // j_l(x) and its derivative: recurrence, and a series where that would cancel all digits.
-    static double spherical_bessel(int l, double x, double& slope) {
-        if (x < 1.0) {
-            const double value = series(l, x);
-            slope = l == 0 ? -series(1, x) : l / x * value - series(l + 1, x);
-            return value;
-        }
-        double previous = std::cos(x) / x, current = std::sin(x) / x;  // j_{-1}, j_0
+    static Vec<double> spherical_bessel(int l, Vec<double> x, Vec<double>& slope) {
+        Vec<double> sine, cosine;
+        sine_cosine(x, sine, cosine);
+        const Vec<double> over_x = 1.0 / x;
+        Vec<double> previous = cosine * over_x, current = sine * over_x;  // j_{-1}, j_0
         for (int order = 0; order < l; ++order) {
-            const double next = (2 * order + 1) / x * current - previous;
+            const Vec<double> next = double(2 * order + 1) * over_x * current - previous;
             previous = current;
             current = next;
         }
-        slope = previous - (l + 1) / x * current;
-        return current;
+        slope = previous - double(l + 1) * over_x * current;
+        const auto small = x < 1.0;
+        bool any = false;
+        for (int i = 0; i < LANES<double>; ++i) any = any || small[i] != 0;
+        if (!any) return current;
+        const Vec<double> value = series(l, x), next = series(l + 1, x);
+        slope = small ? (l == 0 ? -next : double(l) * over_x * value - next) : slope;
+        return small ? value : current;
     }
 
-    static double series(int l, double x) {
-        const double half = x * x / 2;
-        double total = 1, power = 1;
-        for (int k = 8; k > 0; --k) total = 1 - half / (k * (2 * (l + k) + 1)) * total;
-        for (int k = 1; k <= l; ++k) power *= x / (2 * k + 1);
+    static Vec<double> series(int l, Vec<double> x) {
+        const Vec<double> half = x * x * 0.5;
+        Vec<double> total = all<double>(1.0), power = all<double>(1.0);
+        for (int k = 8; k > 0; --k) total = 1.0 - half * (1.0 / (k * (2 * (l + k) + 1))) * total;
+        for (int k = 1; k <= l; ++k) power *= x * (1.0 / (2 * k + 1));
         return power * total;
     }
 };
 
 // f_c(r) = 1 - 6 (r/r_3)^5 + 15 (r/r_3)^4 - 10 (r/r_3)^3 and its derivative.
-inline double envelope(double r, double cutoff, double& slope) {
-    const double x = std::min(r / cutoff, 1.0);
-    slope = -30 * x * x * (1 - x) * (1 - x) / cutoff;
-    return 1 - x * x * x * (10 - 15 * x + 6 * x * x);
+inline Vec<double> envelope(Vec<double> r, double cutoff, Vec<double>& slope) {
+    const Vec<double> inside = r > cutoff ? all<double>(cutoff) : r, x = inside * (1 / cutoff);
+    slope = x * x * (1.0 - x) * (1.0 - x) * (-30 / cutoff);
+    return 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
 }
 
 // a + ε b with ε² = 0: b is how a changes along a direction.
@@ -97,22 +122,22 @@ inline Changing operator*(Changing x, Changing y) { return {x.a * y.a, x.a * y.b
 // Y_lm(u) for l < max_l <= 4 of a unit vector, in the order (0,0) (1,-1) (1,0) (1,1) (2,-2) ...
 template <class Number> void harmonics(const Number u[3], int max_l, Number* y) {
     const Number x = u[0], yy = u[1], z = u[2];
-    y[0] = std::sqrt(1 / (4 * M_PI));
+    y[0] = Number{} + std::sqrt(1 / (4 * M_PI));
     if (max_l > 1) {
         const double c = std::sqrt(3 / (4 * M_PI));
         y[1] = c * yy, y[2] = c * z, y[3] = c * x;
     }
     if (max_l > 2) {
         const double c = std::sqrt(15 / (4 * M_PI));
-        y[4] = c * x * yy, y[5] = c * yy * z, y[6] = c / std::sqrt(12) * (3 * z * z - 1);
+        y[4] = c * x * yy, y[5] = c * yy * z, y[6] = c / std::sqrt(12) * (3.0 * z * z - 1.0);
         y[7] = c * x * z, y[8] = c / 2 * (x * x - yy * yy);
     }
     if (max_l > 3) {
         const double c = std::sqrt(35 / (32 * M_PI)), d = std::sqrt(105 / (4 * M_PI));
         const double e = std::sqrt(21 / (32 * M_PI)), f = std::sqrt(7 / (16 * M_PI));
-        y[9] = c * yy * (3 * x * x - yy * yy), y[10] = d * x * yy * z, y[11] = e * yy * (5 * z * z - 1);
-        y[12] = f * z * (5 * z * z - 3), y[13] = e * x * (5 * z * z - 1), y[14] = d / 2 * z * (x * x - yy * yy);
-        y[15] = c * x * (x * x - 3 * yy * yy);
+        y[9] = c * yy * (3.0 * x * x - yy * yy), y[10] = d * x * yy * z, y[11] = e * yy * (5.0 * z * z - 1.0);
+        y[12] = f * z * (5.0 * z * z - 3.0), y[13] = e * x * (5.0 * z * z - 1.0), y[14] = d / 2 * z * (x * x - yy * yy);
+        y[15] = c * x * (x * x - 3.0 * yy * yy);
     }
 }
 

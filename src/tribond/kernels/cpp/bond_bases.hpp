@@ -22,31 +22,26 @@ template <class T> struct BondBases {
     // Those of a tile, from its vectors.
     void set(const Model<T>& m, const Graph& g, const Tile& tile) {
         const int count = m.edge_basis.count();
-        double f[MOST_FUNCTIONS], df[MOST_FUNCTIONS], y[16];
-        int64_t a = tile.first_angle;
-        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b) {
-            const double* v = g.vectors + 3 * b;
-            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-            m.edge_basis.evaluate(r, f, df);
-            for (int i = 0; i < count; ++i) basis[b * count + i] = T(f[i]), slopes[b * count + i] = T(df[i]);
-            d_length[b] = 0;
-            if (a == tile.last_angle || g.angle[a] != b) continue;
-            double fc_slope;
-            const double fc = envelope(r, m.threebody_cutoff, fc_slope);
-            m.angle_basis.evaluate(r, f, df);
-            for (int i = 0; i < m.angular; ++i) {
-                const bool real = i < m.angle_basis.count();
-                angles.weight[a * m.angular + i] = real ? T(fc * f[i]) : T(0);
-                angles.slope[a * m.angular + i] = real ? T(fc * df[i] + fc_slope * f[i]) : T(0);
+        Vec<double> f[MOST_FUNCTIONS], df[MOST_FUNCTIONS], y[16];
+        for (int64_t b = tile.first_bond; b < tile.last_bond; b += LANES<double>) {
+            const int some = int(std::min<int64_t>(LANES<double>, tile.last_bond - b));
+            const Beside bonds(g.vectors, some, [=](int lane) { return b + lane; });
+            m.edge_basis.evaluate(bonds.length, f, df);
+            for (int lane = 0; lane < some; ++lane) {
+                T *value = basis.begin() + (b + lane) * count, *slope = slopes.begin() + (b + lane) * count;
+                for (int i = 0; i < count; ++i) value[i] = T(f[i][lane]), slope[i] = T(df[i][lane]);
+                d_length[b + lane] = 0;
             }
-            angles.envelope[2 * a] = T(fc), angles.envelope[2 * a + 1] = T(fc_slope);
-            const double unit[3] = {v[0] / r, v[1] / r, v[2] / r};
-            harmonics(unit, m.max_l, y);
-            for (int i = 0; i < angles.harmonics; ++i) {
-                angles.y[a * angles.harmonics + i] = T(y[i]);
-                angles.d_y[a * angles.harmonics + i] = 0;
-            }
-            ++a;
+        }
+        for (int64_t a = tile.first_angle; a < tile.last_angle; a += LANES<double>) {
+            const int some = int(std::min<int64_t>(LANES<double>, tile.last_angle - a));
+            const Beside bonds(g.vectors, some, [&](int lane) { return g.angle[a + lane]; });
+            Vec<double> fc_slope;
+            const Vec<double> fc = envelope(bonds.length, m.threebody_cutoff, fc_slope);
+            m.angle_basis.evaluate(bonds.length, f, df);
+            for (int i = 0; i < m.angle_basis.count(); ++i) df[i] = fc * df[i] + fc_slope * f[i], f[i] *= fc;
+            harmonics(bonds.unit, m.max_l, y);
+            for (int lane = 0; lane < some; ++lane) write_angle(m, a + lane, lane, f, df, fc[lane], fc_slope[lane], y);
         }
     }
 
@@ -103,6 +98,18 @@ template <class T> struct BondBases {
     }
 
 private:
+    void write_angle(const Model<T>& m, int64_t a, int lane, const Vec<double>* f, const Vec<double>* df, double fc,
+                     double fc_slope, const Vec<double>* y) {
+        T *weight = angles.weight.begin() + a * m.angular, *slope = angles.slope.begin() + a * m.angular;
+        for (int i = 0; i < m.angular; ++i) {
+            const bool real = i < m.angle_basis.count();
+            weight[i] = real ? T(f[i][lane]) : T(0), slope[i] = real ? T(df[i][lane]) : T(0);
+        }
+        angles.envelope[2 * a] = T(fc), angles.envelope[2 * a + 1] = T(fc_slope);
+        T *harmonic = angles.y.begin() + a * angles.harmonics, *derivative = angles.d_y.begin() + a * angles.harmonics;
+        for (int i = 0; i < angles.harmonics; ++i) harmonic[i] = T(y[i][lane]), derivative[i] = 0;
+    }
+
     static constexpr int MOST_FUNCTIONS = 512;  // kernels/cpu.py knows it, too
 };
 

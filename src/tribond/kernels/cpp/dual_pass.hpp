@@ -40,33 +40,53 @@ private:
     // ------------------------------------------------------------------------------------------- bases
 
     void set_bases(const Tile& tile) {
-        const int basis = m_.edge_basis.count(), angle_basis = m_.angle_basis.count(), count = m_.max_l * m_.max_l;
-        double values[MOST_FUNCTIONS], slopes[MOST_FUNCTIONS];
-        Changing y[16];
-        int64_t a = tile.first_angle;
-        for (int64_t b = tile.first_bond; b < tile.last_bond; ++b) {
-            const double *v = g_.vectors + 3 * b, *w = d_gradient_ + 3 * b;
-            const double r = std::sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-            const double dr = (v[0] * w[0] + v[1] * w[1] + v[2] * w[2]) / r;
-            m_.edge_basis.evaluate(r, values, slopes);
-            T* own = w_.basis.begin() + b * 2 * basis;
-            for (int i = 0; i < basis; ++i) own[i] = T(values[i]), own[basis + i] = T(slopes[i] * dr);
-            if (a == tile.last_angle || g_.angle[a] != b) continue;
-            double fc_slope;
-            const double fc = envelope(r, m_.threebody_cutoff, fc_slope);
-            m_.angle_basis.evaluate(r, values, slopes);
-            T* weight = w_.angles.weight.begin() + a * 2 * m_.angular;
-            std::fill_n(weight, 2 * m_.angular, T(0));
-            for (int i = 0; i < angle_basis; ++i)
-                weight[i] = T(fc * values[i]), weight[m_.angular + i] = T((fc * slopes[i] + fc_slope * values[i]) * dr);
-            w_.angles.envelope[2 * a] = T(fc), w_.angles.envelope[2 * a + 1] = T(fc_slope * dr);
-            Changing unit[3];
-            for (int x = 0; x < 3; ++x) unit[x] = {v[x] / r, (w[x] - v[x] / r * dr) / r};
-            harmonics(unit, m_.max_l, y);
-            T* harmonic = w_.angles.y.begin() + a * 2 * count;
-            for (int i = 0; i < count; ++i) harmonic[i] = T(y[i].a), harmonic[count + i] = T(y[i].b);
-            ++a;
+        const int basis = m_.edge_basis.count(), angle_basis = m_.angle_basis.count();
+        Vec<double> values[MOST_FUNCTIONS], slopes[MOST_FUNCTIONS];
+        for (int64_t b = tile.first_bond; b < tile.last_bond; b += LANES<double>) {
+            const int some = int(std::min<int64_t>(LANES<double>, tile.last_bond - b));
+            const Beside bonds(g_.vectors, some, [=](int lane) { return b + lane; });
+            m_.edge_basis.evaluate(bonds.length, values, slopes);
+            for (int lane = 0; lane < some; ++lane) {
+                T* own = w_.basis.begin() + (b + lane) * 2 * basis;
+                const double dr = change_of_length(bonds, lane, b + lane);
+                for (int i = 0; i < basis; ++i) own[i] = T(values[i][lane]), own[basis + i] = T(slopes[i][lane] * dr);
+            }
         }
+        for (int64_t a = tile.first_angle; a < tile.last_angle; a += LANES<double>) {
+            const int some = int(std::min<int64_t>(LANES<double>, tile.last_angle - a));
+            const Beside bonds(g_.vectors, some, [&](int lane) { return g_.angle[a + lane]; });
+            Vec<double> fc_slope;
+            const Vec<double> fc = envelope(bonds.length, m_.threebody_cutoff, fc_slope);
+            m_.angle_basis.evaluate(bonds.length, values, slopes);
+            for (int i = 0; i < angle_basis; ++i) slopes[i] = fc * slopes[i] + fc_slope * values[i], values[i] *= fc;
+            for (int lane = 0; lane < some; ++lane) {
+                const int64_t b = g_.angle[a + lane];
+                const double dr = change_of_length(bonds, lane, b);
+                T* weight = w_.angles.weight.begin() + (a + lane) * 2 * m_.angular;
+                std::fill_n(weight, 2 * m_.angular, T(0));
+                for (int i = 0; i < angle_basis; ++i)
+                    weight[i] = T(values[i][lane]), weight[m_.angular + i] = T(slopes[i][lane] * dr);
+                T* envelope = w_.angles.envelope.begin() + 2 * (a + lane);
+                envelope[0] = T(fc[lane]), envelope[1] = T(fc_slope[lane] * dr);
+                set_harmonics(bonds, lane, dr, d_gradient_ + 3 * b, w_.angles.y.begin() + (a + lane) * 2 * m_.max_l * m_.max_l);
+            }
+        }
+    }
+
+    double change_of_length(const Beside& bonds, int lane, int64_t b) const {
+        const double* w = d_gradient_ + 3 * b;
+        return bonds.unit[0][lane] * w[0] + bonds.unit[1][lane] * w[1] + bonds.unit[2][lane] * w[2];
+    }
+
+    void set_harmonics(const Beside& bonds, int lane, double dr, const double* w, T* to) const {
+        const int count = m_.max_l * m_.max_l;
+        Changing unit[3], y[16];
+        for (int x = 0; x < 3; ++x) {
+            const double u = bonds.unit[x][lane];
+            unit[x] = {u, (w[x] - u * dr) / bonds.length[lane]};
+        }
+        harmonics(unit, m_.max_l, y);
+        for (int i = 0; i < count; ++i) to[i] = T(y[i].a), to[count + i] = T(y[i].b);
     }
 
     Dual<T> embedding(int64_t b, int f) const {

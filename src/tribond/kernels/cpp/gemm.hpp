@@ -38,7 +38,8 @@ template <class T> struct From {
 };
 
 template <class T, int ROWS, int VECTORS, Start START>
-inline void multiply_block(const T* a, int a_stride, const T* b, int depth, T* c, int c_stride, From<T> from, int column) {
+inline void multiply_block(const T* a, int a_stride, const T* b, int depth, T* c, int c_stride, From<T> from, int column,
+                           Ahead& ahead) {
     constexpr int W = LANES<T>;
     Vec<T> sums[ROWS][VECTORS];
 #pragma GCC unroll 8
@@ -53,7 +54,9 @@ inline void multiply_block(const T* a, int a_stride, const T* b, int depth, T* c
             if constexpr (START == Start::two_rows)
                 sums[r][v] = load(from.first[r] + column + v * W) + load(from.second[r] + column + v * W);
         }
+    Ahead here = ahead;  // in registers
     for (int k = 0; k < depth; ++k) {
+        here.fetch();
         Vec<T> row[VECTORS];
 #pragma GCC unroll 8
         for (int v = 0; v < VECTORS; ++v) row[v] = load(b + v * W);
@@ -65,6 +68,7 @@ inline void multiply_block(const T* a, int a_stride, const T* b, int depth, T* c
             for (int v = 0; v < VECTORS; ++v) sums[r][v] += factor * row[v];
         }
     }
+    ahead = here;
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 8
@@ -72,37 +76,44 @@ inline void multiply_block(const T* a, int a_stride, const T* b, int depth, T* c
 }
 
 template <class T, int VECTORS, Start START, int ROWS = GEMM_ROWS>  // GEMM_ROWS is even
-void multiply_rows(int rows, const T* a, int a_stride, const T* b, int depth, T* c, int c_stride, From<T> from, int column) {
+void multiply_rows(int rows, const T* a, int a_stride, const T* b, int depth, T* c, int c_stride, From<T> from, int column,
+                   Ahead& ahead) {
     if constexpr (ROWS > 0) {
         while (rows >= ROWS) {
-            multiply_block<T, ROWS, VECTORS, START>(a, a_stride, b, depth, c, c_stride, from, column);
+            multiply_block<T, ROWS, VECTORS, START>(a, a_stride, b, depth, c, c_stride, from, column, ahead);
             rows -= ROWS;
             a += ROWS * a_stride;
             c += ROWS * c_stride;
             if (START == Start::two_rows) from.first += ROWS, from.second += ROWS;
         }
         if (rows > 0)
-            multiply_rows<T, VECTORS, START, ROWS - 1>(rows, a, a_stride, b, depth, c, c_stride, from, column);
+            multiply_rows<T, VECTORS, START, ROWS - 1>(rows, a, a_stride, b, depth, c, c_stride, from, column, ahead);
     }
 }
 
 // c (rows, b.columns) = start + a (rows, b.rows) b, panel by panel: a panel stays in the first-level cache.
 template <class T, Start START>
-void multiply(int rows, const T* a, int a_stride, const Packed<T>& b, T* c, int c_stride, From<T> from = {}) {
+void multiply(int rows, const T* a, int a_stride, const Packed<T>& b, T* c, int c_stride, From<T> from, Ahead& ahead) {
     constexpr int W = LANES<T>;
     const T* panel = b.data.begin();
     for (int column = 0; column < b.columns; column += GEMM_VECTORS * W) {
         const int vectors = std::min(GEMM_VECTORS, (b.columns - column) / W);
         switch (vectors) {
-        case 1: multiply_rows<T, 1, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column); break;
-        case 2: multiply_rows<T, 2, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column); break;
+        case 1: multiply_rows<T, 1, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column, ahead); break;
+        case 2: multiply_rows<T, 2, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column, ahead); break;
 #if !defined(__AVX2__) || defined(__AVX512F__)
-        case 3: multiply_rows<T, 3, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column); break;
-        case 4: multiply_rows<T, 4, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column); break;
+        case 3: multiply_rows<T, 3, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column, ahead); break;
+        case 4: multiply_rows<T, 4, START>(rows, a, a_stride, panel, b.rows, c, c_stride, from, column, ahead); break;
 #endif
         }
         panel += size_t(b.rows) * vectors * W;
     }
+}
+
+template <class T, Start START>
+void multiply(int rows, const T* a, int a_stride, const Packed<T>& b, T* c, int c_stride, From<T> from = {}) {
+    Ahead nothing;
+    multiply<T, START>(rows, a, a_stride, b, c, c_stride, from, nothing);
 }
 
 }  // namespace tribond

@@ -1,7 +1,7 @@
 // One evaluation: there and back through all blocks, a tile of bonds at a time.
 //
 // Kept for every bond is e_ij after (3) of each block; whatever else the way back needs of a tile is computed again while
-// the tile is in the cache. On the way back ∂e_ij takes the place of the e_ij that are not needed any more. Where atoms
+// the tile is in the cache. On the way back ∂e_ij takes the place of the e_ij of the last block. Where atoms
 // sum messages over bonds of their own, the last block goes there and back in one go and computes nothing twice.
 #pragma once
 
@@ -94,9 +94,10 @@ private:
             s.bond.resize(m_.blocks[0].bond), s.atom.resize(m_.blocks[0].atom), s.trace.resize(b * trace_numbers_);
             s.angles.resize(m_, p_.most_atoms, a);
             s.edges.resize(b * m_.edges);
-            s.message.resize(b * std::max(m_.nodes, m_.edges));
-            for (auto* it : {&s.centre_part, &s.neighbour_part, &s.d_message}) it->resize(b);
-            for (auto* it : {&s.d_centre_part, &s.d_neighbour_part}) it->resize(b);
+            s.nowhere.resize(m_.nodes);
+            std::fill_n(s.nowhere.begin(), m_.nodes, T(0));
+            for (auto* it : {&s.centre_part, &s.neighbour_part, &s.before, &s.d_message}) it->resize(b);
+            for (auto* it : {&s.after, &s.d_centre_part, &s.d_neighbour_part}) it->resize(b);
             s.gates.resize(a), s.d_gates.resize(a);
             const size_t some = std::max<size_t>(ATOMS_AT_ONCE, p_.most_atoms);
             s.sums.resize(some * std::max<size_t>(row_width_, m_.nodes));
@@ -232,8 +233,19 @@ private:
         angles_.forward(m_.blocks[k].angles, g_, p_, tile, w_.bases.angles, s.gates.data(), s.angles, edges_of(k, tile));
     }
 
-    void angles_backward(int k, const Tile& tile, const T* d_edges, Worker& s) {
+    // The same, with `angles_backward` of this tile to follow.
+    void angles_there(int k, const Tile& tile, Worker& s) {
         set_gates(tile, s);
+        angles_.forward_for_backward(m_.blocks[k].angles, g_, p_, tile, w_.bases.angles, s.gates.data(), s.angles, edges_of(k, tile));
+    }
+
+    // What `angles_backward` needs of a tile whose e_ij are past (3).
+    void angles_again(int k, const Tile& tile, Worker& s) {
+        set_gates(tile, s);
+        angles_.again(m_.blocks[k].angles, p_, tile, w_.bases.angles, s.gates.data(), s.angles);
+    }
+
+    void angles_backward(int k, const Tile& tile, const T* d_edges, Worker& s) {
         if (!m_.gated_by_end)
             std::fill_n(w_.d_gate.begin() + tile.first_atom * m_.angular, tile.atoms() * m_.angular, T(0));
         for (int64_t a = 0; a < tile.angles(); ++a) {
@@ -252,41 +264,41 @@ private:
         return traced(k) ? w_.traces[k].begin() + tile.first_bond * trace_numbers_ : s.trace.begin();
     }
 
-    Trace<T> bond_trace(int k, const Tile& tile, Worker& s) {
-        return Trace<T>(m_.blocks[k].bond, trace_memory(k, tile, s), tile.bonds(), far_ && traced(k));
-    }
-
+    // That of the atom update lies first: it is read first.
     Trace<T> atom_trace(int k, const Tile& tile, Worker& s) {
-        T* memory = trace_memory(k, tile, s) + tile.bonds() * Trace<T>::numbers(m_.blocks[k].bond);
-        return Trace<T>(m_.blocks[k].atom, memory, tile.bonds(), far_ && traced(k));
+        return {m_.blocks[k].atom, trace_memory(k, tile, s), far_ && traced(k)};
     }
 
-    void message(const Update<T>& update, const Bonds<T>& b, UpdateScratch<T>& scratch, const Trace<T>* trace, Worker& s) {
-        if (trace != nullptr) update_forward<T, true>(update, b, scratch, trace, s.message.begin());
-        else update_forward<T, false>(update, b, scratch, trace, s.message.begin());
+    Trace<T> bond_trace(int k, const Tile& tile, Worker& s) {
+        T* memory = trace_memory(k, tile, s) + tile.bonds() * Trace<T>::numbers(m_.blocks[k].atom);
+        return {m_.blocks[k].bond, memory, far_ && traced(k)};
+    }
+
+    void update(const Update<T>& update, const Bonds<T>& b, UpdateScratch<T>& scratch, const Trace<T>* trace, Worker& s) {
+        const T* const* before = s.before.data();
+        T* const* after = s.after.data();
+        if (trace != nullptr) update_forward<T, true>(update, b, scratch, trace, before, after);
+        else update_forward<T, false>(update, b, scratch, trace, before, after);
     }
 
     // e_ij + message of (4).
     void bond_forward(int k, const Tile& tile, T* after, const Trace<T>* trace, Worker& s) {
-        constexpr int W = LANES<T>;
         const T* before = edges_of(k, tile);
-        message(m_.blocks[k].bond, bonds(tile, before, w_.bond_centre, w_.bond_neighbour, bond_width_, s), s.bond, trace, s);
-        for (int64_t i = 0; i < tile.bonds() * m_.edges; i += W)
-            store(after + i, load(before + i) + load(s.message.begin() + i));
+        for (int64_t r = 0; r < tile.bonds(); ++r) s.before[r] = before + r * m_.edges, s.after[r] = after + r * m_.edges;
+        update(m_.blocks[k].bond, bonds(tile, before, w_.bond_centre, w_.bond_neighbour, bond_width_, s), s.bond, trace, s);
     }
 
-    // (5): the messages of a tile; summed onto v_i in `nodes`, which hold v before, or into rows of the far ends; or, without
+    // (5): the messages of a tile summed onto v_i in `nodes`, which hold v before, or into rows of the far ends; or, without
     // `nodes`, for their trace alone.
     void atom_forward(int k, const Tile& tile, const T* edges, T* nodes, const Trace<T>* trace, Worker& s) {
-        constexpr int W = LANES<T>;
-        message(m_.blocks[k].atom, bonds(tile, edges, w_.atom_centre, w_.atom_neighbour, atom_width_, s), s.atom, trace, s);
-        if (nodes == nullptr) return;
-        const T* message = s.message.begin();
-        for (int64_t r = tile.first_bond; r < tile.last_bond; ++r, message += m_.nodes) {
-            T* onto = m_.onto_centre ? nodes + (g_.centre[r] - tile.first_atom) * m_.nodes
-                                     : w_.rows.begin() + size_t(p_.row[r]) * row_width_;
-            for (int f = 0; f < m_.nodes; f += W) store(onto + f, load(onto + f) + load(message + f));
+        for (int64_t r = 0; r < tile.bonds(); ++r) {
+            const int64_t b = tile.first_bond + r;
+            if (nodes == nullptr) s.after[r] = s.nowhere.begin();
+            else if (m_.onto_centre) s.after[r] = nodes + (g_.centre[b] - tile.first_atom) * m_.nodes;
+            else s.after[r] = w_.rows.begin() + size_t(p_.row[b]) * row_width_;
+            s.before[r] = s.after[r];
         }
+        update(m_.blocks[k].atom, bonds(tile, edges, w_.atom_centre, w_.atom_neighbour, atom_width_, s), s.atom, trace, s);
     }
 
     void bond_backward(int k, const Tile& tile, const Trace<T>& trace, T* d_edges, Worker& s) {
@@ -364,7 +376,7 @@ private:
             const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
             if (there_too) {
                 if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
-                angles_forward(k, tile, s);
+                angles_there(k, tile, s);
             }
             if (!traced(k)) {
                 bond_forward(k, tile, s.edges.begin(), &bond, s);
@@ -372,20 +384,15 @@ private:
                 atom_forward(k, tile, s.edges.begin(), nodes, &atom, s);
                 if (there_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
             }
-            T* d_edges = last ? edges_of(k, tile) : edges_of(k + 1, tile);
+            T* d_edges = edges_of(m_.num_blocks - 1, tile);
             if (last) std::fill_n(d_edges, tile.bonds() * m_.edges, T(0));
             atom_backward(k, tile, atom, d_edges, s);
             bond_backward(k, tile, bond, d_edges, s);
+            if (!there_too) angles_again(k, tile, s);
             angles_backward(k, tile, d_edges, s);
-            hand_down(k, tile, d_edges);
+            if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
         }, clear_if(true));
         if (k > 0) all_parts_backward(k);  // the first v are constants
-    }
-
-    // ∂e before block k to where the block before looks for it.
-    void hand_down(int k, const Tile& tile, const T* d_edges) {
-        if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
-        else if (d_edges != edges_of(k, tile)) std::copy_n(d_edges, tile.bonds() * m_.edges, edges_of(k, tile));
     }
 
     // Atoms before bonds: the bonds of the last block are never heard of again.
@@ -413,7 +420,7 @@ private:
             by_tile([&](const Tile& tile, Worker& s) {
                 const Trace<T> trace = bond_trace(k, tile, s);
                 if (!traced(k)) bond_forward(k, tile, s.edges.begin(), &trace, s);
-                bond_backward(k, tile, trace, edges_of(k + 1, tile), s);
+                bond_backward(k, tile, trace, edges_of(m_.num_blocks - 1, tile), s);
             }, clear_if(true));
             bond_parts_backward(k);
         }
@@ -422,18 +429,19 @@ private:
             const Trace<T> trace = atom_trace(k, tile, s);
             if (there_too) {
                 if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
-                angles_forward(k, tile, s);
+                angles_there(k, tile, s);
             }
             if (!traced(k)) {
                 T* nodes = there_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
                 atom_forward(k, tile, edges_of(k, tile), nodes, &trace, s);
                 if (there_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
             }
-            T* d_edges = last ? edges_of(k, tile) : edges_of(k + 1, tile);
+            T* d_edges = edges_of(m_.num_blocks - 1, tile);
             if (last) std::fill_n(d_edges, tile.bonds() * m_.edges, T(0));
             atom_backward(k, tile, trace, d_edges, s);
+            if (!there_too) angles_again(k, tile, s);
             angles_backward(k, tile, d_edges, s);
-            hand_down(k, tile, d_edges);
+            if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
         }, clear_if(true));
         if (k > 0) atom_parts_and_gate_backward(k);
     }

@@ -4,6 +4,7 @@
 // rest; a few intrinsics stand where the extensions have no word for it.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -65,6 +66,35 @@ inline void streamed() { _mm_sfence(); }
 template <class T> inline void stream(T* to, Vec<T> value) { store(to, value); }
 inline void streamed() {}
 #endif
+
+// Memory that is read soon, brought into the second-level cache a line at a time while something else is computed: one
+// stretch, or several rows.
+class Ahead {
+public:
+    Ahead() = default;
+    template <class T> Ahead(const T* first, size_t count) : next_(as_bytes(first)), end_(as_bytes(first + count)) {}
+    template <class T> Ahead(const T* const* rows, size_t count, size_t width)
+        : rows_(reinterpret_cast<const char* const*>(rows)), last_row_(rows_ + count), row_bytes_(width * sizeof(T)) {}
+
+    void fetch() {
+        if (next_ == end_) {
+            if (rows_ == last_row_) return;
+            next_ = *rows_++;
+            end_ = next_ + row_bytes_;
+        }
+        __builtin_prefetch(next_, 0, 2);
+        next_ += LINE;
+    }
+
+private:
+    static constexpr ptrdiff_t LINE = 64;
+    template <class T> static const char* as_bytes(const T* place) { return reinterpret_cast<const char*>(place); }
+
+    const char *next_ = nullptr, *end_ = nullptr;
+    const char* const* rows_ = nullptr;
+    const char* const* last_row_ = nullptr;
+    size_t row_bytes_ = 0;
+};
 
 template <class T> inline Vec<T> all(T value) { return value - Vec<T>{}; }  // -0.0 stays -0.0
 
@@ -137,20 +167,32 @@ inline Vec<double> exponential(Vec<double> x) {
     return p;
 }
 
+#if defined(__AVX512F__)
+// σ(x) of N vectors, step by step together: while one waits for a result, another is computed. To 2e-8, and where σ is
+// small to 1e-7 of it.
+template <int N> inline void sigmoids(const Vec<float>* x, Vec<float>* s) {
+    Vec<float> y[N], rest[N], p[N], sum[N], guess[N];
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < N; ++i)
+    EACH y[i] = _mm512_min_ps(all<float>(115.0f), x[i] * -1.44269504088896341f);  // NaN passes
+    EACH rest[i] = _mm512_reduce_ps(y[i], _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    EACH p[i] = rest[i] * 1.877576658450054e-3f + 8.989340131015584e-3f;  // 2^rest for 0 <= rest < 1 to 7e-8 of it
+    EACH p[i] = p[i] * rest[i] + 5.582631801928724e-2f;
+    EACH p[i] = p[i] * rest[i] + 2.401536170558653e-1f;
+    EACH p[i] = p[i] * rest[i] + 6.931530731988387e-1f;
+    EACH p[i] = p[i] * rest[i] + 9.999999250635503e-1f;
+    EACH sum[i] = Vec<float>(_mm512_scalef_ps(p[i], y[i])) + 1.0f;  // p · 2^⌊y⌋ + 1
+    EACH guess[i] = _mm512_rcp14_ps(sum[i]);  // 14 bits; Newton's step doubles them
+    EACH s[i] = guess[i] + guess[i] * (1.0f - sum[i] * guess[i]);
+#undef EACH
+}
+#endif
+
 // σ(x) = 1 / (1 + exp(-x)). Below the bound, where exp(-x) would overflow, σ is zero to all digits that count.
 #if defined(__AVX512F__)
 inline Vec<float> sigmoid(Vec<float> x) {
-    Vec<float> y = _mm512_min_ps(all<float>(115.0f), x * -1.44269504088896341f);  // NaN passes
-    const Vec<float> rest = _mm512_reduce_ps(y, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    Vec<float> p = rest * 1.5345811600727278e-4f + 1.3399931216264214e-3f;  // 2^rest to 2e-9
-    p = p * rest + 9.618488958617317e-3f;
-    p = p * rest + 5.550328776974468e-2f;
-    p = p * rest + 2.402264689062013e-1f;
-    p = p * rest + 6.931472057372626e-1f;
-    p = p * rest + 1.0f;
-    const Vec<float> sum = Vec<float>(_mm512_scalef_ps(p, y - rest)) + 1.0f;
-    const Vec<float> guess = _mm512_rcp14_ps(sum);  // 14 bits; Newton's step doubles them
-    return guess + guess * (1.0f - sum * guess);
+    Vec<float> s;
+    sigmoids<1>(&x, &s);
+    return s;
 }
 #else
 inline Vec<float> sigmoid(Vec<float> x) {
@@ -166,6 +208,56 @@ inline Vec<double> sigmoid(Vec<double> x) {
     x = x < low ? low : x;
     x = x > high ? high : x;
     return 1.0 / (exponential(-x) + 1.0);
+}
+
+#if defined(__AVX512F__)
+template <int N> inline void sigmoids(const Vec<double>* x, Vec<double>* s) {
+    for (int i = 0; i < N; ++i) s[i] = sigmoid(x[i]);
+}
+#else
+template <int N, class V> inline void sigmoids(const V* x, V* s) {
+    for (int i = 0; i < N; ++i) s[i] = sigmoid(x[i]);
+}
+#endif
+
+// sin(x) and cos(x) for |x| < 10^5, to an ulp: Taylor's polynomials of the rest after quarter turns, |r| < π/4.
+inline void sine_cosine(Vec<double> x, Vec<double>& sine, Vec<double>& cosine) {
+    const Vec<double> shift = all<double>(6755399441055744.0);  // 1.5 · 2^52: adding it leaves the integer in the lowest bits
+    const Vec<double> shifted = x * (2 / M_PI) + shift;
+    const Vec<double> n = shifted - shift;
+    Vec<double> r = x - n * 1.57079632673412561417;  // π/2 in two parts; n times the first, of 33 bits, is exact
+    r = r - n * 6.07710050650619224932e-11;
+    const Vec<double> rr = r * r;
+    Vec<double> s = rr * (-1.0 / 1307674368000.0) + 1.0 / 6227020800.0;
+    s = s * rr - 1.0 / 39916800.0;
+    s = s * rr + 1.0 / 362880.0;
+    s = s * rr - 1.0 / 5040.0;
+    s = s * rr + 1.0 / 120.0;
+    s = s * rr - 1.0 / 6.0;
+    s = r + s * rr * r;
+    Vec<double> c = rr * (1.0 / 20922789888000.0) - 1.0 / 87178291200.0;
+    c = c * rr + 1.0 / 479001600.0;
+    c = c * rr - 1.0 / 3628800.0;
+    c = c * rr + 1.0 / 40320.0;
+    c = c * rr - 1.0 / 720.0;
+    c = c * rr + 1.0 / 24.0;
+    c = c * rr - 0.5;
+    c = c * rr + 1.0;
+    typename Simd<double>::I quarter;
+    std::memcpy(&quarter, &shifted, sizeof shifted);
+    const auto odd = (quarter & 1) != 0;
+    const Vec<double> first = odd ? c : s, second = odd ? s : c;
+    sine = (quarter & 2) != 0 ? -first : first;
+    cosine = ((quarter + 1) & 2) != 0 ? -second : second;
+}
+
+inline Vec<double> square_root(Vec<double> x) {
+#if defined(__AVX512F__)
+    return _mm512_sqrt_pd(x);
+#else
+    for (int i = 0; i < LANES<double>; ++i) x[i] = std::sqrt(x[i]);
+    return x;
+#endif
 }
 
 }  // namespace tribond

@@ -17,13 +17,12 @@ template <class T> struct Bonds {
     const T* const* neighbour_part;   // (count,) pointers to W₂ v_j
 };
 
-// What the way back through an update needs of every bond of a tile.
+// What the way back through an update needs of every bond of a tile; that of ROWS_AT_ONCE bonds lies together, in the order
+// in which it is read.
 template <class T> struct Trace {
-    std::vector<T*> slope;               // for each hidden layer (count, 2 · width): g'(x)
-    T *by_core, *by_gate, *by_length;    // (count, out): derivatives of the message by the last layers and r
-    bool far;                            // beyond what caches hold, until it is needed
-
-    void keep(T* place, Vec<T> value) const { far ? stream(place, value) : store(place, value); }
+    const Update<T>& update;
+    T* memory;
+    bool far;  // beyond what caches hold, until it is needed
 
     static size_t numbers(const Update<T>& u) {  // for a bond
         size_t total = 3 * u.out;
@@ -31,16 +30,18 @@ template <class T> struct Trace {
         return total;
     }
 
-    // In memory for `count` bonds.
-    Trace(const Update<T>& u, T* memory, size_t count, bool far_) : far(far_) {
-        auto take = [&](size_t width) {
-            T* place = memory;
-            memory += count * width;
-            return place;
-        };
-        for (const Layer<T>& layer : u.layers) slope.push_back(take(2 * layer.in));
-        by_core = take(u.out), by_gate = take(u.out), by_length = take(u.out);
+    // Of some bonds that go through all layers together.
+    struct Rows {
+        T* last;    // (rows, out): vector by vector the derivatives of the message by the last layers, core and gate, and r
+        T* slopes;  // for each hidden layer, the last one first, (rows, 2 · width): g'(x)
+    };
+
+    Rows of(int start, int rows) const {
+        T* first = memory + start * numbers(update);
+        return {first, first + size_t(rows) * 3 * update.out};
     }
+
+    void keep(T* place, Vec<T> value) const { far ? stream(place, value) : store(place, value); }
 };
 
 // Room for the bonds that go through all layers together.
@@ -55,34 +56,49 @@ template <class T> struct UpdateScratch {
     }
 };
 
-// x ← g(x), and `keep` (i, g'(x)) for the vector from i on: g'(x) = s + g(x) (1 - s), s = σ(x).
+// x ← g(x), and `keep` (i, g'(x)) for the vector from i on: g'(x) = s + g(x) (1 - s), s = σ(x). An even number of vectors.
 template <class T, class Keep> inline void activate(size_t count, T* x, Keep keep) {
     constexpr int W = LANES<T>;
-    for (size_t i = 0; i < count; i += W) {
-        const Vec<T> value = load(x + i), s = sigmoid(value), said = value * s;
-        store(x + i, said);
-        keep(i, s + said * (T(1) - s));
+    for (size_t i = 0; i < count; i += 2 * W) {
+        const Vec<T> value[2] = {load(x + i), load(x + i + W)};
+        Vec<T> s[2];
+        sigmoids<2>(value, s);
+        for (int v = 0; v < 2; ++v) {
+            const Vec<T> said = value[v] * s[v];
+            store(x + i + v * W, said);
+            keep(i + v * W, s[v] + said * (T(1) - s[v]));
+        }
     }
 }
 
-// message (count, out) of every bond. With KEEP, `trace` is filled for `update_backward`.
+// after ← before + message, (count,) pointers to rows, which may be the same for several bonds. With KEEP, `trace` is filled
+// for `update_backward`.
 template <class T, bool KEEP>
-void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>& scratch, const Trace<T>* trace, T* message) {
+void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>& scratch, const Trace<T>* trace,
+                    const T* const* before, T* const* after) {
     constexpr int W = LANES<T>;
     const int depth = int(u.layers.size()), out = u.out;
     for (int start = 0; start < bonds.count; start += ROWS_AT_ONCE) {
         const int rows = std::min(ROWS_AT_ONCE, bonds.count - start);
+        typename Trace<T>::Rows kept{};
+        T* end_of_slopes = nullptr;
+        if constexpr (KEEP) {
+            kept = trace->of(start, rows);
+            end_of_slopes = kept.last + rows * Trace<T>::numbers(u);
+        }
         const auto keep_slope = [&](int d) {
-            T* first = KEEP ? trace->slope[d] + size_t(start) * 2 * u.layers[d].in : nullptr;
-            return [trace, first](size_t i, Vec<T> slope) {
-                if constexpr (KEEP) trace->keep(first + i, slope);
+            T* place = end_of_slopes -= size_t(rows) * 2 * u.layers[d].in;
+            return [trace, place](size_t i, Vec<T> slope) {
+                if constexpr (KEEP) trace->keep(place + i, slope);
             };
         };
+        const int next_rows = std::min(ROWS_AT_ONCE, bonds.count - start - rows);
+        Ahead ahead(bonds.neighbour_part + start + rows, next_rows, 2 * u.first.hidden);
         int width = 2 * u.first.hidden;
         T* x = scratch.hidden[0].begin();
         const From<T> parts{nullptr, bonds.centre_part + start, bonds.neighbour_part + start};
         const int edges = u.first.edge.rows;
-        multiply<T, Start::two_rows>(rows, bonds.edges + size_t(start) * edges, edges, u.first.edge, x, width, parts);
+        multiply<T, Start::two_rows>(rows, bonds.edges + size_t(start) * edges, edges, u.first.edge, x, width, parts, ahead);
         activate(size_t(rows) * width, x, keep_slope(0));
         for (int d = 0; d + 1 < depth; ++d) {
             const Layer<T>& layer = u.layers[d];
@@ -95,8 +111,8 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
         }
         const Layer<T>& last = u.layers[depth - 1];
         T *core = scratch.core.begin(), *gate = scratch.gate.begin();
-        multiply<T, Start::bias>(rows, x, width, last.core, core, out, {last.core_bias.begin()});
-        multiply<T, Start::bias>(rows, x + last.in, width, last.gate, gate, out, {last.gate_bias.begin()});
+        multiply<T, Start::bias>(rows, x, width, last.core, core, out, {last.core_bias.begin()}, ahead);
+        multiply<T, Start::bias>(rows, x + last.in, width, last.gate, gate, out, {last.gate_bias.begin()}, ahead);
         for (int r = 0; r < rows; ++r) {
             const T* basis = bonds.basis + size_t(start + r) * u.basis;
             const T* slopes = bonds.slopes + size_t(start + r) * u.basis;
@@ -112,14 +128,17 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
                     scale *= s;
                     if constexpr (KEEP) by_r *= s + scale * (T(1) - s);
                 }
-                const Vec<T> c = load(core + r * out + f), s = sigmoid(c), said = c * s;
-                const Vec<T> share = sigmoid(load(gate + r * out + f)), product = said * share;
-                const size_t at = size_t(start + r) * out + f;
-                store(message + at, product * scale);
+                const Vec<T> x[2] = {load(core + r * out + f), load(gate + r * out + f)};
+                Vec<T> both[2];
+                sigmoids<2>(x, both);
+                const Vec<T> s = both[0], share = both[1], said = x[0] * s, product = said * share;
+                // Nothing below asks for product · scale: it must be rounded, or not, alike with KEEP and without.
+                store(after[start + r] + f, load(before[start + r] + f) + product * scale);
                 if constexpr (KEEP) {
-                    trace->keep(trace->by_core + at, scale * share * (s + said * (T(1) - s)));
-                    trace->keep(trace->by_gate + at, scale * product * (T(1) - share));
-                    trace->keep(trace->by_length + at, product * by_r);
+                    T* place = kept.last + 3 * (size_t(r) * out + f);
+                    trace->keep(place, scale * share * (s + said * (T(1) - s)));
+                    trace->keep(place + W, product * (scale * (T(1) - share)));
+                    trace->keep(place + 2 * W, product * by_r);
                 }
             }
         }
@@ -133,34 +152,39 @@ void update_backward(const Update<T>& u, int count, const Trace<T>& trace, Updat
                      const T* const* d_message, T* d_edges, T* const* d_centre_part, T* const* d_neighbour_part, T* d_length) {
     constexpr int W = LANES<T>;
     const int depth = int(u.layers.size()), out = u.out, edges = u.first.edge.rows;
+    const size_t numbers = Trace<T>::numbers(u);
     for (int start = 0; start < count; start += ROWS_AT_ONCE) {
         const int rows = std::min(ROWS_AT_ONCE, count - start);
+        const typename Trace<T>::Rows kept = trace.of(start, rows);
+        Ahead ahead;
+        if (trace.far) ahead = {kept.last + rows * numbers, rows * numbers};
         T *core = scratch.core.begin(), *gate = scratch.gate.begin();
         for (int r = 0; r < rows; ++r) {
             const T* from = d_message[start + r];
             Vec<T> by_r{};
             for (int f = 0; f < out; f += W) {
                 const Vec<T> d = load(from + f);
-                const size_t at = size_t(start + r) * out + f;
-                store(core + r * out + f, d * load(trace.by_core + at));
-                store(gate + r * out + f, d * load(trace.by_gate + at));
-                by_r += d * load(trace.by_length + at);
+                const T* place = kept.last + 3 * (size_t(r) * out + f);
+                store(core + r * out + f, d * load(place));
+                store(gate + r * out + f, d * load(place + W));
+                by_r += d * load(place + 2 * W);
             }
             d_length[start + r] += sum(by_r);
         }
+        const T* slope = kept.slopes;
         int width = out;  // of core and gate, one beside the other from the second layer on
         for (int d = depth - 1; d >= 0; --d) {
             const Layer<T>& layer = u.layers[d];
             const int next = 2 * layer.in;
             T* x = scratch.hidden[d].begin();
-            multiply<T, Start::zero>(rows, core, width, layer.core_back, x, next);
-            multiply<T, Start::zero>(rows, gate, width, layer.gate_back, x + layer.in, next);
-            const T* slope = trace.slope[d] + size_t(start) * next;
+            multiply<T, Start::zero>(rows, core, width, layer.core_back, x, next, {}, ahead);
+            multiply<T, Start::zero>(rows, gate, width, layer.gate_back, x + layer.in, next, {}, ahead);
             for (int i = 0; i < rows * next; i += W) store(x + i, load(x + i) * load(slope + i));
+            slope += rows * next;
             core = x, gate = x + layer.in, width = next;
         }
         const T* first = core;
-        multiply<T, Start::output>(rows, first, width, u.first.edge_back, d_edges + size_t(start) * edges, edges);
+        multiply<T, Start::output>(rows, first, width, u.first.edge_back, d_edges + size_t(start) * edges, edges, {}, ahead);
         for (int r = 0; r < rows; ++r)
             for (int f = 0; f < width; f += W) {
                 const Vec<T> d = load(first + r * width + f);

@@ -10,9 +10,10 @@ template <class T> struct Workspace {
     struct Worker {
         UpdateScratch<T> bond, atom;
         AngleScratch<T> angles;
-        Buffer<T> edges, message, trace;  // of a tile
-        std::vector<const T*> centre_part, neighbour_part, d_message, gates;
-        std::vector<T*> d_centre_part, d_neighbour_part, d_gates;
+        Buffer<T> edges, trace;  // of a tile
+        Buffer<T> nowhere;       // a row for what nobody asks for
+        std::vector<const T*> centre_part, neighbour_part, before, d_message, gates;
+        std::vector<T*> after, d_centre_part, d_neighbour_part, d_gates;
         ReadoutScratch<T> readout;
         Buffer<T> sums;  // of some atoms
     };
