@@ -21,11 +21,11 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 KERNELS = Path("src/tribond/kernels")
-SOURCES = ("engine.cpp", "training.cpp", "threads.cpp", "pairs.cpp", "bond_sums.cpp")  # the longest first
+SOURCES = ("engine.cpp", "training.cpp", "threads.cpp", "search.cpp", "pairs.cpp", "bond_sums.cpp")  # the longest first
 # No fast math, which is some compilers' default: tribond's exp() leans on exact rounding, and NaN must stay NaN.
 FLAGS = "-std=c++17 -O3 -fno-fast-math -fPIC -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
 # Lengths of bonds to the last bit as numpy computes them: no product and sum in one operation.
-FLAGS_OF = {"pairs.cpp": ["-ffp-contract=off"]}
+FLAGS_OF = {"search.cpp": ["-ffp-contract=off"], "pairs.cpp": ["-ffp-contract=off"]}
 INSIDE = "-static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL".split() if sys.platform == "linux" else []
 INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
     "x86_64": {

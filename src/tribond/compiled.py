@@ -19,7 +19,7 @@ from torch import Tensor
 RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
 FOLDER = Path(__file__).parent / "kernels" / "lib"
-INTERFACE = 6  # of the C++ code that is called; a library left over from another version has another number
+INTERFACE = 7  # of the C++ code that is called; a library left over from another version has another number
 BAD_GRAPH, NO_MEMORY, FAILED = 1, 2, 3  # what a function returns when it does nothing
 
 
@@ -70,9 +70,10 @@ def _declare(functions: ctypes.CDLL) -> None:
     functions.tribond_bond_vectors.argtypes = [int64, int64, int64, *[pointer] * 6]
     functions.tribond_bond_sums.argtypes = [int64, int64, int64, *[pointer] * 9]
     functions.tribond_engine_weight_gradients.argtypes = [pointer, ctypes.c_int, int64, int64, int64, *[pointer] * 8]
-    functions.tribond_pairs_room.restype = int64
-    functions.tribond_pairs_room.argtypes = [int64, *[pointer] * 3, number]
-    functions.tribond_pairs_search.argtypes = [int64, *[pointer] * 3, *[number] * 3, int64, *[pointer] * 5]
+    functions.tribond_search.argtypes = [int64, *[pointer] * 3, *[number] * 4, ctypes.c_int, *[pointer] * 3]
+    functions.tribond_search_write.argtypes = [pointer, int64, *[pointer] * 3]
+    functions.tribond_search_delete.argtypes = [pointer]
+    functions.tribond_search_delete.restype = None
     functions.tribond_pairs_measure.argtypes = [int64, int64, int64, *[pointer] * 4, number, number, *[pointer] * 3]
     functions.tribond_pairs_take.argtypes = [int64, int64, *[pointer] * 4, int64, int64, *[pointer] * 3]
 

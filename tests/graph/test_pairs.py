@@ -168,18 +168,65 @@ def _outcome(atoms: Atoms) -> str:
         return str(error)
 
 
-def test_the_border_to_the_search_by_cells(monkeypatch):
+@settings(max_examples=40)
+@given(
+    seed=SEEDS,
+    pbc=st.sampled_from(PBC),
+    lengths=st.tuples(*[st.sampled_from([3.0, 6.0, 11.0, 16.0, 31.0])] * 3),
+    skew=st.sampled_from([0.0, 0.4]),
+    lattice=st.booleans(),
+    threads=st.sampled_from([1, 2, 5]),
+)
+def test_many_atoms_in_cells_of_one_and_of_many_boxes(seed, pbc, lengths, skew, lattice, threads):
+    """Also on the borders of boxes, outside the cell, and by any number of threads."""
+    random = np.random.default_rng(seed)
+    cell = np.diag(lengths) @ (np.eye(3) + np.triu(random.uniform(-skew, skew, (3, 3)), 1))
+    fractions = random.integers(0, 24, (300, 3)) / 12 if lattice else random.uniform(-1, 2, (300, 3))
+    atoms = Atoms("H300", fractions @ cell, cell=cell, pbc=pbc)
+    cutoff = random.choice([3.0, lengths[0] / 3, lengths[1] / 2])
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert tried(atoms, cutoff)
+        check(atoms, cutoff, 0.7 * cutoff)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("pbc", PBC)
+def test_clusters_far_from_each_other(pbc):
+    """More boxes fit between them than are counted along an axis."""
+    random = np.random.default_rng(3)
+    far = [[0, 0, 0], [9e5, 0, 0], [0, -9e5, 3e5], [-9e5, 9e5, 9e5]]
+    positions = np.concatenate([start + random.uniform(0, 9, (60, 3)) for start in far])
+    atoms = Atoms("H240", positions, cell=[12.0, 13.0, 14.0], pbc=pbc)
+    assert tried(atoms, 0.9)
+    assert check(atoms, 0.9, 0.8).edge_index.shape[1] > 30
+    check(atoms, 4.0)
+
+
+def test_crystals_of_thousands_of_atoms():
+    atoms = bulk("Si", cubic=True).repeat(6)
+    assert tried(atoms, 5.0)
+    assert check(atoms).edge_index.shape[1] == 28 * len(atoms)
+    check(rattled(atoms, 0.1), 6.0)
+
+
+def test_what_would_take_too_many_tries_is_left_to_vesin(monkeypatch):
     atoms = rattled(bulk("Si", cubic=True).repeat(2), 0.05)
     monkeypatch.setattr(pairs, "MOST_TRIED", 10**9)
-    assert tried(atoms, 5.0)
     found = check(atoms)
-    monkeypatch.setattr(pairs, "MOST_TRIED", 1000)
+    monkeypatch.setattr(pairs, "MOST_TRIED", 10)
     assert not tried(atoms, 5.0)
     assert_identical(found, bonds_of(atoms, 5.0, 4.0))
 
 
-def test_large_systems_and_far_atoms_are_left_to_the_search_by_cells():
-    assert not tried(bulk("Si", cubic=True).repeat(4), 5.0)
+def test_no_atoms():
+    assert tried(Atoms(), 5.0)
+    assert check(Atoms()).edge_index.shape == (2, 0)
+
+
+def test_far_atoms_are_left_to_vesin():
     for distance in (1e5, 1e7, 1e12, 1e200):
         atoms = molecule("CH3OH")
         atoms.positions[1, 2] = distance
@@ -197,20 +244,6 @@ def test_no_radius_and_what_is_not_finite_are_not_searched_for(radius):
     flat = Atoms("H", cell=[[1, 0, 0], [2, 0, 0], [0, 0, 1]], pbc=True)
     assert not tried(flat, 5.0)
     assert not tried(Atoms("H", cell=np.zeros((3, 3)), pbc=(False, True, False)), 5.0)
-
-
-def test_too_little_room_is_noticed_and_not_written_past(library):
-    atoms = bulk("Cu")
-    parts, positions = Parts.of(atoms), torch.zeros(1, 3, dtype=torch.float64)
-    room = 10  # of 42 bonds
-    arrays = [torch.full((2 * room + 1,), -7), torch.full((3 * room + 1,), -7.0).double(), torch.full((room + 1,), -7)]
-    counts, least = torch.zeros(3, dtype=torch.long), torch.zeros(1, dtype=torch.float64)
-    outcome = library.functions.tribond_pairs_search(
-        *(1, positions.data_ptr(), parts.cell.data_ptr(), parts.pbc.data_ptr(), 5.0, 25.0, 25.0, room),
-        *(it.data_ptr() for it in (*arrays, counts, least)),
-    )
-    assert outcome == compiled.BAD_GRAPH
-    assert all(array[-1] == -7 for array in arrays)
 
 
 @pytest.mark.parametrize(
@@ -276,11 +309,10 @@ def test_lengths_are_the_same_to_the_last_bit(seed):
         cell = 4 * np.eye(3) + random.normal(scale=0.5, size=(3, 3))
         atoms = Atoms("H2", random.normal(scale=9, size=(2, 3)), cell=cell, pbc=True)
         parts, positions = Parts.of(atoms), torch.tensor(atoms.positions)
-        room = 10_000
-        arrays = (np.zeros((2, room), dtype=np.int64), np.zeros((room, 3)), np.zeros(room, dtype=np.int64))
-        given_to = (2, positions.data_ptr(), parts.cell.data_ptr(), parts.pbc.data_ptr(), 5.0, 25.0, 16.0, room)
-        told = (counts.data_ptr(), least.data_ptr())
-        assert functions.tribond_pairs_search(*given_to, *map(pairs._address, arrays), *told) == 0
+        found, told = torch.zeros(1, dtype=torch.long), (counts.data_ptr(), least.data_ptr())
+        given_to = (2, positions.data_ptr(), parts.cell.data_ptr(), parts.pbc.data_ptr(), 5.0, 25.0, 16.0, 1e9, 1)
+        assert functions.tribond_search(*given_to, found.data_ptr(), *told) == 0
+        functions.tribond_search_delete(found.item())
         bonds = bonds_of(atoms, 5.0, 4.0)
         listed = BondList.in_order(bonds.edge_index.numpy(), bonds.cell_shifts.numpy().astype(np.int64))
         offsets = listed.offsets(cell)

@@ -1,4 +1,4 @@
-"""The compiled search for bonds in small cells, and the compiled look through a list (kernels/cpp/pairs.cpp).
+"""The compiled search for bonds (kernels/cpp/search.cpp), and the compiled look through a list (kernels/cpp/pairs.cpp).
 
 What they give is, to the last bit, what `bond_list` and `neighbors` give by numpy.
 """
@@ -16,12 +16,13 @@ from tribond import compiled
 from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
 from tribond.typing import Positions
 
-# Pairs and images that may be tried one by one; beyond some 200 atoms the search by cells is faster.
+# Pairs and images that may be tried for an atom, before cells flat or far apart make the search hopeless: an ordinary crystal
+# has some ten times as many as bonds.
 MOST_TRIED = 40_000
 
 
 def search(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, threebody_cutoff: float) -> Bonds | None:
-    """All bonds, by trying every pair of atoms with every image that may be near.
+    """All bonds, on as many threads as PyTorch has.
 
     Args:
         positions: (atoms, 3) Å, on the CPU; atoms may lie outside the cell.
@@ -35,37 +36,35 @@ def search(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, three
 
     Raises:
         ValueError: for tensors of another shape.
+        MemoryError: if there is no memory for the bonds.
     """
     loaded = compiled.library()
-    if loaded is None or len(positions) ** 2 > MOST_TRIED:
+    if loaded is None:
         return None
-    positions, cell = (
-        compiled.plain(positions, torch.float64, len(positions), 3),
-        compiled.plain(cell, torch.float64, 3, 3),
-    )
+    atoms = len(positions)
+    positions, cell = compiled.plain(positions, torch.float64, atoms, 3), compiled.plain(cell, torch.float64, 3, 3)
     pbc = compiled.plain(pbc, torch.bool, 3)
-    given = (len(positions), positions.data_ptr(), cell.data_ptr(), pbc.data_ptr(), cutoff)
-    room = loaded.functions.tribond_pairs_room(*given)
-    if not 0 <= room <= MOST_TRIED:
-        return None
-    ends, shifts, angles = np.empty((2, room), np.int64), np.empty((room, 3)), np.empty(room, np.int64)
-    counts, least = (ctypes.c_int64 * 3)(), ctypes.c_double()
-    outcome = loaded.functions.tribond_pairs_search(
-        *given,
-        cutoff**2,
-        threebody_cutoff**2,
-        room,
-        *map(_address, (ends, shifts, angles)),
-        counts,
-        ctypes.byref(least),
+    found, counts, least = ctypes.c_void_p(), (ctypes.c_int64 * 3)(), ctypes.c_double()
+    outcome = loaded.functions.tribond_search(
+        *(atoms, positions.data_ptr(), cell.data_ptr(), pbc.data_ptr()),
+        *(cutoff, cutoff**2, threebody_cutoff**2, MOST_TRIED * max(atoms, 1), torch.get_num_threads()),
+        *(ctypes.byref(found), counts, ctypes.byref(least)),
     )
     if outcome == compiled.BAD_GRAPH:
         return None
+    if outcome != 0:
+        msg = f"no memory for the bonds of {atoms} atoms within {cutoff} Å"
+        raise MemoryError(msg)
     bonds, angle_bonds, shortest = counts
+    try:
+        ends, shifts, angles = np.empty((2, bonds), np.int64), np.empty((bonds, 3)), np.empty(angle_bonds, np.int64)
+        loaded.functions.tribond_search_write(found, bonds, *map(_address, (ends, shifts, angles)))
+    finally:
+        loaded.functions.tribond_search_delete(found)
     return Bonds(
-        edge_index=torch.from_numpy(ends[:, :bonds].copy()),
-        cell_shifts=torch.from_numpy(shifts[:bonds].copy()),
-        angle_edges=torch.from_numpy(angles[:angle_bonds].copy()),
+        edge_index=torch.from_numpy(ends),
+        cell_shifts=torch.from_numpy(shifts),
+        angle_edges=torch.from_numpy(angles),
         clash=_clash(ends, shortest, least.value),
     )
 

@@ -85,7 +85,7 @@ private:
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 
 // Counts the changes of these functions, so that compiled.py does not call a library of another version.
-PUBLIC int tribond_interface() { return 6; }
+PUBLIC int tribond_interface() { return 7; }
 
 // A model packed for use, or null if there is no memory for it.
 PUBLIC void* tribond_engine_new(int double_precision, const int64_t* numbers, const double* reals, const void* const* tensors) {
