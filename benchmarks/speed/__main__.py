@@ -102,7 +102,7 @@ def _report(log: Log, codes: list[str], *, publish: bool) -> None:
     if compared:
         lines += [*report.comparison_table(compared, codes), ""]
     if single:
-        lines += [*report.memory_table(single, codes), "", *report.scaling_table(single, flops, rate), ""]
+        lines += [*report.memory_table(single, codes), "", *report.scaling_table(single, flops), ""]
     lines += [*report.goal_lines(found), ""]
     where = start["machine"]
     commit = log.path.stem.removesuffix(f"-{where['threads']}-threads")
@@ -148,17 +148,17 @@ def _draw(
 
 PAGE_START = """# Speed and memory
 
-Written by `make bench ARGS=--publish`, which takes some twenty minutes. All codes come from their released packages, compute
+Written by `make bench ARGS=--publish`, which takes some fifteen minutes. All codes come from their released packages, compute
 models of the same size (three blocks, 64 features, cutoffs of 5 and 4 Å; differences are at the end) with random weights in
 float32, and take turns on the same machine. A step is the neighbour list, energy, forces and stress through the code's own
 ASE calculator. The columns of the first table are medians; *× fastest peer* is the median of the ratios of the 3 to 15
 turns, which on a machine whose speed drifts is not the ratio of the medians. The *limit* is the time of the matrix products
-alone at the rate of matrix multiplication that was measured in every turn. The 64 mixed crystals have 17 atoms on average
+alone at the rate of matrix multiplication that was measured in the same turn. The 64 mixed crystals have 17 atoms on average
 and 43 bonds an atom, the 32 of a training step 15 and 40.
 
-The other tables are of one code alone in a fresh process; peak memory is that above what the process held after import. Up
-to some 4,000 atoms (of silicon; of bonds, 120,000) tribond takes up to 300 MB more in order not to compute things twice
-([engine.md](engine.md)). Larger systems need 1.3 to 1.5 kB a bond, always the same.
+The other tables are of one code alone in a fresh process, the median of three steps, with the rate of multiplication after
+them; peak memory is that above what the process held after import. tribond takes up to 400 MB more than it must in order not
+to compute things twice ([engine.md](engine.md)); without that, systems need 1.3 to 1.5 kB a bond, always the same.
 
 ![Time per atom](images/speed.svg)
 ![Peak memory](images/memory.svg)

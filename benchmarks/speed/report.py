@@ -62,7 +62,7 @@ def _megabytes(it: Single | None) -> str:
     return "fails" if it.peak_bytes is None else f"{it.peak_bytes / 1e6:,.0f} MB"
 
 
-def scaling_table(alone: Sequence[Single], flops_per_bond: int, rate: float | None) -> Iterator[str]:
+def scaling_table(alone: Sequence[Single], flops_per_bond: int) -> Iterator[str]:
     """Sizes of tribond from small to large, and compressed."""
     yield "| silicon | bonds | µs/atom | × limit | peak memory, MB | bytes/bond |"
     yield "|---|---:|---:|---:|---:|---:|"
@@ -72,7 +72,7 @@ def scaling_table(alone: Sequence[Single], flops_per_bond: int, rate: float | No
         if it.seconds is None or it.peak_bytes is None:
             yield f"| {name} | {it.bonds:,} | fails | | | |"
             continue
-        limit = f"{it.seconds * rate / (it.bonds * flops_per_bond):.1f}" if rate else ""
+        limit = f"{it.seconds * it.rate / (it.bonds * flops_per_bond):.1f}" if it.rate else ""
         cells = [
             f"{it.bonds:,}",
             significant(1e6 * it.seconds / it.atoms),

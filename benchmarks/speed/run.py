@@ -112,6 +112,8 @@ def alone(what: Alone, team: Team, log: Log) -> None:
         with ExitStack() as stack:
             worker = stack.enter_context(team.start(what.code))
             record |= worker.ask("memory", structure=what.structure)
+            if what.code == "tribond":
+                record |= worker.ask("multiply")
         median = statistics.median(record["seconds"])
         say(f"{what.name}: {1e3 * median:.4g} ms, {record['peak_bytes'] / 1e6:.0f} MB")
     except WorkerError as error:

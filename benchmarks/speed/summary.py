@@ -24,13 +24,8 @@ class Comparison:
     errors: dict[str, str]
     fastest_peer: str | None
     times_faster: float | None  # than the fastest peer: the median of the ratios of each turn
-    limit: float | None  # seconds; None where there is none
+    times_limit: float | None  # how many times the limit we need: the median of those of each turn; None if there is none
     turns: int
-
-    @property
-    def times_limit(self) -> float | None:
-        """How many times the limit we need."""
-        return None if self.limit is None else self.seconds[OURS] / self.limit
 
 
 @dataclass(frozen=True)
@@ -42,6 +37,7 @@ class Single:
     atoms: int
     bonds: int
     seconds: float | None  # None if it failed
+    rate: float | None  # of matrix multiplication, operations a second, right afterwards; of tribond alone
     peak_bytes: int | None
     error: str | None
 
@@ -76,15 +72,15 @@ def comparisons(log: Log, codes: Sequence[str], flops_per_bond: int) -> list[Com
         }
         medians = {code: statistics.median(values) for code, values in times.items()}
         peer = min((code for code in PEERS if code in medians), key=lambda code: medians[code], default=None)
-        limit = None
-        rates = [turn["rate"] for turn in turns if turn["rate"]]
-        if case.structure and rates:
-            limit = count_bonds(case.structure) * flops_per_bond / statistics.median(rates)
         if OURS in medians:
+            limits = []
+            if case.structure:
+                operations = count_bonds(case.structure) * flops_per_bond
+                limits = [s * turn["rate"] / operations for s, turn in zip(times[OURS], turns, strict=True) if turn["rate"]]
             ratio = None
             if peer is not None:
                 ratio = statistics.median(a / b for a, b in zip(times[peer], times[OURS], strict=True))
-            found.append(Comparison(case, medians, errors, peer, ratio, limit, len(turns)))
+            found.append(Comparison(case, medians, errors, peer, ratio, statistics.median(limits) if limits else None, len(turns)))
     return found
 
 
@@ -103,6 +99,7 @@ def singles(log: Log) -> list[Single]:
                 atoms=int(structure.split()[1]),
                 bonds=count_bonds(structure),
                 seconds=None if failed else statistics.median(record["seconds"]),
+                rate=record.get("rate"),
                 peak_bytes=None if failed else record["peak_bytes"],
                 error=record.get("error"),
             )

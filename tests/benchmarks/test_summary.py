@@ -17,7 +17,7 @@ def log(tmp_path):
         seconds = {"tribond": 0.1 * drift, "mattersim": 0.5 * drift}
         log.add(case="Si 512", turn=turn, seconds=seconds, errors={"matgl": "no memory"}, rate=(1.0, 1e11, 1e12)[turn])
     for structure, seconds in {"Si 512": 0.05, "Si 4096": 0.4, "Si 32768": 3.2, "Si 97336": 19.0}.items():
-        log.add(alone="tribond", structure=structure, seconds=[seconds], peak_bytes=10**8)
+        log.add(alone="tribond", structure=structure, seconds=[seconds], rate=1e11, peak_bytes=10**8)
     log.add(alone="matgl", structure="Si 4096", error="killed")
     return log
 
@@ -73,7 +73,7 @@ def test_tables_say_everything(log):
     assert len({line.count("|") for line in lines}) == 1
     singles = summary.singles(log)
     assert list(report.memory_table(singles, CODES))[-1] == "| Si 4096 | 100 MB | fails |  |"
-    scaling = list(report.scaling_table(singles, FLOPS, 1e11))
+    scaling = list(report.scaling_table(singles, FLOPS))
     assert scaling[-1] == "| 97,336 atoms | 2,725,408 | 195 | 1.8 | 100 | 37 |"
     assert len({line.count("|") for line in scaling}) == 1
 

@@ -24,7 +24,7 @@ NO_SUCH_GRAPH = (
     "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds, systems or elements out of range"
 )
 # What the derivatives of the activations of small systems may take, so that the way back computes nothing twice.
-TRACE_BYTES = 300 * 2**20
+TRACE_BYTES = 400 * 2**20
 
 
 def over_bonds(

@@ -1,8 +1,9 @@
 // One evaluation: there and back through all blocks, a tile of bonds at a time.
 //
-// Kept for every bond is e_ij after (3) of each block; whatever else the way back needs of a tile is computed again while
-// the tile is in the cache. On the way back ∂e_ij takes the place of the e_ij of the last block. Where atoms
-// sum messages over bonds of their own, the last block goes there and back in one go and computes nothing twice.
+// Kept for every bond is e_ij after (3) of each block, and whatever else the way back needs of a tile is computed again while
+// the tile is in the cache; or kept, instead, as far as there is room for it. On the way back ∂e_ij takes the place of the
+// e_ij of the last block. Where atoms sum messages over bonds of their own, the last block goes there and back in one go and
+// computes nothing twice.
 #pragma once
 
 #include <functional>
@@ -74,13 +75,11 @@ private:
 
     void make_room(size_t trace_bytes) {
         const size_t atoms = g_.atoms, bonds = g_.bonds, angles = g_.angles, rows = p_.rows.size();
+        share_traces(trace_bytes);
         w_.nodes.resize(m_.num_blocks + 1), w_.edges.resize(m_.num_blocks);
         for (auto& it : w_.nodes) it.resize(atoms * m_.nodes);
-        for (auto& it : w_.edges) it.resize(bonds * m_.edges);
-        const size_t traces = trace_bytes / std::max<size_t>(bonds * trace_numbers_ * sizeof(T), 1);
-        w_.traces.resize(std::min<size_t>(traces, m_.num_blocks - 1));
-        for (auto& it : w_.traces) it.resize(bonds * trace_numbers_);
-        far_ = w_.traces.size() * bonds * trace_numbers_ * sizeof(T) > FAR_BYTES;
+        for (int place = 0; place < m_.num_blocks; ++place)
+            w_.edges[place].resize(place <= edges_place_.back() ? bonds * m_.edges : 0);
         w_.bases.resize(m_, bonds, angles);
         w_.d_nodes.resize(atoms * m_.nodes);
         w_.bond_centre.resize(atoms * bond_width_), w_.bond_neighbour.resize(atoms * bond_width_);
@@ -103,6 +102,23 @@ private:
             s.sums.resize(some * std::max<size_t>(row_width_, m_.nodes));
             s.readout.resize(m_.readout[0], some);
         }
+    }
+
+    // Which tiles have traces, the first ones of the first blocks, and where e_ij of every block is: what has a trace is not
+    // computed again and needs no e_ij, so that the next block takes its place.
+    void share_traces(size_t trace_bytes) {
+        const size_t of_bond = trace_numbers_ * sizeof(T);
+        size_t room = trace_bytes / of_bond, traced = 0;  // bonds
+        w_.traces.resize(m_.num_blocks - 1);
+        edges_place_.assign(1, 0);
+        for (auto& traces : w_.traces) {
+            const auto tile = std::find_if(p_.tiles.begin(), p_.tiles.end(), [=](const Tile& t) { return size_t(t.last_bond) > room; });
+            const int64_t bonds = tile == p_.tiles.end() ? g_.bonds : tile->first_bond;
+            traces.resize(bonds * trace_numbers_);
+            room -= bonds, traced += bonds;
+            edges_place_.push_back(edges_place_.back() + (bonds < g_.bonds));
+        }
+        far_ = traced * of_bond > FAR_BYTES;
     }
 
     // ------------------------------------------------------------------------------------------- atoms
@@ -207,7 +223,7 @@ private:
 
     // ------------------------------------------------------------------------------------------- tiles
 
-    T* edges_of(int k, const Tile& tile) { return w_.edges[k].begin() + tile.first_bond * m_.edges; }
+    T* edges_of(int k, const Tile& tile) { return w_.edges[edges_place_[k]].begin() + tile.first_bond * m_.edges; }
 
     Bonds<T> bonds(const Tile& tile, const T* edges, const Buffer<T>& centre_part, const Buffer<T>& neighbour_part, int width, Worker& s) {
         const int count = int(tile.bonds()), basis = m_.edge_basis.count();
@@ -258,20 +274,24 @@ private:
     }
 
     // Where the way back through both updates finds what it needs of a tile: kept from the way there, or made again.
-    bool traced(int k) const { return k < int(w_.traces.size()); }
+    bool traced(int k, const Tile& tile) const {
+        return k + 1 < m_.num_blocks && size_t(tile.last_bond) * trace_numbers_ <= w_.traces[k].size();
+    }
+
+    bool all_traced(int k) const { return k + 1 < m_.num_blocks && size_t(g_.bonds) * trace_numbers_ == w_.traces[k].size(); }
 
     T* trace_memory(int k, const Tile& tile, Worker& s) {
-        return traced(k) ? w_.traces[k].begin() + tile.first_bond * trace_numbers_ : s.trace.begin();
+        return traced(k, tile) ? w_.traces[k].begin() + tile.first_bond * trace_numbers_ : s.trace.begin();
     }
 
     // That of the atom update lies first: it is read first.
     Trace<T> atom_trace(int k, const Tile& tile, Worker& s) {
-        return {m_.blocks[k].atom, trace_memory(k, tile, s), far_ && traced(k)};
+        return {m_.blocks[k].atom, trace_memory(k, tile, s), far_ && traced(k, tile)};
     }
 
     Trace<T> bond_trace(int k, const Tile& tile, Worker& s) {
         T* memory = trace_memory(k, tile, s) + tile.bonds() * Trace<T>::numbers(m_.blocks[k].atom);
-        return {m_.blocks[k].bond, memory, far_ && traced(k)};
+        return {m_.blocks[k].bond, memory, far_ && traced(k, tile)};
     }
 
     void update(const Update<T>& update, const Bonds<T>& b, UpdateScratch<T>& scratch, const Trace<T>* trace, Worker& s) {
@@ -362,15 +382,15 @@ private:
             angles_forward(k, tile, s);
             const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
             T* after = k + 1 < m_.num_blocks ? edges_of(k + 1, tile) : s.edges.begin();
-            bond_forward(k, tile, after, traced(k) ? &bond : nullptr, s);
-            atom_forward(k, tile, after, nodes_after(k, tile), traced(k) ? &atom : nullptr, s);
+            bond_forward(k, tile, after, traced(k, tile) ? &bond : nullptr, s);
+            atom_forward(k, tile, after, nodes_after(k, tile), traced(k, tile) ? &atom : nullptr, s);
         }, clear_if(!m_.onto_centre));
         if (!m_.onto_centre) sum_far_messages(k);
     }
 
     void backward(int k) {
         const bool last = k + 1 == m_.num_blocks, there_too = last && fused_;
-        if (there_too || (!last && !traced(k))) all_parts(k, w_.nodes[k]);
+        if (there_too || (!last && !all_traced(k))) all_parts(k, w_.nodes[k]);
         else if (!last) gates(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
@@ -378,7 +398,7 @@ private:
                 if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
                 angles_there(k, tile, s);
             }
-            if (!traced(k)) {
+            if (!traced(k, tile)) {
                 bond_forward(k, tile, s.edges.begin(), &bond, s);
                 T* nodes = there_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
                 atom_forward(k, tile, s.edges.begin(), nodes, &atom, s);
@@ -402,36 +422,36 @@ private:
             if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
             angles_forward(k, tile, s);
             const Trace<T> trace = atom_trace(k, tile, s);
-            atom_forward(k, tile, edges_of(k, tile), nodes_after(k, tile), traced(k) ? &trace : nullptr, s);
+            atom_forward(k, tile, edges_of(k, tile), nodes_after(k, tile), traced(k, tile) ? &trace : nullptr, s);
         }, clear_if(!m_.onto_centre));
         if (!m_.onto_centre) sum_far_messages(k);
         if (k + 1 == m_.num_blocks) return;
         bond_parts(k, w_.nodes[k + 1]);
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> trace = bond_trace(k, tile, s);
-            bond_forward(k, tile, edges_of(k + 1, tile), traced(k) ? &trace : nullptr, s);
+            bond_forward(k, tile, edges_of(k + 1, tile), traced(k, tile) ? &trace : nullptr, s);
         });
     }
 
     void backward_atom_first(int k) {
         const bool last = k + 1 == m_.num_blocks, there_too = last && fused_;
         if (!last) {
-            if (!traced(k)) bond_parts(k, w_.nodes[k + 1]);
+            if (!all_traced(k)) bond_parts(k, w_.nodes[k + 1]);
             by_tile([&](const Tile& tile, Worker& s) {
                 const Trace<T> trace = bond_trace(k, tile, s);
-                if (!traced(k)) bond_forward(k, tile, s.edges.begin(), &trace, s);
+                if (!traced(k, tile)) bond_forward(k, tile, s.edges.begin(), &trace, s);
                 bond_backward(k, tile, trace, edges_of(m_.num_blocks - 1, tile), s);
             }, clear_if(true));
             bond_parts_backward(k);
         }
-        traced(k) ? gates(k, w_.nodes[k]) : atom_parts_and_gate(k, w_.nodes[k]);
+        all_traced(k) ? gates(k, w_.nodes[k]) : atom_parts_and_gate(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> trace = atom_trace(k, tile, s);
             if (there_too) {
                 if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
                 angles_there(k, tile, s);
             }
-            if (!traced(k)) {
+            if (!traced(k, tile)) {
                 T* nodes = there_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
                 atom_forward(k, tile, edges_of(k, tile), nodes, &trace, s);
                 if (there_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
@@ -454,6 +474,7 @@ private:
     const int threads_;
     int bond_width_, atom_width_, row_width_;
     size_t trace_numbers_;
+    std::vector<int> edges_place_;  // (blocks,) which buffer has e_ij before each
     bool fused_;  // the last block goes there and back in one go
     bool far_ = false;  // the traces are more than the caches hold
     double* energies_ = nullptr;

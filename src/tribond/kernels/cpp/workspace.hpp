@@ -19,8 +19,8 @@ template <class T> struct Workspace {
     };
 
     std::vector<Worker> workers;
-    std::vector<Buffer<T>> nodes, edges;  // before every block and after the last; after (3) of every block
-    std::vector<Buffer<T>> traces;        // of the first blocks, as many as there is room for
+    std::vector<Buffer<T>> nodes, edges;  // before every block and after the last; after (3) of blocks
+    std::vector<Buffer<T>> traces;        // of the first tiles of each block, as many as there is room for
     BondBases<T> bases;
     Buffer<T> d_nodes;
     // W₁ v_i + b and W₂ v_j of the bond and the atom update, σ(W_v v + b_v); then the derivatives: by W₁ v_i + b and
