@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from benchmarks.speed.cases import CASES, DENSE, LARGE, MEMORY, Case
 from benchmarks.speed.codes import CODES, PEERS
@@ -24,7 +25,7 @@ class Comparison:
     errors: dict[str, str]
     fastest_peer: str | None
     times_faster: float | None  # than the fastest peer: the median of the ratios of each turn
-    times_limit: float | None  # how many times the limit we need: the median of those of each turn; None if there is none
+    times_limit: float | None  # how many times the limit we need, the median of each turn's; None where there is none
     turns: int
 
 
@@ -73,15 +74,21 @@ def comparisons(log: Log, codes: Sequence[str], flops_per_bond: int) -> list[Com
         medians = {code: statistics.median(values) for code, values in times.items()}
         peer = min((code for code in PEERS if code in medians), key=lambda code: medians[code], default=None)
         if OURS in medians:
-            limits = []
-            if case.structure:
-                operations = count_bonds(case.structure) * flops_per_bond
-                limits = [s * turn["rate"] / operations for s, turn in zip(times[OURS], turns, strict=True) if turn["rate"]]
             ratio = None
             if peer is not None:
                 ratio = statistics.median(a / b for a, b in zip(times[peer], times[OURS], strict=True))
-            found.append(Comparison(case, medians, errors, peer, ratio, statistics.median(limits) if limits else None, len(turns)))
+            found.append(
+                Comparison(case, medians, errors, peer, ratio, _times_limit(case, turns, flops_per_bond), len(turns))
+            )
     return found
+
+
+def _times_limit(case: Case, turns: Sequence[dict[str, Any]], flops_per_bond: int) -> float | None:
+    pairs = [(turn["seconds"][OURS], turn["rate"]) for turn in turns if turn["rate"]]
+    if case.structure is None or not pairs:
+        return None
+    operations = count_bonds(case.structure) * flops_per_bond
+    return statistics.median(seconds * rate / operations for seconds, rate in pairs)
 
 
 def singles(log: Log) -> list[Single]:
