@@ -1,7 +1,7 @@
 """What is measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.speed.codes import CODES
@@ -11,6 +11,7 @@ SIZES = (8, 64, 512, 4096)  # silicon atoms
 LARGE = (32768, 97336)  # ... for tribond alone
 DENSE = (512, 4096, *LARGE)  # ... at three times the density
 MEMORY = (64, 512, 4096)
+REFERENCE = 512  # atoms; the time of an atom in larger systems is compared with that in this one
 MD_STEPS = 10
 
 
@@ -66,10 +67,17 @@ CASES = (
 
 @dataclass(frozen=True)
 class Alone:
-    """One code and one structure in a process of its own: peak memory, and time."""
+    """One code and one structure in a process of its own: peak memory, and time.
+
+    Attributes:
+        code: as in `codes.CODES`.
+        structure: its name in `crystals.named`.
+        reference: a small structure to time before and after; None for none.
+    """
 
     code: str
     structure: str
+    reference: str | None = None
 
     @property
     def name(self) -> str:
@@ -83,4 +91,11 @@ def alone(codes: Sequence[str]) -> list[Alone]:
     if "tribond" in codes:
         wanted += [Alone("tribond", f"Si {size}") for size in LARGE]
         wanted += [Alone("tribond", f"Si {size} dense") for size in DENSE]
-    return wanted
+    return [_with_reference(it) for it in wanted]
+
+
+def _with_reference(it: Alone) -> Alone:
+    _, size, *dense = it.structure.split()
+    if it.code != "tribond" or int(size) <= REFERENCE:
+        return it
+    return replace(it, reference=" ".join(["Si", str(REFERENCE), *dense]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from benchmarks.speed.cases import REFERENCE
 from benchmarks.speed.codes import CODES, PEERS
 from benchmarks.speed.summary import OURS, Comparison, Goal, Single
 
@@ -64,18 +65,19 @@ def _megabytes(it: Single | None) -> str:
 
 def scaling_table(alone: Sequence[Single], flops_per_bond: int) -> Iterator[str]:
     """Sizes of tribond from small to large, and compressed."""
-    yield "| silicon | bonds | µs/atom | × limit | peak memory, MB | bytes/bond |"
-    yield "|---|---:|---:|---:|---:|---:|"
+    yield f"| silicon | bonds | µs/atom | × {REFERENCE} atoms | × limit | peak memory, MB | bytes/bond |"
+    yield "|---|---:|---:|---:|---:|---:|---:|"
     ours = sorted((it for it in alone if it.code == OURS), key=lambda it: (it.dense, it.atoms))
     for it in ours:
         name = f"{it.atoms:,} atoms{', three times as dense' if it.dense else ''}"
         if it.seconds is None or it.peak_bytes is None:
-            yield f"| {name} | {it.bonds:,} | fails | | | |"
+            yield f"| {name} | {it.bonds:,} | fails | | | | |"
             continue
         limit = f"{it.seconds * it.rate / (it.bonds * flops_per_bond):.1f}" if it.rate else ""
         cells = [
             f"{it.bonds:,}",
             significant(1e6 * it.seconds / it.atoms),
+            "" if it.times_reference is None else f"{it.times_reference:.2f}",
             limit,
             f"{it.peak_bytes / 1e6:,.0f}",
             f"{it.peak_bytes / it.bonds:,.0f}",

@@ -111,7 +111,7 @@ def alone(what: Alone, team: Team, log: Log) -> None:
     try:
         with ExitStack() as stack:
             worker = stack.enter_context(team.start(what.code))
-            record |= worker.ask("memory", structure=what.structure)
+            record |= worker.ask("memory", structure=what.structure, reference=what.reference)
             if what.code == "tribond":
                 record |= worker.ask("multiply")
         median = statistics.median(record["seconds"])

@@ -29,6 +29,7 @@ from tribond.speed.memory import PeakMemory, give_back
 
 MIXED, TRAINED = 64, 32  # structures
 REPEATS = 3  # where memory is measured; the first one also pays for asking the system for it
+OFTEN = 7  # repeats of something small
 
 
 class Bench:
@@ -72,12 +73,22 @@ class Bench:
         atoms.get_forces()
         return {"seconds": _timed(lambda: dynamics.run(steps)) / steps}
 
-    def memory(self, structure: str) -> dict[str, Any]:
-        """Peak memory above that after import and loading the model; right in a process that did nothing yet."""
+    def memory(self, structure: str, reference: str | None) -> dict[str, Any]:
+        """Peak memory above that after import and loading the model; right in a process that did nothing yet.
+
+        The reference, a small structure, is timed before and after: on a machine whose speed drifts, sizes measured
+        minutes apart cannot be compared.
+        """
         memory = PeakMemory()
         self._evaluate("Si 8", 0)  # what a library makes once, thread pools and compiled functions, is counted
+        around = self._evaluate_often(reference) if reference else []
         seconds = [self._evaluate(structure, turn) for turn in range(REPEATS)]
-        return {"seconds": seconds, "peak_bytes": memory.peak()}
+        peak = memory.peak()
+        around += self._evaluate_often(reference) if reference else []
+        return {"seconds": seconds, "peak_bytes": peak, "reference_seconds": around}
+
+    def _evaluate_often(self, structure: str) -> list[float]:
+        return [self._evaluate(structure, turn) for turn in range(1 + OFTEN)][1:]
 
     def multiply(self) -> dict[str, Any]:
         """Floating-point operations a second of matrix multiplication; of PyTorch, so ask a code that has it."""

@@ -24,6 +24,13 @@ def test_every_structure_that_is_asked_for_can_be_built():
         assert len(named(name)) == int(name.split()[1])
 
 
+def test_larger_systems_are_compared_with_small_ones_as_dense():
+    references = {it.structure: it.reference for it in alone(list(CODES)) if it.code == "tribond"}
+    assert references["Si 64"] is references["Si 512"] is references["Si 512 dense"] is None
+    assert references["Si 97336"] == "Si 512"
+    assert references["Si 4096 dense"] == "Si 512 dense"
+
+
 def test_mixed_crystals_are_many_kinds_and_always_the_same():
     crystals = mixed(64)
     assert len(crystals) == 64

@@ -6,7 +6,7 @@ SI_64 = next(case for case in CASES if case.name == "Si 64")
 
 
 def single(code, structure, seconds, peak_bytes=10**7):
-    return Single(code, structure, int(structure.split()[1]), 1000, seconds, None, peak_bytes, None)
+    return Single(code, structure, int(structure.split()[1]), 1000, seconds, None, None, peak_bytes, None)
 
 
 def test_the_picture_has_all_codes_and_the_sizes_that_only_tribond_reaches():
@@ -21,7 +21,7 @@ def test_the_picture_has_all_codes_and_the_sizes_that_only_tribond_reaches():
 
 
 def test_memory_is_shown_where_it_was_measured():
-    failed = Single("matgl", "Si 64", 64, 1000, None, None, None, "killed")
+    failed = Single("matgl", "Si 64", 64, 1000, None, None, None, None, "killed")
     assert memory_points([single("matgl", "Si 512", 1.0), failed]) == {"matgl": [(512, 10.0)]}
 
 

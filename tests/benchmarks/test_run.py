@@ -100,8 +100,10 @@ def test_a_process_answers_fails_and_dies_in_words(tmp_path):
             worker.ask("step", structure="Si 9", turn=0)
         assert worker.alive
         log = Log(tmp_path / "a.jsonl")
-        run.alone(Alone("tribond", "Si 8"), OneWorker(worker), log)
+        run.alone(Alone("tribond", "Si 64", reference="Si 8"), OneWorker(worker), log)
         assert log.records[0]["peak_bytes"] > 0
+        assert log.records[0]["rate"] > 0
+        assert 0 < min(log.records[0]["reference_seconds"]) < max(log.records[0]["seconds"])
     with pytest.raises(WorkerError):
         worker.ask("versions")
     with pytest.raises(WorkerError, match="ended with status 1: .*no_such_code"):
