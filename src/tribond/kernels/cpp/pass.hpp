@@ -6,35 +6,32 @@
 // computes nothing twice.
 #pragma once
 
-#include <functional>
-#include <memory>
-
-#include "threads.hpp"
-#include "workspace.hpp"
+#include "pass_atoms.hpp"
 
 namespace tribond {
 
-constexpr int64_t ATOMS_AT_ONCE = 32;  // in work that is done atom by atom
 constexpr size_t FAR_BYTES = size_t(32) << 20;  // of traces: more would drive everything else out of the caches
 
-template <class T> class Pass {
-    using Worker = typename Workspace<T>::Worker;
+template <class T> class Pass : PassAtoms<T> {
+    using Base = PassAtoms<T>;
+    using typename Base::Worker;
+    using Base::m_, Base::g_, Base::p_, Base::w_, Base::threads_, Base::bond_width_, Base::atom_width_, Base::row_width_;
+    using Base::by_tile, Base::by_atom, Base::bond_parts, Base::atom_parts_and_gate, Base::gates, Base::all_parts;
+    using Base::bond_parts_backward, Base::atom_parts_and_gate_backward, Base::all_parts_backward, Base::read_out;
+    using Base::sum_far_messages, Base::clear_if;
 
 public:
     // trace_bytes: what the derivatives of the activations may take, so that the way back computes nothing twice.
     Pass(const Model<T>& model, const Graph& graph, Workspace<T>& workspace, int threads, size_t trace_bytes)
-        : m_(model), g_(graph), p_(graph), w_(workspace), angles_(model), threads_(threads) {
-        const Update<T>&bond = m_.blocks[0].bond, &atom = m_.blocks[0].atom;
-        bond_width_ = 2 * bond.first.hidden, atom_width_ = 2 * atom.first.hidden;
-        row_width_ = std::max(bond_width_ + atom_width_ + m_.angular, m_.nodes);  // messages on the way there, too
-        trace_numbers_ = Trace<T>::numbers(bond) + Trace<T>::numbers(atom);
+        : Base(model, graph, workspace, threads), angles_(model) {
+        trace_numbers_ = Trace<T>::numbers(m_.blocks[0].bond) + Trace<T>::numbers(m_.blocks[0].atom);
         fused_ = m_.onto_centre;
         make_room(trace_bytes);
     }
 
     // Energy of every atom (eV) and dE/dr of every bond (eV/Å).
     void run(double* energies, double* gradient) {
-        energies_ = energies;
+        this->energies_ = energies;
         by_tile([&](const Tile& tile, Worker&) { w_.bases.set(m_, g_, tile); });
         by_atom([&](int64_t first, int64_t last, Worker&) {
             for (int64_t i = first; i < last; ++i)
@@ -55,24 +52,6 @@ public:
     }
 
 private:
-    // ------------------------------------------------------------------------------------------- sharing out
-
-    void by_tile(const std::function<void(const Tile&, Worker&)>& work, const std::function<void(const Part&)>& before = {}) {
-        share_out(int(p_.parts.size()), threads_, [&](int piece, int worker) {
-            const Part& part = p_.parts[piece];
-            if (before) before(part);
-            for (int t = part.first_tile; t < part.last_tile; ++t) work(p_.tiles[t], w_.workers[worker]);
-            streamed();
-        });
-    }
-
-    void by_atom(const std::function<void(int64_t, int64_t, Worker&)>& work) {
-        const int pieces = int((g_.atoms + ATOMS_AT_ONCE - 1) / ATOMS_AT_ONCE);
-        share_out(pieces, threads_, [&](int piece, int worker) {
-            work(piece * ATOMS_AT_ONCE, std::min(g_.atoms, (piece + 1) * ATOMS_AT_ONCE), w_.workers[worker]);
-        });
-    }
-
     void make_room(size_t trace_bytes) {
         const size_t atoms = g_.atoms, bonds = g_.bonds, angles = g_.angles, rows = p_.rows.size();
         share_traces(trace_bytes);
@@ -119,106 +98,6 @@ private:
             edges_place_.push_back(edges_place_.back() + (bonds < g_.bonds));
         }
         far_ = traced * of_bond > FAR_BYTES;
-    }
-
-    // ------------------------------------------------------------------------------------------- atoms
-
-    void bond_parts(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker&) {
-            parts(m_.blocks[k].bond.first, nodes, first, last, w_.bond_centre, w_.bond_neighbour);
-        });
-    }
-
-    void atom_parts_and_gate(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker&) { atom_parts_and_gate(k, nodes, first, last); });
-    }
-
-    void gates(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker&) { gates(k, nodes, first, last); });
-    }
-
-    void all_parts(int k, const Buffer<T>& nodes) {
-        by_atom([&](int64_t first, int64_t last, Worker&) {
-            parts(m_.blocks[k].bond.first, nodes, first, last, w_.bond_centre, w_.bond_neighbour);
-            atom_parts_and_gate(k, nodes, first, last);
-        });
-    }
-
-    void parts(const FirstLayer<T>& layer, const Buffer<T>& nodes, int64_t first, int64_t last, Buffer<T>& centre,
-               Buffer<T>& neighbour) {
-        const int rows = int(last - first), width = 2 * layer.hidden;
-        const T* v = nodes.begin() + first * m_.nodes;
-        multiply<T, Start::bias>(rows, v, m_.nodes, layer.centre, centre.begin() + first * width, width, {layer.bias.begin()});
-        multiply<T, Start::zero>(rows, v, m_.nodes, layer.neighbour, neighbour.begin() + first * width, width);
-    }
-
-    void atom_parts_and_gate(int k, const Buffer<T>& nodes, int64_t first, int64_t last) {
-        parts(m_.blocks[k].atom.first, nodes, first, last, w_.atom_centre, w_.atom_neighbour);
-        gates(k, nodes, first, last);
-    }
-
-    void gates(int k, const Buffer<T>& nodes, int64_t first, int64_t last) {
-        constexpr int W = LANES<T>;
-        const ThreeBody<T>& angles = m_.blocks[k].angles;
-        T* gate = w_.gate.begin() + first * m_.angular;
-        const T* v = nodes.begin() + first * m_.nodes;
-        multiply<T, Start::bias>(int(last - first), v, m_.nodes, angles.atom_gate, gate, m_.angular, {angles.atom_gate_bias.begin()});
-        for (int64_t i = 0; i < (last - first) * m_.angular; i += W) store(gate + i, sigmoid(load(gate + i)));
-    }
-
-    // What the parts of all tiles add up to for an atom, from `column` on.
-    void sum_rows(int64_t atom, int column, int count, T* total) {
-        constexpr int W = LANES<T>;
-        std::fill_n(total, count, T(0));
-        for (int64_t i = p_.rows_of[atom]; i < p_.rows_of[atom + 1]; ++i) {
-            const T* row = w_.rows.begin() + size_t(p_.rows[i]) * row_width_ + column;
-            for (int f = 0; f < count; f += W) store(total + f, load(total + f) + load(row + f));
-        }
-    }
-
-    void bond_parts_backward(int k) {
-        by_atom([&](int64_t first, int64_t last, Worker& s) {
-            parts_backward(m_.blocks[k].bond.first, first, last, w_.d_bond_centre, 0, s);
-        });
-    }
-
-    void atom_parts_and_gate_backward(int k) {
-        by_atom([&](int64_t first, int64_t last, Worker& s) { atom_parts_and_gate_backward(k, first, last, s); });
-    }
-
-    void all_parts_backward(int k) {
-        by_atom([&](int64_t first, int64_t last, Worker& s) {
-            parts_backward(m_.blocks[k].bond.first, first, last, w_.d_bond_centre, 0, s);
-            atom_parts_and_gate_backward(k, first, last, s);
-        });
-    }
-
-    void parts_backward(const FirstLayer<T>& layer, int64_t first, int64_t last, const Buffer<T>& d_centre, int column, Worker& s) {
-        const int rows = int(last - first), width = 2 * layer.hidden;
-        T* d_nodes = w_.d_nodes.begin() + first * m_.nodes;
-        for (int64_t i = first; i < last; ++i) sum_rows(i, column, width, s.sums.begin() + (i - first) * width);
-        multiply<T, Start::output>(rows, d_centre.begin() + first * width, width, layer.centre_back, d_nodes, m_.nodes);
-        multiply<T, Start::output>(rows, s.sums.begin(), width, layer.neighbour_back, d_nodes, m_.nodes);
-    }
-
-    void atom_parts_and_gate_backward(int k, int64_t first, int64_t last, Worker& s) {
-        constexpr int W = LANES<T>;
-        parts_backward(m_.blocks[k].atom.first, first, last, w_.d_atom_centre, bond_width_, s);
-        T* d_gate = w_.d_gate.begin();
-        for (int64_t i = first; i < last; ++i) {
-            if (m_.gated_by_end) sum_rows(i, bond_width_ + atom_width_, m_.angular, d_gate + i * m_.angular);
-            for (int f = 0; f < m_.angular; f += W) {
-                const size_t at = i * m_.angular + f;
-                const Vec<T> share = load(w_.gate.begin() + at);
-                store(d_gate + at, load(d_gate + at) * share * (T(1) - share));
-            }
-        }
-        multiply<T, Start::output>(int(last - first), d_gate + first * m_.angular, m_.angular,
-                                   m_.blocks[k].angles.atom_gate_back, w_.d_nodes.begin() + first * m_.nodes, m_.nodes);
-    }
-
-    void read_out(int64_t first, int64_t last, const T* v, Worker& s) {
-        s.readout.run(m_, g_.element + first, int(last - first), v, energies_ + first, w_.d_nodes.begin() + first * m_.nodes);
     }
 
     // ------------------------------------------------------------------------------------------- tiles
@@ -345,35 +224,13 @@ private:
                         s.d_centre_part.data(), s.d_neighbour_part.data(), w_.bases.d_length.begin() + tile.first_bond);
     }
 
-    void clear_rows(const Part& part) {
-        std::fill_n(w_.rows.begin() + size_t(part.first_row) * row_width_, size_t(part.last_row - part.first_row) * row_width_, T(0));
-    }
-
     // v of a tile's atoms from before the block to after: `nodes` starts as a copy.
     T* copy_nodes(int k, const Tile& tile, T* to) {
         std::copy_n(w_.nodes[k].begin() + tile.first_atom * m_.nodes, tile.atoms() * m_.nodes, to);
         return to;
     }
 
-    // v after a block whose messages went to the far ends of the bonds.
-    void sum_far_messages(int k) {
-        constexpr int W = LANES<T>;
-        by_atom([&](int64_t first, int64_t last, Worker&) {
-            for (int64_t i = first; i < last; ++i) {
-                const T* before = w_.nodes[k].begin() + i * m_.nodes;
-                T* after = w_.nodes[k + 1].begin() + i * m_.nodes;
-                sum_rows(i, 0, m_.nodes, after);
-                for (int f = 0; f < m_.nodes; f += W) store(after + f, load(after + f) + load(before + f));
-            }
-        });
-    }
-
     T* nodes_after(int k, const Tile& tile) { return copy_nodes(k, tile, w_.nodes[k + 1].begin() + tile.first_atom * m_.nodes); }
-
-    std::function<void(const Part&)> clear_if(bool wanted) {
-        if (!wanted) return {};
-        return [this](const Part& part) { clear_rows(part); };
-    }
 
     void forward(int k) {
         all_parts(k, w_.nodes[k]);
@@ -466,18 +323,11 @@ private:
         if (k > 0) atom_parts_and_gate_backward(k);
     }
 
-    const Model<T>& m_;
-    const Graph& g_;
-    const Partition p_;
-    Workspace<T>& w_;
     const Angles<T> angles_;
-    const int threads_;
-    int bond_width_, atom_width_, row_width_;
     size_t trace_numbers_;
     std::vector<int> edges_place_;  // (blocks,) which buffer has e_ij before each
     bool fused_;  // the last block goes there and back in one go
     bool far_ = false;  // the traces are more than the caches hold
-    double* energies_ = nullptr;
 };
 
 }  // namespace tribond
