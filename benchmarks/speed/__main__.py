@@ -1,6 +1,6 @@
 """tribond against the other M3GNets, turn by turn on this machine: time, memory, and how far from the limit.
 
-    make bench                                            # everything, some twenty minutes
+    make bench                                            # everything, some fifteen minutes
     make bench ARGS="--codes tribond matgl --cases 'Si 64' 'Si 512'"
     make bench ARGS=--publish                             # also write docs/speed.md and docs/images/
 
@@ -158,7 +158,7 @@ and 43 bonds an atom, the 32 of a training step 15 and 40.
 
 The other tables are of one code alone in a fresh process, the median of three steps, with the rate of multiplication after
 them; peak memory is that above what the process held after import. *× 512 atoms* is the time of an atom over that of one among
-512, timed in the same process before and after. tribond takes up to 400 MB more than it must in order not to compute things
+512, timed in the same process before and after. tribond takes up to 380 MB more than it must in order not to compute things
 twice ([engine.md](engine.md)); without that, systems need 1.3 to 1.5 kB a bond, always the same.
 
 ![Time per atom](images/speed.svg)

@@ -76,7 +76,7 @@ class Bench:
     def memory(self, structure: str, reference: str | None) -> dict[str, Any]:
         """Peak memory above that after import and loading the model; right in a process that did nothing yet.
 
-        The reference, a small structure, is timed before and after: on a machine whose speed drifts, sizes measured
+        The reference, a structure much smaller, is timed before and after: on a machine whose speed drifts, sizes measured
         minutes apart cannot be compared.
         """
         memory = PeakMemory()

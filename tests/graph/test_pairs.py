@@ -221,6 +221,36 @@ def test_what_would_take_too_many_tries_is_left_to_vesin(monkeypatch):
     assert_identical(found, bonds_of(atoms, 5.0, 4.0))
 
 
+class Failing:
+    """Functions that do what the library does until one is told to fail."""
+
+    def __init__(self, functions, **outcomes):
+        self.functions, self.outcomes, self.deleted = functions, outcomes, 0
+
+    def __getattr__(self, name):
+        if name == "tribond_search_delete":
+            self.deleted += 1
+        if name in self.outcomes:
+            return lambda *_: self.outcomes[name]
+        return getattr(self.functions, name)
+
+
+@pytest.mark.parametrize(
+    ("function", "outcome", "error", "message"),
+    [
+        ("tribond_search", compiled.NO_MEMORY, MemoryError, "no memory for the bonds of 1 atoms within 5.0 Å"),
+        ("tribond_search", compiled.FAILED, RuntimeError, "the search for the bonds of 1 atoms within 5.0 Å failed"),
+        ("tribond_search_write", compiled.FAILED, RuntimeError, "failed"),
+    ],
+)
+def test_a_search_that_fails_says_so_and_leaves_nothing_behind(library, monkeypatch, function, outcome, error, message):
+    failing = Failing(library.functions, **{function: outcome})
+    monkeypatch.setattr(compiled, "library", lambda: compiled.Library(failing, "failing"))
+    with pytest.raises(error, match=message):
+        bonds_of(bulk("Cu"), 5.0, 4.0)
+    assert failing.deleted == 1
+
+
 def test_no_atoms():
     assert tried(Atoms(), 5.0)
     assert check(Atoms()).edge_index.shape == (2, 0)

@@ -37,6 +37,7 @@ def search(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, three
     Raises:
         ValueError: for tensors of another shape.
         MemoryError: if there is no memory for the bonds.
+        RuntimeError: if the system refuses something else, such as threads.
     """
     loaded = compiled.library()
     if loaded is None:
@@ -45,20 +46,20 @@ def search(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, three
     positions, cell = compiled.plain(positions, torch.float64, atoms, 3), compiled.plain(cell, torch.float64, 3, 3)
     pbc = compiled.plain(pbc, torch.bool, 3)
     found, counts, least = ctypes.c_void_p(), (ctypes.c_int64 * 3)(), ctypes.c_double()
-    outcome = loaded.functions.tribond_search(
-        *(atoms, positions.data_ptr(), cell.data_ptr(), pbc.data_ptr()),
-        *(cutoff, cutoff**2, threebody_cutoff**2, MOST_TRIED * max(atoms, 1), torch.get_num_threads()),
-        *(ctypes.byref(found), counts, ctypes.byref(least)),
-    )
-    if outcome == compiled.BAD_GRAPH:
-        return None
-    if outcome != 0:
-        msg = f"no memory for the bonds of {atoms} atoms within {cutoff} Å"
-        raise MemoryError(msg)
-    bonds, angle_bonds, shortest = counts
     try:
+        outcome = loaded.functions.tribond_search(
+            *(atoms, positions.data_ptr(), cell.data_ptr(), pbc.data_ptr()),
+            *(cutoff, cutoff**2, threebody_cutoff**2, MOST_TRIED * max(atoms, 1), torch.get_num_threads()),
+            *(ctypes.byref(found), counts, ctypes.byref(least)),
+        )
+        if outcome == compiled.BAD_GRAPH:
+            return None
+        _check(outcome, atoms, cutoff)
+        bonds, angle_bonds, shortest = counts
         ends, shifts, angles = np.empty((2, bonds), np.int64), np.empty((bonds, 3)), np.empty(angle_bonds, np.int64)
-        loaded.functions.tribond_search_write(found, bonds, *map(_address, (ends, shifts, angles)))
+        _check(
+            loaded.functions.tribond_search_write(found, bonds, *map(_address, (ends, shifts, angles))), atoms, cutoff
+        )
     finally:
         loaded.functions.tribond_search_delete(found)
     return Bonds(
@@ -67,6 +68,15 @@ def search(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float, three
         angle_edges=torch.from_numpy(angles),
         clash=_clash(ends, shortest, least.value),
     )
+
+
+def _check(outcome: int, atoms: int, cutoff: float) -> None:
+    if outcome == compiled.NO_MEMORY:
+        msg = f"no memory for the bonds of {atoms} atoms within {cutoff} Å"
+        raise MemoryError(msg)
+    if outcome != 0:
+        msg = f"the search for the bonds of {atoms} atoms within {cutoff} Å failed"
+        raise RuntimeError(msg)
 
 
 def select(

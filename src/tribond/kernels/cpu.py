@@ -23,8 +23,8 @@ MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ co
 NO_SUCH_GRAPH = (
     "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds, systems or elements out of range"
 )
-# What the derivatives of the activations of small systems may take, so that the way back computes nothing twice.
-TRACE_BYTES = 400 * 2**20
+# What may be kept of activations and their derivatives, so that the way back need not compute it again.
+TRACE_BYTES = 380 * 10**6
 
 
 def over_bonds(

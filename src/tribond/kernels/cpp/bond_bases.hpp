@@ -109,8 +109,6 @@ private:
         T *harmonic = angles.y.begin() + a * angles.harmonics, *derivative = angles.d_y.begin() + a * angles.harmonics;
         for (int i = 0; i < angles.harmonics; ++i) harmonic[i] = T(y[i][lane]), derivative[i] = 0;
     }
-
-    static constexpr int MOST_FUNCTIONS = 512;  // kernels/cpu.py knows it, too
 };
 
 }  // namespace tribond

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <limits>
 
-namespace {
+#include "outcome.hpp"
 
-enum Outcome { DONE = 0, BAD_GRAPH = 1 };  // as in engine.cpp
+using namespace tribond;
+
+namespace {
 
 bool valid(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* centre, const int64_t* neighbour, const int64_t* system) {
     for (int64_t i = 0; i < atoms; ++i)
@@ -23,8 +25,6 @@ double volume(const double* cell) {
 }
 
 }  // namespace
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
 
 // r_j + S·cell - r_i, (bonds, 3). `ends` (2, bonds) are centres and neighbours, `system` (atoms,) says whose cell, (systems,
 // 3, 3) row by row.

@@ -283,7 +283,6 @@ private:
         atom_parts_and_gate_backward(k, w_.nodes[k]);
     }
 
-    static constexpr int MOST_FUNCTIONS = 512;
 
     const DualAngles<T> angles_;
     const double *const d_energies_, *const d_gradient_;

@@ -2,13 +2,12 @@
 #include <memory>
 #include <mutex>
 
+#include "outcome.hpp"
 #include "pass.hpp"
 #include "training.hpp"
 
 namespace tribond {
 namespace {
-
-enum Outcome { DONE = 0, BAD_GRAPH = 1, NO_MEMORY = 2, FAILED = 3 };
 
 class Engine {
 public:
@@ -81,8 +80,6 @@ private:
 
 }  // namespace
 }  // namespace tribond
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
 
 // Counts the changes of these functions, so that compiled.py does not call a library of another version.
 PUBLIC int tribond_interface() { return 7; }

@@ -3,19 +3,14 @@
 #include <limits>
 
 #include "lengths.hpp"
+#include "outcome.hpp"
 
-namespace {
-
-enum Outcome { DONE = 0, BAD_GRAPH = 1 };  // as in engine.cpp
-
-}  // namespace
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
+using namespace tribond;
 
 // Which of the pairs that are kept, ends (2, pairs) and image (pairs,), are bonds: kind (pairs,) is 0 for none, 1 for a
 // bond, 2 for one that takes part in angles; by squared lengths. `offsets` (3, images) are the vectors of the
-// images in the cell. In `counts`: how many bonds and
-// angles, and the shortest pair, the first if there are several, or -1; `least` is its squared length.
+// images in the cell. In `counts`: how many bonds and angles, and the shortest pair, the first if there are several, or -1;
+// `least` is its squared length.
 PUBLIC int tribond_pairs_measure(int64_t atoms, int64_t pairs, int64_t images, const double* positions,
                                  const int64_t* ends, const int64_t* image, const double* offsets, double longest,
                                  double longest_of_angles, uint8_t* kind, int64_t* counts, double* least) {
@@ -27,7 +22,7 @@ PUBLIC int tribond_pairs_measure(int64_t atoms, int64_t pairs, int64_t images, c
         if (i < 0 || i >= atoms || j < 0 || j >= atoms || m < 0 || m >= images) return BAD_GRAPH;
         const double *from = positions + 3 * i, *to = positions + 3 * j;
         const double difference[3] = {to[0] - from[0], to[1] - from[1], to[2] - from[2]};
-        const double squared = tribond::squared_length(difference, x[m], y[m], z[m]);
+        const double squared = squared_length(difference, x[m], y[m], z[m]);
         if (squared < *least) *least = squared, shortest = p;
         const int bond = squared < longest, angle = bond & (squared < longest_of_angles);
         kind[p] = uint8_t(bond + angle);

@@ -1,7 +1,7 @@
 // One evaluation: there and back through all blocks, a tile of bonds at a time.
 //
-// Kept for every bond is e_ij after (3) of each block, and whatever else the way back needs of a tile is computed again while
-// the tile is in the cache; or kept, instead, as far as there is room for it. On the way back ∂e_ij takes the place of the
+// What the way back needs of a tile is kept from the way there, as far as there is room for it. Of the other tiles, e_ij after
+// (3) of each block is kept, and the rest computed again while the tile is in the cache. On the way back ∂e_ij takes the place of the
 // e_ij of the last block. Where atoms sum messages over bonds of their own, the last block goes there and back in one go and
 // computes nothing twice.
 #pragma once

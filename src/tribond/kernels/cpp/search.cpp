@@ -1,25 +1,26 @@
 // All bonds of a system. Space is divided into boxes at least as wide as the longest bond; every atom is tried with those of
-// its own box and of the boxes around it, in the order of bonds, so that nothing is sorted afterwards. What decides is the
-// length, always the same sum (lengths.hpp); boxes and shifts are only ever a bit too wide.
+// its own box and of the boxes around it, in the order of bonds, so that bonds need not be sorted. What decides is the length,
+// always the same sum (lengths.hpp); boxes and shifts are only ever a bit too wide.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <new>
 #include <vector>
 
 #include "lengths.hpp"
+#include "outcome.hpp"
+#include "simd.hpp"
 #include "threads.hpp"
 
 namespace tribond {
 namespace {
 
-enum Outcome { DONE = 0, BAD_GRAPH = 1, NO_MEMORY = 2, FAILED = 3 };  // as in engine.cpp
-
 constexpr double FARTHEST = 1e6;           // Å; beyond, this search does not answer for its rounding
 constexpr double MOST_CELLS = 1e8;         // between two atoms
 constexpr int64_t MOST_BOXES = 1 << 20;    // along an axis
-constexpr int64_t ATOMS_AT_ONCE = 128, BOXES_AT_ONCE = 32;  // for a thread
+constexpr int64_t ATOMS_AT_ONCE = 64;      // about as many, in whole boxes, for a thread
 
 struct Vector {
     double x, y, z;
@@ -69,12 +70,22 @@ struct Bond {
     bool in_angles;
 };
 
-// What a thread finds in one go.
+// What a thread finds in some boxes: the bonds of an atom one after the other.
 struct Piece {
     std::vector<Bond> bonds;
-    int64_t angles = 0, shortest = -1;  // the first of the shortest bonds
+    int32_t centre = 0, place = -1;  // of the shortest bond, the first one in the order of bonds: its place among those of its centre
     double least = std::numeric_limits<double>::infinity();
-    int64_t first_bond = 0, first_angle = 0;  // where they go
+
+    void measure(double squared, int32_t i, int32_t at) {
+        if (squared < least || (squared == least && i < centre)) least = squared, centre = i, place = at;
+    }
+};
+
+// All bonds, and where those of an atom go.
+struct Found {
+    std::vector<Piece> pieces;
+    std::vector<int64_t> first_bond, first_angle;  // (atoms + 1)
+    int threads;
 };
 
 class Search {
@@ -91,27 +102,41 @@ public:
     // False where atoms are too far away, or the cell has no volume.
     bool possible() const { return possible_; }
 
-    // How many pairs and images are tried.
-    double tries() const {
-        double tries = 0;
-        for (size_t b = 0; b < around_.size(); ++b) tries += double(first_[b + 1] - first_[b]) * double(around_[b].size());
-        for (const Axis& axis : axes_) tries *= axis.most_shifts();
+    // How many pairs and images are tried at most.
+    double most_tries() const {
+        int64_t fullest = 0;
+        for (size_t box = 0; box < boxes_.size(); ++box) fullest = std::max(fullest, first_[box + 1] - first_[box]);
+        double tries = double(atoms_) * double(fullest);
+        for (const Axis& axis : axes_) tries *= double(std::min<int64_t>(axis.boxes, 3)) * axis.most_shifts();
         return tries;
     }
 
-    // All bonds whose squared length is below `longest`, sorted by centre, neighbour and shift.
-    std::vector<Piece> run(double longest, double longest_of_angles) const {
-        std::vector<Piece> pieces((atoms_ + ATOMS_AT_ONCE - 1) / ATOMS_AT_ONCE);
-        share_out(int(pieces.size()), threads_, [&](int piece, int) {
-            std::vector<int32_t> near;
-            const int64_t first = piece * ATOMS_AT_ONCE, last = std::min(atoms_, first + ATOMS_AT_ONCE);
-            for (int64_t i = first; i < last; ++i) bonds_of(i, longest, longest_of_angles, near, pieces[piece]);
+    // All bonds whose squared length is below `longest`.
+    Found run(double longest, double longest_of_angles) const {
+        std::vector<size_t> starts;  // of pieces
+        for (size_t box = 0; box < boxes_.size(); ++box)
+            if (starts.empty() || first_[box] - first_[starts.back()] >= ATOMS_AT_ONCE) starts.push_back(box);
+        Found found{std::vector<Piece>(starts.size()), std::vector<int64_t>(atoms_ + 1), std::vector<int64_t>(atoms_ + 1), threads_};
+        starts.push_back(boxes_.size());
+        share_out(int(found.pieces.size()), threads_, [&](int number, int) {
+            Piece& piece = found.pieces[number];
+            Around around;
+            for (size_t box = starts[number]; box < starts[number + 1]; ++box) {
+                look_around(box, around);
+                around.measure(coordinates_.data());
+                for (int64_t n = first_[box]; n < first_[box + 1]; ++n) {
+                    const int32_t i = sorted_[n];
+                    const size_t before = piece.bonds.size();
+                    found.first_angle[i + 1] = bonds_of(i, longest, longest_of_angles, around, piece);
+                    found.first_bond[i + 1] = int64_t(piece.bonds.size() - before);
+                }
+            }
         });
-        for (size_t p = 1; p < pieces.size(); ++p) {
-            pieces[p].first_bond = pieces[p - 1].first_bond + int64_t(pieces[p - 1].bonds.size());
-            pieces[p].first_angle = pieces[p - 1].first_angle + pieces[p - 1].angles;
+        for (int64_t i = 0; i < atoms_; ++i) {
+            found.first_bond[i + 1] += found.first_bond[i];
+            found.first_angle[i + 1] += found.first_angle[i];
         }
-        return pieces;
+        return found;
     }
 
 private:
@@ -187,31 +212,41 @@ private:
             places[i] = {box, int32_t(i)};
         }
         std::sort(places.begin(), places.end());
-        std::vector<int32_t> sorted(atoms_);
-        box_of_.resize(atoms_);
+        sorted_.resize(atoms_);
         for (int64_t n = 0; n < atoms_; ++n) {
             if (n == 0 || places[n].box != places[n - 1].box) boxes_.push_back(places[n].box), first_.push_back(n);
-            sorted[n] = places[n].atom;
-            box_of_[places[n].atom] = int32_t(boxes_.size() - 1);
+            sorted_[n] = places[n].atom;
         }
         first_.push_back(atoms_);
-        around_.resize(boxes_.size());
-        const int64_t pieces = (int64_t(boxes_.size()) + BOXES_AT_ONCE - 1) / BOXES_AT_ONCE;
-        share_out(int(pieces), threads_, [&](int piece, int) {
-            const size_t first = piece * BOXES_AT_ONCE, last = std::min(boxes_.size(), first + BOXES_AT_ONCE);
-            for (size_t b = first; b < last; ++b) look_around(b, sorted);
-        });
     }
 
+    // The atoms that those of a box are tried with.
+    struct Around {
+        std::vector<int32_t> atoms, near;
+        std::vector<double> coordinates[3];  // axis by axis, to whole vectors
+
+        void measure(const double* all_coordinates) {
+            const size_t count = atoms.size(), room = (count + LANES<double> - 1) / LANES<double> * LANES<double>;
+            for (int k = 0; k < 3; ++k) {
+                coordinates[k].resize(room);
+                for (size_t n = 0; n < count; ++n) coordinates[k][n] = all_coordinates[3 * int64_t(atoms[n]) + k];
+                std::fill(coordinates[k].begin() + count, coordinates[k].end(), std::numeric_limits<double>::quiet_NaN());
+            }
+            near.resize(room);
+            atoms.resize(room);  // those that are too many are near nothing
+        }
+    };
+
     // The atoms in a box and in those around it, ascending.
-    void look_around(size_t box, const std::vector<int32_t>& sorted) {
+    void look_around(size_t box, Around& around) const {
         int64_t beside[3][3], rest = boxes_[box];
         int counts[3];
         for (int k = 2; k >= 0; --k) {
             counts[k] = axes_[k].around(rest % axes_[k].boxes, beside[k]);
             rest /= axes_[k].boxes;
         }
-        std::vector<int32_t>& found = around_[box];
+        std::vector<int32_t>& atoms = around.atoms;
+        atoms.clear();
         for (int u = 0; u < counts[0]; ++u)
             for (int v = 0; v < counts[1]; ++v)
                 for (int w = 0; w < counts[2]; ++w) {
@@ -219,29 +254,41 @@ private:
                     const auto at = std::lower_bound(boxes_.begin(), boxes_.end(), other);
                     if (at == boxes_.end() || *at != other) continue;
                     const size_t n = at - boxes_.begin();
-                    found.insert(found.end(), sorted.begin() + first_[n], sorted.begin() + first_[n + 1]);
+                    atoms.insert(atoms.end(), sorted_.begin() + first_[n], sorted_.begin() + first_[n + 1]);
                 }
-        std::sort(found.begin(), found.end());
+        std::sort(atoms.begin(), atoms.end());
     }
 
-    void bonds_of(int64_t i, double longest, double longest_of_angles, std::vector<int32_t>& near, Piece& piece) const {
-        const double *from = positions_ + 3 * i, *t = coordinates_.data() + 3 * i;
-        const Vector &a = cell_[0], &b = cell_[1], &c = cell_[2];
-        const std::vector<int32_t>& around = around_[box_of_[i]];
-        near.resize(around.size());
+    // Fills around.near with those within reach of t along every axis. How many there are.
+    size_t look_near(const double* t, Around& around) const {
+        constexpr int W = LANES<double>;
+        const Vec<double> shift = all<double>(6755399441055744.0);  // 1.5 · 2^52: adding it rounds to a whole number
         size_t count = 0;
-        for (const int32_t j : around) {  // no branches: the compiler takes several at once
-            const double* other = coordinates_.data() + 3 * int64_t(j);
-            bool possible = true;
-            for (int k = 0; k < 3; ++k) {
-                const double apart = t[k] - other[k], nearest = axes_[k].periodic ? std::rint(apart) : 0;
-                possible &= std::abs(apart - nearest) <= axes_[k].reach;
+        for (size_t n = 0; n < around.near.size(); n += W) {
+            const auto within_reach = [&](int k) {
+                Vec<double> apart = t[k] - load(around.coordinates[k].data() + n);
+                if (axes_[k].periodic) apart -= (apart + shift) - shift;
+                apart = apart < 0.0 ? -apart : apart;
+                return apart <= axes_[k].reach;
+            };
+            const auto possible = within_reach(0) & within_reach(1) & within_reach(2);
+            for (int lane = 0; lane < W; ++lane) {
+                around.near[count] = around.atoms[n + lane];
+                count += possible[lane] != 0;
             }
-            near[count] = j;
-            count += possible;
         }
+        return count;
+    }
+
+    // Adds the bonds of an atom to the piece. How many take part in angles.
+    int64_t bonds_of(int32_t i, double longest, double longest_of_angles, Around& around, Piece& piece) const {
+        const double *from = positions_ + 3 * int64_t(i), *t = coordinates_.data() + 3 * int64_t(i);
+        const Vector &a = cell_[0], &b = cell_[1], &c = cell_[2];
+        const size_t count = look_near(t, around);
+        int64_t angles = 0;
+        int32_t bonds = 0;
         for (size_t n = 0; n < count; ++n) {
-            const int32_t j = near[n];
+            const int32_t j = around.near[n];
             const double *to = positions_ + 3 * int64_t(j), *other = coordinates_.data() + 3 * int64_t(j);
             int64_t first[3], last[3];
             for (int k = 0; k < 3; ++k)
@@ -255,13 +302,14 @@ private:
                         const double sw = double(w);
                         const double squared = squared_length(difference, x + c.x * sw, y + c.y * sw, z + c.z * sw);
                         if (!(squared < longest) || (i == j && u == 0 && v == 0 && w == 0)) continue;
-                        if (squared < piece.least) piece.least = squared, piece.shortest = int64_t(piece.bonds.size());
                         const bool in_angles = squared < longest_of_angles;
-                        piece.angles += in_angles;
-                        piece.bonds.push_back({int32_t(i), j, {int32_t(u), int32_t(v), int32_t(w)}, in_angles});
+                        piece.measure(squared, i, bonds++);
+                        angles += in_angles;
+                        piece.bonds.push_back({i, j, {int32_t(u), int32_t(v), int32_t(w)}, in_angles});
                     }
                 }
         }
+        return angles;
     }
 
     const int64_t atoms_;
@@ -270,21 +318,13 @@ private:
     const int threads_;
     bool possible_ = false;
     Axis axes_[3];
-    std::vector<double> coordinates_;           // (atoms, 3)
-    std::vector<int64_t> boxes_, first_;        // those that are not empty, ascending; (boxes + 1) where their atoms start
-    std::vector<int32_t> box_of_;               // (atoms,)
-    std::vector<std::vector<int32_t>> around_;  // (boxes,) the atoms that an atom there is tried with
-};
-
-struct Found {
-    std::vector<Piece> pieces;
-    int threads;
+    std::vector<double> coordinates_;     // (atoms, 3)
+    std::vector<int64_t> boxes_, first_;  // those that are not empty, ascending; (boxes + 1) where their atoms start in ...
+    std::vector<int32_t> sorted_;         // (atoms,) box by box
 };
 
 }  // namespace
 }  // namespace tribond
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
 
 // All pairs whose squared length is below `longest`, within the radius, to be written by the next function. In `counts`: how
 // many bonds there are, how many below `longest_of_angles`, and the shortest bond, the first if there are several, or -1;
@@ -295,15 +335,16 @@ PUBLIC int tribond_search(int64_t atoms, const double* positions, const double* 
     using namespace tribond;
     try {
         const Search search(atoms, positions, cell, periodic, radius, threads);
-        if (!search.possible() || !(search.tries() <= most_tries)) return BAD_GRAPH;
-        Found* all = new Found{search.run(longest, longest_of_angles), threads};
-        *found = all;
-        counts[0] = counts[1] = 0, counts[2] = -1;
+        if (!search.possible() || !(search.most_tries() <= most_tries)) return BAD_GRAPH;
+        auto all = std::make_unique<Found>(search.run(longest, longest_of_angles));
+        counts[0] = all->first_bond.back(), counts[1] = all->first_angle.back(), counts[2] = -1;
         *least = std::numeric_limits<double>::infinity();
         for (const Piece& piece : all->pieces) {
-            if (piece.least < *least) *least = piece.least, counts[2] = piece.first_bond + piece.shortest;
-            counts[0] += int64_t(piece.bonds.size()), counts[1] += piece.angles;
+            if (piece.place < 0) continue;
+            const int64_t bond = all->first_bond[piece.centre] + piece.place;
+            if (piece.least < *least || (piece.least == *least && bond < counts[2])) *least = piece.least, counts[2] = bond;
         }
+        *found = all.release();
         return DONE;
     } catch (const std::bad_alloc&) {
         return NO_MEMORY;
@@ -318,9 +359,13 @@ PUBLIC int tribond_search_write(const void* found, int64_t bonds, int64_t* ends,
     try {
         const Found& all = *static_cast<const Found*>(found);
         share_out(int(all.pieces.size()), all.threads, [&](int number, int) {
-            const Piece& piece = all.pieces[number];
-            int64_t at = piece.first_bond, angle = piece.first_angle;
-            for (const Bond& bond : piece.bonds) {
+            int32_t centre = -1;
+            int64_t at = 0, angle = 0;
+            for (const Bond& bond : all.pieces[number].bonds) {
+                if (bond.centre != centre) {
+                    centre = bond.centre;
+                    at = all.first_bond[centre], angle = all.first_angle[centre];
+                }
                 ends[at] = bond.centre, ends[bonds + at] = bond.neighbour;
                 for (int k = 0; k < 3; ++k) shifts[3 * at + k] = bond.shift[k];
                 if (bond.in_angles) angles[angle++] = at;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -74,12 +75,13 @@ public:
     Ahead() = default;
     template <class T> Ahead(const T* first, size_t count) : next_(as_bytes(first)), end_(as_bytes(first + count)) {}
     template <class T> Ahead(const T* const* rows, size_t count, size_t width)
-        : rows_(reinterpret_cast<const char* const*>(rows)), last_row_(rows_ + count), row_bytes_(width * sizeof(T)) {}
+        : rows_(as_bytes(rows)), last_row_(as_bytes(rows + count)), row_bytes_(width * sizeof(T)) {}
 
     void fetch() {
-        if (next_ == end_) {
+        if (next_ >= end_) {
             if (rows_ == last_row_) return;
-            next_ = *rows_++;
+            std::memcpy(&next_, rows_, sizeof next_);
+            rows_ += sizeof next_;
             end_ = next_ + row_bytes_;
         }
         __builtin_prefetch(next_, 0, 2);
@@ -91,8 +93,7 @@ private:
     template <class T> static const char* as_bytes(const T* place) { return reinterpret_cast<const char*>(place); }
 
     const char *next_ = nullptr, *end_ = nullptr;
-    const char* const* rows_ = nullptr;
-    const char* const* last_row_ = nullptr;
+    const char *rows_ = nullptr, *last_row_ = nullptr;  // an array of pointers to rows
     size_t row_bytes_ = 0;
 };
 
@@ -168,8 +169,8 @@ inline Vec<double> exponential(Vec<double> x) {
 }
 
 #if defined(__AVX512F__)
-// σ(x) of N vectors, step by step together: while one waits for a result, another is computed. To 2e-8, and where σ is
-// small to 1e-7 of it.
+// σ(x) of N vectors, step by step together: while one waits for a result, another is computed. Right to 1e-7, and for
+// x > -20 to 1e-6 of σ.
 template <int N> inline void sigmoids(const Vec<float>* x, Vec<float>* s) {
     Vec<float> y[N], rest[N], p[N], sum[N], guess[N];
 #define EACH _Pragma("GCC unroll 4") for (int i = 0; i < N; ++i)
@@ -220,7 +221,7 @@ template <int N, class V> inline void sigmoids(const V* x, V* s) {
 }
 #endif
 
-// sin(x) and cos(x) for |x| < 10^5, to an ulp: Taylor's polynomials of the rest after quarter turns, |r| < π/4.
+// sin(x) and cos(x) for |x| < 10^5, right to an ulp of 1: Taylor's polynomials of the rest after quarter turns, |r| < π/4.
 inline void sine_cosine(Vec<double> x, Vec<double>& sine, Vec<double>& cosine) {
     const Vec<double> shift = all<double>(6755399441055744.0);  // 1.5 · 2^52: adding it leaves the integer in the lowest bits
     const Vec<double> shifted = x * (2 / M_PI) + shift;

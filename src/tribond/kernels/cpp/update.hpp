@@ -87,7 +87,8 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
             end_of_slopes = kept.last + rows * Trace<T>::numbers(u);
         }
         const auto keep_slope = [&](int d) {
-            T* place = end_of_slopes -= size_t(rows) * 2 * u.layers[d].in;
+            if constexpr (KEEP) end_of_slopes -= size_t(rows) * 2 * u.layers[d].in;
+            T* place = end_of_slopes;
             return [trace, place](size_t i, Vec<T> slope) {
                 if constexpr (KEEP) trace->keep(place + i, slope);
             };

@@ -19,7 +19,7 @@ template <class T> struct Workspace {
     };
 
     std::vector<Worker> workers;
-    std::vector<Buffer<T>> nodes, edges;  // before every block and after the last; after (3) of blocks
+    std::vector<Buffer<T>> nodes, edges;  // before every block and after the last; after (3), see Pass::share_traces
     std::vector<Buffer<T>> traces;        // of the first tiles of each block, as many as there is room for
     BondBases<T> bases;
     Buffer<T> d_nodes;
