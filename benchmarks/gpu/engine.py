@@ -1,4 +1,4 @@
-"""The Triton kernels on a GPU: errors of every dialect against float64 on the CPU, then times and memory.
+"""The Triton kernels on a GPU: errors of every dialect against float64 on the CPU, then times, memory and dynamics.
 
 Run it as ``python benchmarks/gpu/engine.py``; see engine.sh. Ends with status 1 if a dialect differs by more than
 1e-6 eV/atom or 1e-5 eV/Å in a precision that claims to be float32.
@@ -9,19 +9,23 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk, molecule
+from ase.md.langevin import Langevin
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from torch import Tensor
 
 import tribond
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
+from tribond.graph.skin import VerletGraph
 from tribond.kernels import chunked, triton_pass
 from tribond.kernels.captured import CapturedStep
 from tribond.kernels.triton_weights import Precision, Weights
@@ -40,6 +44,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in PRE
     "widths 48, 24, 40": ("paper", {"node_features": 48, "edge_features": 24, "update_hidden": (40,)}),
 }
 PRECISIONS: tuple[Precision, ...] = ("fp16x3", "tf32x3", "tf32")
+STEPS = 50  # of dynamics
 
 
 def random_model(name: str, seed: int, dtype: torch.dtype) -> M3GNet:
@@ -220,6 +225,39 @@ def speed(model: M3GNet, repeats: list[int], precision: Precision, baseline: boo
         del graph
 
 
+def dynamics(potential: tribond.Potential, repeats: Sequence[int]) -> bool:
+    """Print what a step of Langevin dynamics in ASE takes; False if a kept list gives another graph than a fresh one."""
+    print(
+        "\ndynamics in ASE, 600 K, 1 fs\n\n| atoms | step, ms | of it the graph, ms | graphs as fresh ones |\n|---:|---:|---:|---|"
+    )
+    cutoffs = (potential.config.cutoff, potential.config.threebody_cutoff)
+    fine = True
+    for repeat in repeats:
+        atoms = bulk("Si", cubic=True).repeat(repeat)
+        random = np.random.RandomState(0)
+        MaxwellBoltzmannDistribution(atoms, temperature_K=600, rng=random)
+        atoms.calc = tribond.Calculator(potential)
+        run = Langevin(atoms, 1 * units.fs, temperature_K=600, friction=0.01 / units.fs, rng=random)
+        frames: list[Atoms] = []
+        run.run(5)
+        run.attach(lambda frames=frames, atoms=atoms: frames.append(atoms.copy()))
+        start = time.perf_counter()
+        run.run(STEPS)
+        step = (time.perf_counter() - start) / STEPS
+        kept = VerletGraph(*cutoffs, device=potential.device)
+        start = time.perf_counter()
+        graphs = [kept(frame) for frame in frames]  # every one waits for the device
+        graph = (time.perf_counter() - start) / len(frames)
+        fresh = atom_graph(frames[-1], *cutoffs)
+        same = all(
+            torch.equal(getattr(graphs[-1], name).cpu(), getattr(fresh, name))
+            for name in ("positions", "edge_index", "cell_shifts", "angle_edges")
+        )
+        fine &= same
+        print(f"| {len(atoms)} | {1000 * step:.3f} | {1000 * graph:.3f} | {'yes' if same else 'no !'} |", flush=True)
+    return fine
+
+
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -230,9 +268,10 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}\n", flush=True)
     fine = arguments.no_check or check(arguments.precisions)
-    model = tribond.load_potential("default", device="cuda", dtype="float32").model
+    potential = tribond.load_potential("default", device="cuda", dtype="float32")
     for precision in arguments.precisions:
-        speed(model, arguments.repeats, precision, not arguments.no_baseline)
+        speed(potential.model, arguments.repeats, precision, not arguments.no_baseline)
+    fine &= dynamics(potential, [repeat for repeat in arguments.repeats if 1 < repeat <= 8])
     sys.exit(not fine)
 
 

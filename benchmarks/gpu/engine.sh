@@ -1,5 +1,5 @@
 #!/bin/sh
-# The Triton kernels on a GPU: errors of every dialect against float64 on the CPU, then times and memory.
+# The Triton kernels on a GPU: errors of every dialect against float64 on the CPU, then times, memory and dynamics.
 #   benchmarks/gpu/engine.sh [WHEELS]     # WHEELS from pack.sh, if the machine has no network
 # Takes about three minutes, most of them for compiling. The tables go to standard output.
 set -eu

@@ -68,33 +68,22 @@ template <class T> inline void stream(T* to, Vec<T> value) { store(to, value); }
 inline void streamed() {}
 #endif
 
-// Memory that is read soon, brought into the second-level cache a line at a time while something else is computed: one
-// stretch, or several rows.
+// Memory that is read soon, brought into the second-level cache a line at a time while something else is computed.
 class Ahead {
 public:
     Ahead() = default;
-    template <class T> Ahead(const T* first, size_t count) : next_(as_bytes(first)), end_(as_bytes(first + count)) {}
-    template <class T> Ahead(const T* const* rows, size_t count, size_t width)
-        : rows_(as_bytes(rows)), last_row_(as_bytes(rows + count)), row_bytes_(width * sizeof(T)) {}
+    template <class T> Ahead(const T* first, size_t count)
+        : next_(reinterpret_cast<const char*>(first)), end_(reinterpret_cast<const char*>(first + count)) {}
 
     void fetch() {
-        if (next_ >= end_) {
-            if (rows_ == last_row_) return;
-            std::memcpy(&next_, rows_, sizeof next_);
-            rows_ += sizeof next_;
-            end_ = next_ + row_bytes_;
-        }
+        if (next_ >= end_) return;
         __builtin_prefetch(next_, 0, 2);
         next_ += LINE;
     }
 
 private:
     static constexpr ptrdiff_t LINE = 64;
-    template <class T> static const char* as_bytes(const T* place) { return reinterpret_cast<const char*>(place); }
-
     const char *next_ = nullptr, *end_ = nullptr;
-    const char *rows_ = nullptr, *last_row_ = nullptr;  // an array of pointers to rows
-    size_t row_bytes_ = 0;
 };
 
 template <class T> inline Vec<T> all(T value) { return value - Vec<T>{}; }  // -0.0 stays -0.0

@@ -93,13 +93,11 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
                 if constexpr (KEEP) trace->keep(place + i, slope);
             };
         };
-        const int next_rows = std::min(ROWS_AT_ONCE, bonds.count - start - rows);
-        Ahead ahead(bonds.neighbour_part + start + rows, next_rows, 2 * u.first.hidden);
         int width = 2 * u.first.hidden;
         T* x = scratch.hidden[0].begin();
         const From<T> parts{nullptr, bonds.centre_part + start, bonds.neighbour_part + start};
         const int edges = u.first.edge.rows;
-        multiply<T, Start::two_rows>(rows, bonds.edges + size_t(start) * edges, edges, u.first.edge, x, width, parts, ahead);
+        multiply<T, Start::two_rows>(rows, bonds.edges + size_t(start) * edges, edges, u.first.edge, x, width, parts);
         activate(size_t(rows) * width, x, keep_slope(0));
         for (int d = 0; d + 1 < depth; ++d) {
             const Layer<T>& layer = u.layers[d];
@@ -112,8 +110,8 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
         }
         const Layer<T>& last = u.layers[depth - 1];
         T *core = scratch.core.begin(), *gate = scratch.gate.begin();
-        multiply<T, Start::bias>(rows, x, width, last.core, core, out, {last.core_bias.begin()}, ahead);
-        multiply<T, Start::bias>(rows, x + last.in, width, last.gate, gate, out, {last.gate_bias.begin()}, ahead);
+        multiply<T, Start::bias>(rows, x, width, last.core, core, out, {last.core_bias.begin()});
+        multiply<T, Start::bias>(rows, x + last.in, width, last.gate, gate, out, {last.gate_bias.begin()});
         for (int r = 0; r < rows; ++r) {
             const T* basis = bonds.basis + size_t(start + r) * u.basis;
             const T* slopes = bonds.slopes + size_t(start + r) * u.basis;
