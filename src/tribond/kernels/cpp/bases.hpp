@@ -112,6 +112,21 @@ inline Vec<double> envelope(Vec<double> r, double cutoff, Vec<double>& slope) {
     return 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
 }
 
+// What (2) needs of the lengths: f_c and its derivative, f_c R_ln and their derivatives in `values` and `slopes`.
+struct Envelope {
+    Vec<double> value, slope;
+};
+inline Envelope enveloped(const Radial& basis, double cutoff, Vec<double> r, Vec<double>* values, Vec<double>* slopes) {
+    Envelope fc;
+    fc.value = envelope(r, cutoff, fc.slope);
+    basis.evaluate(r, values, slopes);
+    for (int i = 0; i < basis.count(); ++i) {
+        slopes[i] = fc.value * slopes[i] + fc.slope * values[i];
+        values[i] *= fc.value;
+    }
+    return fc;
+}
+
 // a + ε b with ε² = 0: b is how a changes along a direction.
 struct Changing {
     double a, b;

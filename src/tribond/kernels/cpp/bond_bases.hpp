@@ -36,12 +36,9 @@ template <class T> struct BondBases {
         for (int64_t a = tile.first_angle; a < tile.last_angle; a += LANES<double>) {
             const int some = int(std::min<int64_t>(LANES<double>, tile.last_angle - a));
             const Beside bonds(g.vectors, some, [&](int lane) { return g.angle[a + lane]; });
-            Vec<double> fc_slope;
-            const Vec<double> fc = envelope(bonds.length, m.threebody_cutoff, fc_slope);
-            m.angle_basis.evaluate(bonds.length, f, df);
-            for (int i = 0; i < m.angle_basis.count(); ++i) df[i] = fc * df[i] + fc_slope * f[i], f[i] *= fc;
+            const Envelope fc = enveloped(m.angle_basis, m.threebody_cutoff, bonds.length, f, df);
             harmonics(bonds.unit, m.max_l, y);
-            for (int lane = 0; lane < some; ++lane) write_angle(m, a + lane, lane, f, df, fc[lane], fc_slope[lane], y);
+            for (int lane = 0; lane < some; ++lane) write_angle(m, a + lane, lane, f, df, fc, y);
         }
     }
 
@@ -98,14 +95,14 @@ template <class T> struct BondBases {
     }
 
 private:
-    void write_angle(const Model<T>& m, int64_t a, int lane, const Vec<double>* f, const Vec<double>* df, double fc,
-                     double fc_slope, const Vec<double>* y) {
+    void write_angle(const Model<T>& m, int64_t a, int lane, const Vec<double>* f, const Vec<double>* df, const Envelope& fc,
+                     const Vec<double>* y) {
         T *weight = angles.weight.begin() + a * m.angular, *slope = angles.slope.begin() + a * m.angular;
         for (int i = 0; i < m.angular; ++i) {
             const bool real = i < m.angle_basis.count();
             weight[i] = real ? T(f[i][lane]) : T(0), slope[i] = real ? T(df[i][lane]) : T(0);
         }
-        angles.envelope[2 * a] = T(fc), angles.envelope[2 * a + 1] = T(fc_slope);
+        angles.envelope[2 * a] = T(fc.value[lane]), angles.envelope[2 * a + 1] = T(fc.slope[lane]);
         T *harmonic = angles.y.begin() + a * angles.harmonics, *derivative = angles.d_y.begin() + a * angles.harmonics;
         for (int i = 0; i < angles.harmonics; ++i) harmonic[i] = T(y[i][lane]), derivative[i] = 0;
     }

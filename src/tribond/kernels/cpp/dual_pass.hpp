@@ -55,10 +55,7 @@ private:
         for (int64_t a = tile.first_angle; a < tile.last_angle; a += LANES<double>) {
             const int some = int(std::min<int64_t>(LANES<double>, tile.last_angle - a));
             const Beside bonds(g_.vectors, some, [&](int lane) { return g_.angle[a + lane]; });
-            Vec<double> fc_slope;
-            const Vec<double> fc = envelope(bonds.length, m_.threebody_cutoff, fc_slope);
-            m_.angle_basis.evaluate(bonds.length, values, slopes);
-            for (int i = 0; i < angle_basis; ++i) slopes[i] = fc * slopes[i] + fc_slope * values[i], values[i] *= fc;
+            const Envelope fc = enveloped(m_.angle_basis, m_.threebody_cutoff, bonds.length, values, slopes);
             for (int lane = 0; lane < some; ++lane) {
                 const int64_t b = g_.angle[a + lane];
                 const double dr = change_of_length(bonds, lane, b);
@@ -66,8 +63,8 @@ private:
                 std::fill_n(weight, 2 * m_.angular, T(0));
                 for (int i = 0; i < angle_basis; ++i)
                     weight[i] = T(values[i][lane]), weight[m_.angular + i] = T(slopes[i][lane] * dr);
-                T* envelope = w_.angles.envelope.begin() + 2 * (a + lane);
-                envelope[0] = T(fc[lane]), envelope[1] = T(fc_slope[lane] * dr);
+                T* own_fc = w_.angles.envelope.begin() + 2 * (a + lane);
+                own_fc[0] = T(fc.value[lane]), own_fc[1] = T(fc.slope[lane] * dr);
                 set_harmonics(bonds, lane, dr, d_gradient_ + 3 * b, w_.angles.y.begin() + (a + lane) * 2 * m_.max_l * m_.max_l);
             }
         }
@@ -282,7 +279,6 @@ private:
         }, true);
         atom_parts_and_gate_backward(k, w_.nodes[k]);
     }
-
 
     const DualAngles<T> angles_;
     const double *const d_energies_, *const d_gradient_;
