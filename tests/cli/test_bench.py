@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 
@@ -83,6 +84,10 @@ def test_structures_that_cannot_be_repeated_are_refused(tribond, model_file, tmp
     result = tribond("bench", model_file, "--structure", f"{tmp_path}/run.extxyz@:")
     assert result.exit_code == 1
     assert "names 2 structures; name one" in result.output
+    write(tmp_path / "twice.extxyz", Atoms("Cu2", [[0, 0, 0], [0, 0, 0.01]], cell=[4, 4, 4], pbc=True))
+    result = tribond("bench", model_file, "--structure", tmp_path / "twice.extxyz")
+    assert result.exit_code == 1
+    assert "twice.extxyz: atom 0 (Cu) and atom 1 (Cu) are 0.01 Å apart" in " ".join(result.output.split())
 
 
 def test_unknown_elements_and_property_models_are_refused(tribond, model_file, tmp_path):

@@ -88,7 +88,7 @@ def _cell(structure: str | None, potential: "Potential") -> "Atoms":
     """What is repeated.
 
     Raises:
-        StructureError: if the file holds no structure, or one without a periodic axis.
+        StructureError: if the file holds no structure, one without a periodic axis, or one that cannot be computed.
     """
     if structure is None:
         from tribond.speed.crystals import crystal_of
@@ -108,6 +108,11 @@ def _cell(structure: str | None, potential: "Potential") -> "Atoms":
     if not cell.pbc.any():
         msg = f"{structure} is not periodic along any axis, so it cannot be repeated; give a crystal, slab or wire"
         raise StructureError(msg)
+    try:
+        potential.graph(cell)
+    except StructureError as error:
+        msg = f"{structure}: {error}"
+        raise StructureError(msg) from error
     return cell
 
 
