@@ -6,15 +6,20 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from ase import Atoms
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from tribond.data.frame_table import FrameTable
 from tribond.data.frames import Frame
 from tribond.errors import DataError, StructureError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.build import atom_graph
+from tribond.graph.build import atom_graph, check_cell
+from tribond.graph.neighbors import bonds_within
 from tribond.nn.config import M3GNetConfig
+
+TENSORS = ("energy", "forces", "stress", "source")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +30,17 @@ class LabeledGraph:
     energy: Tensor  # (systems,) eV, on the zero of the model's reference energies
     forces: Tensor  # (atoms, 3) eV/Å
     stress: Tensor  # (systems, 3, 3) eV/Å³
+    source: Tensor  # (systems,) int64 | which set it belongs to, for weights and for errors of each
 
     @classmethod
     def batch(cls, parts: Sequence["LabeledGraph"]) -> Self:
         """Concatenate."""
-        labels = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("energy", "forces", "stress")}
+        labels = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS}
         return cls(graph=AtomGraph.batch([part.graph for part in parts]), **labels)
 
     def to(self, device: torch.device | str, *_: Any, **__: Any) -> Self:
         """The same on another device."""
-        labels = {name: getattr(self, name).to(device) for name in ("energy", "forces", "stress")}
+        labels = {name: getattr(self, name).to(device) for name in TENSORS}
         return type(self)(graph=self.graph.to(device), **labels)
 
 
@@ -45,13 +51,23 @@ class FrameDataset(Dataset[LabeledGraph]):
         frames: labelled structures.
         config: gives cutoffs and elements.
         energy_shift: (sources, elements) eV, added per atom to bring the energies of every source onto one zero.
+        sets: (frames,) what `LabeledGraph.source` will say; the frame's own source if left out.
     """
 
-    def __init__(self, frames: Sequence[Frame], config: M3GNetConfig, energy_shift: NDArray[np.float64]) -> None:
-        self.frames = list(frames)
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        config: M3GNetConfig,
+        energy_shift: NDArray[np.float64],
+        sets: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.frames = FrameTable.of(frames)
+        self.sets = self.frames.sources if sets is None else sets
         self.config = config
         self.shift_of_number = np.zeros((len(energy_shift), 119))
         self.shift_of_number[:, list(config.atomic_numbers)] = energy_shift
+        self.known = np.zeros(256, dtype=bool)  # (numbers,) elements of the model
+        self.known[list(config.atomic_numbers)] = True
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -64,12 +80,7 @@ class FrameDataset(Dataset[LabeledGraph]):
             DataError: if the structure cannot be used; names file and index.
         """
         frame = self.frames[index]
-        try:
-            self.config.check_elements(frame.atoms.numbers.tolist())
-            graph = atom_graph(frame.atoms, self.config.cutoff, self.config.threebody_cutoff)
-        except StructureError as error:
-            msg = f"{frame.origin}: {error}"
-            raise DataError(msg) from error
+        graph = self._graph(frame.atoms, index)
         missing = torch.tensor(torch.nan, dtype=torch.float64)
         shift = self.shift_of_number[frame.source, frame.atoms.numbers].sum()
         return LabeledGraph(
@@ -77,9 +88,53 @@ class FrameDataset(Dataset[LabeledGraph]):
             energy=(missing if frame.energy is None else torch.tensor(frame.energy + shift, dtype=torch.float64))[None],
             forces=missing.expand(graph.num_atoms, 3) if frame.forces is None else torch.from_numpy(frame.forces),
             stress=missing.expand(1, 3, 3) if frame.stress is None else torch.from_numpy(frame.stress)[None],
+            source=torch.tensor([int(self.sets[index])]),
         )
+
+    def _graph(self, atoms: Atoms, index: int) -> AtomGraph:
+        try:
+            self.config.check_elements(atoms.numbers.tolist())
+            return atom_graph(atoms, self.config.cutoff, self.config.threebody_cutoff)
+        except StructureError as error:
+            msg = f"{self.frames.origin(index)}: {error}"
+            raise DataError(msg) from error
 
 
 def count_edges(dataset: FrameDataset, indices: Iterable[int]) -> NDArray[np.int64]:
-    """Bonds of the frames, which costs one neighbour list each."""
-    return np.array([dataset[index].graph.num_edges for index in indices], dtype=np.int64)
+    """Bonds of the frames, which costs one search for neighbours each.
+
+    Raises:
+        DataError: if a structure cannot be used; names file and index.
+    """
+    frames, config = dataset.frames, dataset.config
+    positions = torch.from_numpy(np.ascontiguousarray(frames.positions))
+    cells, pbc = (
+        torch.from_numpy(np.ascontiguousarray(frames.cells)),
+        torch.from_numpy(np.ascontiguousarray(frames.pbc)),
+    )
+    counts = []
+    ends = frames.offsets.tolist()
+    for index in indices:
+        if _is_plain(dataset, index):
+            part = positions[ends[index] : ends[index + 1]]
+            bonds = bonds_within(part, cells[index], pbc[index], config.cutoff, config.threebody_cutoff)
+            if bonds.clash is None:
+                counts.append(bonds.edge_index.shape[1])
+                continue
+        counts.append(dataset[index].graph.num_edges)  # all checks, and words for what is wrong
+    return np.array(counts, dtype=np.int64)
+
+
+def _is_plain(dataset: FrameDataset, index: int) -> bool:
+    """Whether the checks before a search are passed: a structure that is not plain may still be fine."""
+    frames = dataset.frames
+    part = slice(frames.offsets[index], frames.offsets[index + 1])
+    if not dataset.known[frames.numbers[part]].all() or not np.isfinite(frames.positions[part]).all():
+        return False
+    if not np.isfinite(frames.cells[index]).all():
+        return False
+    try:
+        check_cell(frames.cells[index], frames.pbc[index])
+    except StructureError:
+        return False
+    return True

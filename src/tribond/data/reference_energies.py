@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tribond.data.frame_table import FrameTable
 from tribond.data.frames import Frame
 
 logger = logging.getLogger(__name__)
@@ -13,12 +14,12 @@ logger = logging.getLogger(__name__)
 
 def composition_matrix(frames: Sequence[Frame], atomic_numbers: Sequence[int]) -> NDArray[np.float64]:
     """How many atoms of every element each frame has.  (frames, elements)."""
-    columns = np.full(max(atomic_numbers) + 1, -1)
+    table = FrameTable.of(frames)
+    columns = np.full(119, -1)
     columns[list(atomic_numbers)] = np.arange(len(atomic_numbers))
-    matrix = np.zeros((len(frames), len(atomic_numbers)))
-    for row, frame in enumerate(frames):
-        np.add.at(matrix[row], columns[frame.atoms.numbers], 1)
-    return matrix
+    cells = table.frame_of_atom * len(atomic_numbers) + columns[table.numbers]
+    matrix = np.bincount(cells, minlength=len(table) * len(atomic_numbers)).astype(np.float64)
+    return matrix.reshape(len(table), len(atomic_numbers))
 
 
 def fit_reference_energies(
@@ -37,13 +38,13 @@ def fit_reference_energies(
     Returns:
         (elements,) eV.
     """
-    labelled = [frame for frame in frames if frame.energy is not None and len(frame.atoms)]
-    if not labelled:
+    table = FrameTable.of(frames)
+    labelled = table.take(table.has("energy") & (table.sizes > 0))
+    if not len(labelled):
         return np.zeros(len(atomic_numbers))
     composition = composition_matrix(labelled, atomic_numbers)
     atoms = composition.sum(axis=1)
-    energies = np.array([frame.energy for frame in labelled])
-    solution, _, rank, _ = np.linalg.lstsq(composition / atoms[:, None], energies / atoms, rcond=1e-8)
+    solution, _, rank, _ = np.linalg.lstsq(composition / atoms[:, None], labelled.energies / atoms, rcond=1e-8)
     present = int((composition.sum(axis=0) > 0).sum())
     if rank < present:
         logger.warning(

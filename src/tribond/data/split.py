@@ -2,7 +2,12 @@
 
 import hashlib
 
+import numpy as np
 from ase.formula import Formula
+from ase.symbols import Symbols
+from numpy.typing import NDArray
+
+from tribond.data.frame_table import FrameTable
 
 
 def fold_of(formula: str, folds: int) -> int:
@@ -19,6 +24,20 @@ def fold_of(formula: str, folds: int) -> int:
         A number from 0 to folds - 1, each equally likely.
     """
     return int(hashlib.sha256(reduced_formula(formula).encode()).hexdigest(), 16) % folds
+
+
+def folds_of(frames: FrameTable, folds: int) -> NDArray[np.int64]:
+    """The fold of every frame.  (frames,).  Formulas are slow, and most compounds come many times."""
+    known: dict[bytes, int] = {}
+    ends = frames.offsets.tolist()
+    result = np.zeros(len(frames), dtype=np.int64)
+    for row in range(len(frames)):
+        numbers = np.sort(frames.numbers[ends[row] : ends[row + 1]])
+        composition = numbers.tobytes()
+        if composition not in known:
+            known[composition] = fold_of(str(Symbols(numbers.astype(np.int64))), folds)
+        result[row] = known[composition]
+    return result
 
 
 def reduced_formula(formula: str) -> str:
