@@ -1,12 +1,46 @@
 """Batches of about equal work, and where a training stands in them."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from tribond.errors import DataError
+
+
+class Epochs(Protocol):
+    """Batches of every epoch, in training."""
+
+    def batches(self, epoch: int) -> list[list[int]]:
+        """All batches of this process in an epoch."""
+
+
+def packed(order: NDArray[np.int64], num_edges: NDArray[np.int64], edge_budget: int) -> list[list[int]]:
+    """Frames in this order as batches of at most so many bonds; a frame with more is a batch of its own."""
+    batches: list[list[int]] = []
+    edges = edge_budget + 1
+    for index, size in zip(order.tolist(), num_edges[order].tolist(), strict=True):
+        if edges + size > edge_budget:
+            batches.append([])
+            edges = 0
+        batches[-1].append(index)
+        edges += size
+    return batches
+
+
+def equal_part(batches: list[list[int]], rank: int, world_size: int) -> list[list[int]]:
+    """What one of several processes takes of the batches of an epoch.
+
+    Raises:
+        DataError: if there are fewer batches than processes.
+    """
+    if batches and len(batches) < world_size:
+        msg = f"{len(batches)} batches an epoch are too few for {world_size} devices; lower edge_budget"
+        raise DataError(msg)
+    # All processes must take equally many steps, or the others wait for ever.
+    return batches[: len(batches) // world_size * world_size][rank::world_size]
 
 
 class EdgeBudgetBatches(Sampler[list[int]]):
@@ -51,15 +85,13 @@ class EdgeBudgetBatches(Sampler[list[int]]):
             random = np.random.default_rng([self.seed, epoch])
             counts = np.floor(self.repeats + random.random(len(order))).astype(int)
             order = random.permutation(np.repeat(order, counts))
-        batches: list[list[int]] = []
-        edges = self.edge_budget + 1
-        for index in order.tolist():
-            if edges + self.num_edges[index] > self.edge_budget:
-                batches.append([])
-                edges = 0
-            batches[-1].append(index)
-            edges += int(self.num_edges[index])
-        return batches if self.world_size == 1 else self._share(batches)
+        batches = packed(order, self.num_edges, self.edge_budget)
+        if self.world_size == 1:
+            return batches
+        if self.seed is not None:
+            return equal_part(batches, self.rank, self.world_size)
+        # With too few for all, all do the same: an average does not mind.
+        return batches[self.rank :: self.world_size] if len(batches) >= self.world_size else batches
 
     def __len__(self) -> int:
         """Batches in epoch 0."""
@@ -68,17 +100,6 @@ class EdgeBudgetBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """The batches of epoch 0."""
         yield from self.batches(0)
-
-    def _share(self, batches: list[list[int]]) -> list[list[int]]:
-        """What of an epoch this process takes."""
-        enough = len(batches) >= self.world_size
-        if self.seed is None:  # with too few for all, all do the same: an average does not mind
-            return batches[self.rank :: self.world_size] if enough else batches
-        if batches and not enough:
-            msg = f"{len(batches)} batches an epoch are too few for {self.world_size} devices; lower edge_budget"
-            raise DataError(msg)
-        # All processes must take equally many steps, or the others wait for ever.
-        return batches[: len(batches) // self.world_size * self.world_size][self.rank :: self.world_size]
 
 
 class StepBatches(Sampler[list[int]]):
@@ -95,9 +116,7 @@ class StepBatches(Sampler[list[int]]):
         done: batches of that epoch that were already used.
     """
 
-    def __init__(
-        self, epochs: EdgeBudgetBatches, steps: int, *, first_step: int = 0, epoch: int = 0, done: int = 0
-    ) -> None:
+    def __init__(self, epochs: Epochs, steps: int, *, first_step: int = 0, epoch: int = 0, done: int = 0) -> None:
         self.epochs = epochs
         self.steps = steps
         self.first_step = first_step
