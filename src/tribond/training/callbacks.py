@@ -15,7 +15,9 @@ from tqdm import tqdm
 from tribond.errors import TribondError
 from tribond.nn.m3gnet import M3GNet
 from tribond.training.interrupt import StopRequest, TrainingStopped
-from tribond.training.module import SHOWN
+from tribond.training.lightning_internals import averaged_module, move_towards, step_not_begun
+from tribond.training.stages import Stage, stage_at
+from tribond.training.validation import shown_errors
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +37,14 @@ class MovingAverage(WeightAveraging):
         def update(averages: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int) -> None:
             steps = int(count)
             now = min(decay, (1 + steps) / (10 + steps))
-            torch._foreach_lerp_(list(averages), list(weights), 1 - now)
+            move_towards(averages, weights, 1 - now)
 
         # Buffers are constants and must not be averaged.
         super().__init__(use_buffers=False, multi_avg_fn=torch.no_grad()(update))
 
     def model(self) -> M3GNet:
         """The model with averaged weights; outside of validation, where it changes place with the other."""
-        return self._average_model.module.model
+        return averaged_module(self).model
 
 
 class KeepBest(Callback):
@@ -79,15 +81,18 @@ class KeepBest(Callback):
                 self.write(self.average.model(), trainer.global_step, found)
         else:
             self.without_improvement += 1
-        values = [f"{name} {found[key]:.4g} {unit}" for name, key, unit in shown_errors("val") if key in found]
         logger.info(
             "step %d of %d: validation loss %.5g, %s%s",
             trainer.global_step,
             trainer.max_steps,
             loss,
-            ", ".join(values),
+            errors_line(found, "val"),
             " (best so far)" if better else "",
         )
+        for name, value in found.items():
+            source = name.removeprefix("val/").removesuffix("/loss")
+            if name == f"val/{source}/loss":
+                logger.info("    %s: loss %.5g, %s", source, value, errors_line(found, f"val/{source}"))
         self._stop_if_hopeless(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -108,6 +113,35 @@ class KeepBest(Callback):
             if not trainer.should_stop:
                 logger.info("stopping early: no improvement in %d validations", self.without_improvement)
             trainer.should_stop = True
+
+
+class TellStages(Callback):
+    """Says when a stage begins, and in which one a training goes on.
+
+    Args:
+        stages: all of them; of a single one there is nothing to say.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = list(stages)
+        self.told = -1
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Look whether it is another stage than that of the last step."""
+        number = stage_at(self.stages, trainer.global_step)
+        if number == self.told or len(self.stages) < 2:
+            return
+        self.told = number
+        stage = self.stages[number]
+        logger.info(
+            "stage %d of %d%s: steps %d to %d, learning rate %.3g",
+            number + 1,
+            len(self.stages),
+            "" if stage.name == f"{number + 1}" else f" ({stage.name})",
+            trainer.global_step + 1,
+            stage.end,
+            stage.learning_rate,
+        )
 
 
 class KeepLast(Checkpoint):
@@ -176,11 +210,8 @@ class KeepLast(Checkpoint):
         """Save when the next step has been counted as begun, and count it as not begun."""
         if self.saved_step == trainer.global_step:
             return
-        progress = trainer.fit_loop.epoch_loop.batch_progress
-        progress.total.reset_on_restart()
-        progress.current.reset_on_restart()
-        self._save(trainer)
-        progress.increment_ready()
+        with step_not_begun(trainer):
+            self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.file)
@@ -229,10 +260,9 @@ class StepBar(Callback):
             self.bar.close()
 
 
-def shown_errors(stage: str) -> list[tuple[str, str, str]]:
-    """Name, name in the logs, and unit of the errors that training ("train") or validation ("val") logs."""
-    units = {"energy": "meV/atom", "forces": "meV/Å", "stress": "GPa"}
-    return [(name, f"{stage}/{SHOWN[name][0]}", units[name]) for name in SHOWN]
+def errors_line(found: Mapping[str, float], stage: str) -> str:
+    """The errors of a validation, or of one source in it, as people read them."""
+    return ", ".join(f"{name} {found[key]:.4g} {unit}" for name, key, unit in shown_errors(stage) if key in found)
 
 
 def _line(trainer: Trainer, stage: str) -> str:

@@ -4,73 +4,31 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from tribond.data.frames import LABELS, Label, StressUnit
 from tribond.errors import ConfigError
+from tribond.training.data_config import DataConfig, SourceConfig, Strict, Weights
+
+__all__ = [
+    "DataConfig",
+    "LossConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "SourceConfig",
+    "StageConfig",
+    "StageLoss",
+    "StageSource",
+    "TrainingConfig",
+    "Weights",
+]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SourceConfig(_Strict):
-    """One data source: files of one level of theory."""
-
-    name: str
-    files: list[str] = Field(min_length=1)  # relative to the training file; `*` allowed
-    labels: list[Label] = Field(default=list(LABELS), min_length=1)
-    stress_unit: StressUnit = "eV/A^3"
-    reference_energies: str = "fit"  # "fit": of its own; or the name of the source whose zero of energy it shares
-    repeat: float = Field(default=1.0, gt=0)  # times an epoch that a frame is seen
-    in_validation: bool = True  # False: its compounds in the validation fold are left out altogether
-    unknown_elements: Literal["error", "skip"] = "error"  # what to do with frames that the model has no embedding for
-    max_force_eV_per_A: float = Field(default=100.0, gt=0)  # frames beyond are left out
-    max_stress_GPa: float = Field(default=1000.0, gt=0)
-
-
-class DataConfig(_Strict):
-    """Where structures come from and how they are split."""
-
-    train: list[SourceConfig] = Field(min_length=1)
-    validation: list[SourceConfig] = []  # their zero is that of the training source of the same name
-    # Without `validation`, one compound in so many of `train` is held out, chosen by its formula; 0 holds out nothing.
-    validation_folds: int = Field(default=10, ge=0)
-    validation_fold: int = Field(default=0, ge=0)  # another number, another tenth: for cross-validation
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        names = [source.name for source in self.train]
-        if len(set(names)) < len(names):
-            msg = f"two sources have the same name: {names}"
-            raise ValueError(msg)
-        if "fit" in names:
-            msg = "a source cannot be called 'fit'"
-            raise ValueError(msg)
-        own = [source.name for source in self.train if source.reference_energies in ("fit", source.name)]
-        for source in [*self.train, *self.validation]:
-            if source.reference_energies not in ("fit", *own):
-                msg = f"source {source.name}: reference_energies must be 'fit' or one of those that fit: {own}"
-                raise ValueError(msg)
-        for source in self.validation:
-            if source.reference_energies == "fit" and source.name not in names:
-                msg = f"validation source {source.name}: name it like a training source, or say whose zero it shares"
-                raise ValueError(msg)
-        if self.validation_folds == 1 or self.validation_fold >= max(self.validation_folds, 1):
-            msg = "validation_folds must be 0 or at least 2, and validation_fold less than that"
-            raise ValueError(msg)
-        if self.train[0].reference_energies not in ("fit", names[0]):
-            msg = "the first training source fits reference energies of its own: they become the model's"
-            raise ValueError(msg)
-        return self
-
-
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """A new model from a preset, or an existing one to go on with."""
 
     preset: str = "paper"
     elements: list[str] | Literal["data"] | None = None  # None: the preset's; "data": those in the training data
-    settings: dict[str, Any] = {}  # M3GNetConfig fields that differ from the preset
+    settings: dict[str, Any] = Field(default_factory=dict)  # M3GNetConfig fields that differ from the preset
     start_from: str | None = None  # name or path of a model to fine-tune, instead of the three above
     # Before fine-tuning, shift the elements' energies so that the model fits the first source best: another level of
     # theory, or another code, has another zero of energy. False: the first source is on the model's zero already.
@@ -84,7 +42,7 @@ class ModelConfig(_Strict):
         return self
 
 
-class LossConfig(_Strict):
+class LossConfig(Strict):
     """Weights of the terms: energy per atom (eV), forces (eV/Å), stress (GPa). Zero leaves a term out."""
 
     energy: float = Field(default=1.0, ge=0)
@@ -100,7 +58,7 @@ class LossConfig(_Strict):
         return self
 
 
-class OptimizerConfig(_Strict):
+class OptimizerConfig(Strict):
     """Adam with linear warm-up and cosine decay, gradient clipping and an exponential moving average of the weights."""
 
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -110,7 +68,43 @@ class OptimizerConfig(_Strict):
     ema_decay: float = Field(default=0.999, ge=0, lt=1)  # of the average, less in the first steps; 0: no averaging
 
 
-class TrainingConfig(_Strict):
+class StageLoss(Strict):
+    """Weights of the terms in a stage; what is left out is as in `loss`."""
+
+    energy: float | None = Field(default=None, ge=0)
+    forces: float | None = Field(default=None, ge=0)
+    stress: float | None = Field(default=None, ge=0)
+
+
+class StageSource(Strict):
+    """A source in a stage; what is left out is as in `data`, and a `repeat` takes the place of a `share` there."""
+
+    share: float | None = Field(default=None, ge=0, le=1)
+    repeat: float | None = Field(default=None, gt=0)
+    weights: Weights | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.share is not None and self.repeat is not None:
+            msg = "share and repeat exclude each other; leave one out"
+            raise ValueError(msg)
+        return self
+
+
+class StageConfig(Strict):
+    """A stretch of the training; what it does not say is as at the top."""
+
+    name: str | None = None
+    steps: int = Field(ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    final_learning_rate_fraction: float | None = Field(default=None, ge=0, le=1)
+    warmup_steps: int | None = Field(default=None, ge=0)
+    edge_budget: int | None = Field(default=None, ge=1)
+    loss: StageLoss = StageLoss()
+    sources: dict[str, StageSource] = Field(default_factory=dict)
+
+
+class TrainingConfig(Strict):
     """A whole training file."""
 
     name: str
@@ -119,16 +113,78 @@ class TrainingConfig(_Strict):
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    steps: int = Field(default=100_000, ge=1)
+    steps: int = Field(default=100_000, ge=1)  # with stages: of all of them together
+    stages: list[StageConfig] = Field(default_factory=list)
     edge_budget: int = Field(default=20_000, ge=1)  # most bonds in a batch
     validate_every: int = Field(default=1000, ge=1)  # steps
     patience: int | None = Field(default=None, ge=1)  # validations without improvement before stopping early
+    # Sources whose losses, averaged, decide which validation is the best; none: the loss over all structures.
+    best_by: list[str] = Field(default_factory=list)
+    average_validations: int | None = Field(default=None, ge=2)  # at the end, try the mean of the weights of so many
+    average_of: Literal["last", "best"] = "last"  # which
     checkpoint_every_minutes: float = Field(default=10.0, gt=0)
     seed: int = Field(default=0, ge=0)
     accelerator: str = "auto"  # Lightning's: cpu, gpu, auto
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     workers: int = Field(default=0, ge=0)  # processes that prepare batches, for GPUs
-    metadata: dict[str, Any] = {}  # goes into the model file: licence, level_of_theory, training_data, ...
+    metadata: dict[str, Any] = Field(
+        default_factory=dict
+    )  # goes into the model file: licence, level_of_theory, training_data, ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_of_stages(cls, content: Any) -> Any:
+        """With stages the steps are theirs."""
+        if not isinstance(content, dict) or not content.get("stages") or "steps" in content:
+            return content
+        try:
+            return content | {"steps": sum(stage["steps"] for stage in content["stages"])}
+        except (KeyError, TypeError):
+            return content  # what is wrong with a stage is said by its own checks
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        if self.stages and self.steps != sum(stage.steps for stage in self.stages):
+            msg = "the stages have steps of their own; leave out steps"
+            raise ValueError(msg)
+        names = [source.name for source in self.data.train]
+        for number, stage in enumerate(self.stages, 1):
+            unknown = [name for name in stage.sources if name not in names]
+            if unknown:
+                msg = f"stage {number}: there is no training source called {', '.join(unknown)}"
+                raise ValueError(msg)
+        for number in range(max(1, len(self.stages))):
+            where = f"stage {number + 1}: " if self.stages else ""
+            loss = self.stage_loss(number)
+            if not (loss.energy or loss.forces or loss.stress):
+                msg = f"{where}all weights are zero: there is nothing to learn"
+                raise ValueError(msg)
+            _check_shares(self.stage_sources(number), where)
+        return self
+
+    @model_validator(mode="after")
+    def _validations(self) -> Self:
+        validating = self.data.validation_names()
+        unknown = [name for name in self.best_by if name not in validating]
+        if unknown:
+            msg = f"best_by: {', '.join(unknown)} does not validate; those that do: {', '.join(validating) or 'none'}"
+            raise ValueError(msg)
+        if self.average_validations is not None and not validating:
+            msg = "average_validations needs validation data"
+            raise ValueError(msg)
+        return self
+
+    def stage_sources(self, stage: int) -> list[SourceConfig]:
+        """The training sources as they are in a stage, counted from 0; without stages, as they are."""
+        changes = self.stages[stage].sources if self.stages else {}
+        return [_in_stage(source, changes.get(source.name)) for source in self.data.train]
+
+    def stage_loss(self, stage: int) -> LossConfig:
+        """The loss of a stage, counted from 0; without stages, the loss."""
+        if not self.stages:
+            return self.loss
+        changes = self.stages[stage].loss.model_dump(exclude_none=True)
+        return self.loss.model_copy(update=changes)
 
     @classmethod
     def read(cls, file: Path | str) -> Self:
@@ -154,3 +210,26 @@ class TrainingConfig(_Strict):
             ]
             msg = f"{path} has settings that cannot be used:\n" + "\n".join(problems)
             raise ConfigError(msg) from error
+
+
+def _in_stage(source: SourceConfig, change: StageSource | None) -> SourceConfig:
+    if change is None:
+        return source
+    update: dict[str, Any] = {} if change.weights is None else {"weights": change.weights}
+    if change.share is not None:
+        update |= {"share": change.share, "repeat": 1.0}
+    if change.repeat is not None:
+        update |= {"share": None, "repeat": change.repeat}
+    return source.model_copy(update=update)
+
+
+def _check_shares(sources: list[SourceConfig], where: str) -> None:
+    """Raise ValueError if shares do not add up."""
+    total = sum(source.share or 0.0 for source in sources)
+    rest = [source.name for source in sources if source.share is None]
+    if rest and total > 1 - 1e-6:
+        msg = f"{where}the shares are {total:.6g} together and leave nothing for {', '.join(rest)}"
+        raise ValueError(msg)
+    if not rest and abs(total - 1) > 1e-6:
+        msg = f"{where}every source has a share, and together they are {total:.6g} instead of 1"
+        raise ValueError(msg)

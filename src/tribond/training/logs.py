@@ -9,6 +9,8 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import CSVLogger
 
+from tribond.training.lightning_internals import put_rows
+
 
 def csv_logger(output: Path, first_step: int) -> CSVLogger:
     """A log at logs/csv/metrics.csv that keeps what an interrupted training wrote up to its last checkpoint.
@@ -22,9 +24,7 @@ def csv_logger(output: Path, first_step: int) -> CSVLogger:
     if first_step and file.is_file():
         with file.open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if int(row["step"]) < first_step]
-        experiment = logger.experiment  # removes the file
-        experiment.metrics = [{name: value for name, value in row.items() if value} for row in rows]
-        logger.save()
+        put_rows(logger, [{name: value for name, value in row.items() if value} for row in rows])
     return logger
 
 

@@ -13,7 +13,10 @@ from tribond.units import EV_PER_A3_TO_GPA
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Mean Huber losses and absolute errors of one batch; zero where no system of the batch has the label."""
+    """Mean Huber losses and absolute errors of one batch; zero where no system of the batch has the label.
+
+    Weights of systems are in the losses, never in the errors.
+    """
 
     total: Tensor
     energy: Tensor
@@ -31,30 +34,60 @@ class LossTerms:
 
 @dataclass(frozen=True)
 class Loss:
-    """L = w_e H(energy/atom, eV) + w_f H(forces, eV/Å) + w_s H(stress, GPa), each the mean over what is labelled."""
+    """L = w_e H(energy/atom, eV) + w_f H(forces, eV/Å) + w_s H(stress, GPa), each the mean over what is labelled.
+
+    With weights of systems a term is sum(weight · H) / count, over the labelled numbers whose weight is not zero: all
+    weights of one batch doubled double the loss, and what has no weight is as if it had no label.
+    """
 
     energy: float = 1.0
     forces: float = 1.0
     stress: float = 0.1
     huber_delta: float = 0.01
 
-    def __call__(self, result: Evaluation, target: LabeledGraph) -> LossTerms:
-        """Compare an evaluation with its labels; what is NaN in the labels does not count."""
-        atoms = target.graph.atoms_per_system().clamp(min=1)
-        pairs = {
-            "energy": (result.energy / atoms, target.energy / atoms),
-            "forces": (result.forces, target.forces),
-            "stress": (result.stress * EV_PER_A3_TO_GPA, target.stress * EV_PER_A3_TO_GPA),
-        }
+    def __call__(self, result: Evaluation, target: LabeledGraph, weights: Tensor | None = None) -> LossTerms:
+        """Compare an evaluation with its labels; what is NaN in the labels does not count.
+
+        Args:
+            result: of the batch.
+            target: the batch.
+            weights: (systems, 3) of energy, forces and stress of every system; None: all are one.
+        """
         terms, sums, counts = {}, [], []
-        for name, (predicted, wanted) in pairs.items():
-            known = torch.isfinite(wanted)
-            # Not predicted[known]: a batch without the label must still reach every parameter, with gradient zero.
-            difference = torch.where(known, predicted - torch.where(known, wanted, 0.0), 0.0)
+        for column, (name, (difference, known)) in enumerate(differences(result, target).items()):
             count = known.sum()
             zero = torch.zeros_like(difference)
-            terms[name] = huber_loss(difference, zero, reduction="sum", delta=self.huber_delta) / count.clamp(min=1)
+            if weights is None:
+                summed, counted = huber_loss(difference, zero, reduction="sum", delta=self.huber_delta), count
+            else:
+                weight = per_number(weights[:, column], name, target).to(difference.dtype)
+                each = huber_loss(difference, zero, reduction="none", delta=self.huber_delta)
+                summed, counted = (weight * each).sum(), (known & (weight > 0)).sum()
+            terms[name] = summed / counted.clamp(min=1)
             sums.append(difference.detach().abs().sum())
             counts.append(count)
         total = self.energy * terms["energy"] + self.forces * terms["forces"] + self.stress * terms["stress"]
         return LossTerms(total=total, **terms, error_sums=torch.stack(sums), error_counts=torch.stack(counts))
+
+
+def differences(result: Evaluation, target: LabeledGraph) -> dict[str, tuple[Tensor, Tensor]]:
+    """Term -> its differences in the loss's units, zero where there is no label; and where there is one."""
+    atoms = target.graph.atoms_per_system().clamp(min=1)
+    pairs = {
+        "energy": (result.energy / atoms, target.energy / atoms),
+        "forces": (result.forces, target.forces),
+        "stress": (result.stress * EV_PER_A3_TO_GPA, target.stress * EV_PER_A3_TO_GPA),
+    }
+    found = {}
+    for name, (predicted, wanted) in pairs.items():
+        known = torch.isfinite(wanted)
+        # Not predicted[known]: a batch without the label must still reach every parameter, with gradient zero.
+        found[name] = (torch.where(known, predicted - torch.where(known, wanted, 0.0), 0.0), known)
+    return found
+
+
+def per_number(of_system: Tensor, name: str, target: LabeledGraph) -> Tensor:
+    """(systems,) values laid beside the numbers of a term: (systems,), (atoms, 1) or (systems, 1, 1)."""
+    if name == "forces":
+        return of_system[target.graph.system_index, None]
+    return of_system if name == "energy" else of_system[:, None, None]

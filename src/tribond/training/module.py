@@ -1,6 +1,6 @@
 """One training step, for Lightning."""
 
-import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,15 +12,9 @@ from tribond.errors import TribondError
 from tribond.kernels.choose import Evaluator
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import evaluate
-from tribond.training.config import OptimizerConfig
 from tribond.training.loss import Loss, LossTerms
-
-# What the logs show: meV/atom, meV/Å and GPa.
-SHOWN = {
-    "energy": ("energy_meV_per_atom", 1000.0),
-    "forces": ("forces_meV_per_A", 1000.0),
-    "stress": ("stress_GPa", 1.0),
-}
+from tribond.training.stages import Stage, learning_rate_factor, stage_at
+from tribond.training.validation import SHOWN, ValidationErrors
 
 
 class PotentialTraining(LightningModule):
@@ -28,18 +22,20 @@ class PotentialTraining(LightningModule):
 
     Args:
         model: the network; its reference energies and scale are not trained.
-        loss: compares evaluation and labels.
-        optimizer: learning rate and its decay.
-        steps: of the whole training, for the decay.
+        stages: learning rate, loss and weights of sources, stretch by stretch.
+        learning_rate: what those of the stages are measured by.
+        validation: sums up the errors of a validation.
     """
 
-    def __init__(self, model: M3GNet, loss: Loss, optimizer: OptimizerConfig, steps: int) -> None:
+    def __init__(
+        self, model: M3GNet, stages: Sequence[Stage], learning_rate: float, validation: ValidationErrors
+    ) -> None:
         super().__init__()
         self.model = model
-        self.loss = loss
-        self.optimizer_config = optimizer
-        self.steps = steps
-        self._errors: dict[str, list[float]] = {}
+        self.stages = list(stages)
+        self.learning_rate = learning_rate
+        self.validation = validation
+        self._losses = [Loss(**stage.loss.model_dump()) for stage in stages]
         self._evaluator = Evaluator()  # for the memory of a step; in validation others have put other weights here
 
     def training_step(self, batch: LabeledGraph) -> torch.Tensor:
@@ -65,42 +61,35 @@ class PotentialTraining(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Forget the errors of the last validation."""
-        self._errors = {name: [0.0, 0.0] for name in (*SHOWN, "loss")}
+        self.validation.clear()
 
     def validation_step(self, batch: LabeledGraph) -> None:
         """Sum up the errors of one batch."""
-        terms = self._loss(batch, create_graph=False)
-        for name in SHOWN:
-            total, count = terms.absolute_errors[name]
-            self._errors[name][0] += total
-            self._errors[name][1] += count
-        self._errors["loss"][0] += float(terms.total) * batch.graph.num_systems
-        self._errors["loss"][1] += batch.graph.num_systems
+        self.validation.add(evaluate(self.model, batch.graph), batch)
 
     def on_validation_epoch_end(self) -> None:
         """Log mean absolute errors over the whole validation set, each number counting the same."""
-        sums = self.all_gather(torch.tensor([self._errors[name] for name in (*SHOWN, "loss")], device=self.device))
-        sums = sums.reshape(-1, len(SHOWN) + 1, 2).sum(0)
-        for (shown, unit), (total, count) in zip(SHOWN.values(), sums[:-1].tolist(), strict=True):
-            if count:
-                self.log(f"val/{shown}", unit * total / count)
-        self.log("val/loss", sums[-1, 0] / sums[-1, 1])  # the same on every process: all decide alike
+        # The same on every process: all decide alike.
+        for name, value in self.validation.found(self.device, self.all_gather).items():
+            self.log(f"val/{name}", value)
+
+    @torch.no_grad()
+    def validate_alone(self, batches: Iterable[LabeledGraph]) -> dict[str, float]:
+        """A whole validation of the weights as they are, without a trainer: errors and loss, by name."""
+        self.validation.clear()
+        for batch in batches:
+            self.validation_step(batch.to(self.device))
+        return {name: float(value) for name, value in self.validation.found(self.device).items()}
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam, linear warm-up, cosine decay."""
-        config = self.optimizer_config
-        optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
-
-        def factor(step: int) -> float:
-            if step < config.warmup_steps:
-                return (step + 1) / (config.warmup_steps + 1)
-            progress = min(1.0, (step - config.warmup_steps) / max(1, self.steps - config.warmup_steps))
-            low = config.final_learning_rate_fraction
-            return low + (1 - low) * (1 + math.cos(math.pi * progress)) / 2
-
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        factor = learning_rate_factor(self.stages, self.learning_rate)
         schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def _loss(self, batch: LabeledGraph, *, create_graph: bool) -> LossTerms:
-        evaluator = self._evaluator if create_graph else None
-        return self.loss(evaluate(self.model, batch.graph, create_graph=create_graph, evaluator=evaluator), batch)
+        number = stage_at(self.stages, self.global_step)
+        weights = torch.tensor(self.stages[number].weights, device=batch.source.device)
+        result = evaluate(self.model, batch.graph, create_graph=create_graph, evaluator=self._evaluator)
+        return self._losses[number](result, batch, None if (weights == 1).all() else weights[batch.source])

@@ -3,34 +3,39 @@
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import tribond
 from tribond.checkpoints.native import save_model
+from tribond.data.array_cache import ArrayCache
 from tribond.data.frames import Frame
-from tribond.errors import ConfigError, TribondError
+from tribond.errors import ConfigError, DataError, TribondError
 from tribond.files import write_atomically
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import Potential
-from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, shown_errors
+from tribond.training.average import KeepValidations
+from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, TellStages, errors_line
 from tribond.training.config import TrainingConfig
-from tribond.training.data import TrainingData, check_labels, on_model_zero, read_training_frames
+from tribond.training.data_module import TrainingData
 from tribond.training.interrupt import StopRequest, stop_requests
+from tribond.training.lightning_internals import is_first_process, steps_in
 from tribond.training.logs import csv_logger, quiet_lightning
 from tribond.training.loss import Loss
 from tribond.training.module import PotentialTraining
+from tribond.training.sources import TrainingFrames, check_labels, read_training_frames
+from tribond.training.stages import TERMS, Stage, stages_of
 from tribond.training.start import Start, make_start
+from tribond.training.validation import ValidationErrors, shown_errors
+from tribond.training.zero_of_energy import on_model_zero
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +57,7 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
     """Train a potential, or go on with a training that was interrupted.
 
     The output folder gets `model.safetensors` (best validation so far), `checkpoints/last.ckpt` (to go on), `logs/`
-    (CSV and TensorBoard) and `config.json`. Training again with the same config goes on from the last checkpoint, to
+    (CSV and TensorBoard), `cache/` (of large data: what was read and counted) and `config.json`. Training again with the same config goes on from the last checkpoint, to
     the same result as if it had never stopped; of a complete training it gives the result.
 
     Args:
@@ -70,34 +75,44 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
     """
     output = folder / Path(config.output).expanduser()
     checkpoint = None if restart else _checkpoint_to_go_on_from(output, config)
-    frames = read_training_frames(config.data, folder)
-    start = make_start(config, frames, folder)
-    check_labels(
-        start.frames, {"energy": config.loss.energy, "forces": config.loss.forces, "stress": config.loss.stress}
+    cache = ArrayCache(output / "cache")
+    stages = stages_of(config)
+    frames = read_training_frames(config.data, folder, cache)
+    start = make_start(config, frames, folder, cache)
+    _check_data(config, stages, start.frames)
+    data = TrainingData(
+        start.frames, config, start.model.config, start.reference_energies, progress=progress, cache=cache
     )
-    data = TrainingData(start.frames, config, start.model.config, start.reference_energies, progress=progress)
-    loss = Loss(**config.loss.model_dump())
-    module = PotentialTraining(start.model, loss, config.optimizer, config.steps)
+    errors = _validation_errors(config)
+    module = PotentialTraining(start.model, stages, config.optimizer.learning_rate, errors)
     model_file = output / "model.safetensors"
 
-    def write(model: M3GNet, step: int, found: Mapping[str, float]) -> None:
-        save_model(model_file, model, _metadata(config, start, step, found))
+    def write(model: M3GNet, step: int, found: Mapping[str, float], averaged: Sequence[int] = ()) -> None:
+        save_model(model_file, model, _metadata(config, start, step, found, averaged))
 
-    if checkpoint is None and not rank_zero_only.rank:
+    if checkpoint is None and is_first_process():
         _clear(output, config)  # as late as this: a mistake in the settings must not cost the old training
     average = MovingAverage(config.optimizer.ema_decay)
-    best = KeepBest(average, write, config.patience, validates=bool(start.frames.validation))
+    best = KeepBest(average, write, config.patience, validates=len(start.frames.validation) > 0)
+    callbacks: list[Callback] = [average, best, TellStages(stages)]
+    kept = None
+    if config.average_validations is not None:
+        kept = KeepValidations(average, output / "checkpoints", config.average_validations, config.average_of)
+        callbacks.append(kept)
     with quiet_lightning(), stop_requests() as stop:
-        trainer = _trainer(config, output, [average, best], stop, checkpoint, progress=progress)
+        trainer = _trainer(config, output, callbacks, stop, checkpoint, progress=progress)
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     if not trainer.is_global_zero:
         raise SystemExit(0)  # of several processes the first one has the results
+    cache.remove_unused()
+    if kept is not None:
+        _try_average(kept, module.to(trainer.strategy.root_device), data, best.best, write)
     if not model_file.is_file():
         msg = (
             f"there is no {model_file}: no validation gave a finite loss, or it was removed; start anew with --restart"
         )
         raise TribondError(msg)
-    validation = on_model_zero(start.frames.validation, start.reference_energies, start.model.config)
+    validation = list(on_model_zero(start.frames.validation, start.reference_energies, start.model.config))
     return TrainingResult(output, model_file, validation, start.before)
 
 
@@ -162,9 +177,7 @@ def _trainer(
     Raises:
         ConfigError: if the accelerator or the number of devices cannot be had.
     """
-    first_step = 0
-    if checkpoint is not None:
-        first_step = torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+    first_step = 0 if checkpoint is None else steps_in(checkpoint)
     last = KeepLast(output / "checkpoints" / "last.ckpt", 60 * config.checkpoint_every_minutes, stop)
     try:
         return Trainer(
@@ -189,14 +202,73 @@ def _trainer(
         raise ConfigError(msg) from error
 
 
-def _metadata(config: TrainingConfig, start: Start, step: int, found: Mapping[str, float]) -> dict[str, Any]:
+def _check_data(config: TrainingConfig, stages: Sequence[Stage], frames: TrainingFrames) -> None:
+    """Refuse data that cannot do what the settings want of it.
+
+    Raises:
+        DataError: if no term with a weight has a label in some stage, or a source in `best_by` cannot validate.
+    """
+    told = set()
+    for stage in stages:
+        # What a source has no weight for, or is not drawn from, is as if it were not there.
+        drawn = np.array([share is None or share > 0 for share in stage.shares])
+        counted = np.array(stage.weights) * drawn[:, None] > 0
+        case = (stage.loss, counted.tobytes())
+        if case not in told:  # the same warning need not come for every stage
+            check_labels(frames.train, {term: getattr(stage.loss, term) for term in TERMS}, counted)
+        told.add(case)
+    names = config.data.validation_names()
+    table = frames.validation
+    labelled = table.has("energy") | table.has("forces") | table.has("stress")
+    validating = {names[number] for number in np.unique(frames.validation_sets[labelled])}
+    for name in config.best_by:
+        if name not in validating:
+            msg = f"best_by: source {name} has no labelled structures to validate with"
+            raise DataError(msg)
+
+
+def _validation_errors(config: TrainingConfig) -> ValidationErrors:
+    names = config.data.validation_names()
+    sources = config.data.validation or config.data.train
+    weights = {source.name: [getattr(source.weights, term) for term in TERMS] for source in reversed(sources)}
+    return ValidationErrors(
+        Loss(**config.loss.model_dump()), names, [weights[name] for name in names], best_by=config.best_by
+    )
+
+
+def _try_average(
+    kept: KeepValidations, module: PotentialTraining, data: TrainingData, best: float, write: Callable[..., None]
+) -> None:
+    """Validate the mean of several validated models, and keep it if it is better than the best of all."""
+    steps = kept.average_into(module.model)
+    if not steps:
+        return
+    found = {f"val/{name}": value for name, value in module.validate_alone(data.validation_batches()).items()}
+    better = found["val/loss"] < best
+    logger.info(
+        "mean of the %d models validated after steps %s: validation loss %.5g, %s; the best single one has %.5g: %s is kept",
+        len(steps),
+        ", ".join(map(str, steps)),
+        found["val/loss"],
+        errors_line(found, "val"),
+        best,
+        "the mean" if better else "that",
+    )
+    if better:
+        write(module.model, steps[-1], found, steps)
+
+
+def _metadata(
+    config: TrainingConfig, start: Start, step: int, found: Mapping[str, float], averaged: Sequence[int]
+) -> dict[str, Any]:
     """What the model file says about where it comes from; the training file's own words come last and win."""
     errors = {
         f"validation {name} MAE": f"{found[key]:.4g} {unit}" for name, key, unit in shown_errors("val") if key in found
     }
     sources = config.data.train
-    counts = [sum(frame.source == number for frame in start.frames.train) for number in range(len(sources))]
-    labelled = {frame.source for frame in start.frames.train if frame.energy is not None}
+    train = start.frames.train
+    counts = np.bincount(train.sources, minlength=len(sources)).tolist()
+    labelled = set(train.sources[train.has("energy")].tolist())
     references = {
         source.name: dict(zip(start.model.config.elements, np.round(values, 6).tolist(), strict=True))
         for number, (source, values) in enumerate(zip(sources, start.reference_energies, strict=True))
@@ -208,6 +280,7 @@ def _metadata(config: TrainingConfig, start: Start, step: int, found: Mapping[st
         "training_data": [f"{source.name}: {n} structures" for source, n in zip(sources, counts, strict=True)],
         "errors": errors,
         "steps": step,
+        **({"averaged_steps": list(averaged)} if averaged else {}),
         "tribond_version": tribond.__version__,
         **config.model_dump(mode="json")["metadata"],
         "reference_energies": references,

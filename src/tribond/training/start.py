@@ -3,29 +3,36 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from tribond.checkpoints.open_model import is_model
 from tribond.checkpoints.registry import load_network
+from tribond.data.array_cache import ArrayCache, Arrays, digest_of
+from tribond.data.frame_table import FrameTable
 from tribond.data.frames import Frame
+from tribond.data.read_table import WORTH_KEEPING
 from tribond.data.reference_energies import composition_matrix
 from tribond.errors import ConfigError
 from tribond.nn.config import M3GNetConfig, preset
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import Potential
-from tribond.training.config import DataConfig, ModelConfig, TrainingConfig
-from tribond.training.data import TrainingFrames, reference_energies_of_sources, with_known_elements
+from tribond.training.config import ModelConfig, TrainingConfig
+from tribond.training.data_config import DataConfig
+from tribond.training.sources import TrainingFrames, with_known_elements
+from tribond.training.zero_of_energy import reference_energies_of_sources
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_SCALE = 0.05  # eV | data with one energy only, or none, has no spread
 ENOUGH_FRAMES = 1000  # to refit reference energies with
+PREDICTING = 1  # to be raised whenever what is predicted changes
 ENOUGH_OF_AN_ELEMENT = 20  # frames of every element among them
 
 
@@ -40,13 +47,14 @@ class Start:
     before: Potential | None  # a copy of the model, if it was fine-tuned from another: is training worth while?
 
 
-def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path) -> Start:
+def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path, cache: ArrayCache | None = None) -> Start:
     """Make or load the model and put it on the zero of energy of the first source.
 
     Args:
         config: the training file.
         frames: all data.
         folder: what a path in `start_from` is relative to.
+        cache: keeps reference energies that were refitted.
 
     Raises:
         ConfigError: if the model's settings make no sense, or it is no potential.
@@ -71,16 +79,16 @@ def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path) -> 
         return Start(model, metadata, frames, references, before=None)
     # The scale belongs to the weights and stays.
     references = refitted_reference_energies(
-        model, frames.train, config.data, refit_first=config.model.refit_reference_energies
+        model, frames.train, config.data, refit_first=config.model.refit_reference_energies, cache=cache
     )
     model.reference_energy.set(reference=references[0].tolist())
     return Start(model, metadata, frames, references, before=Potential(model, metadata))
 
 
-def _new_model(config: ModelConfig, frames: Sequence[Frame], seed: int) -> M3GNet:
+def _new_model(config: ModelConfig, frames: FrameTable, seed: int) -> M3GNet:
     settings = dict(config.settings)
     if config.elements == "data":
-        settings["elements"] = tuple(sorted({symbol for frame in frames for symbol in frame.atoms.symbols}))
+        settings["elements"] = tuple(sorted(chemical_symbols[number] for number in np.unique(frames.numbers)))
     elif config.elements is not None:
         settings["elements"] = tuple(config.elements)
     model_config = preset(config.preset, **settings)
@@ -104,17 +112,22 @@ def energy_scale(references: NDArray[np.float64], frames: Sequence[Frame], model
         frames: the training data.
         model: gives the order of elements.
     """
-    labelled = [frame for frame in frames if frame.energy is not None and len(frame.atoms)]
-    if not labelled:
+    table = FrameTable.of(frames)
+    labelled = table.take(table.has("energy") & (table.sizes > 0))
+    if not len(labelled):
         return SMALLEST_SCALE
     composition = composition_matrix(labelled, model.atomic_numbers)
-    expected = (composition * references[[frame.source for frame in labelled]]).sum(axis=1)
-    energies = np.array([frame.energy for frame in labelled], dtype=np.float64)
-    return max(float(np.std((energies - expected) / composition.sum(axis=1))), SMALLEST_SCALE)
+    expected = (composition * references[labelled.sources]).sum(axis=1)
+    return max(float(np.std((labelled.energies - expected) / composition.sum(axis=1))), SMALLEST_SCALE)
 
 
 def refitted_reference_energies(
-    model: M3GNet, frames: Sequence[Frame], config: DataConfig, *, refit_first: bool
+    model: M3GNet,
+    frames: Sequence[Frame],
+    config: DataConfig,
+    *,
+    refit_first: bool,
+    cache: ArrayCache | None = None,
 ) -> NDArray[np.float64]:
     """The model's reference energies, shifted for every source so that the model as it is fits its energies best.
 
@@ -126,21 +139,26 @@ def refitted_reference_energies(
         frames: the training data.
         config: the sources, and which of them share their zero.
         refit_first: False keeps the model's reference energies for the first source and those that share its zero.
+        cache: keeps the predictions.
 
     Returns:
         (sources, elements) eV.
     """
     own = model.reference_energy.reference.numpy()
-    some = _representative(frames)
-    residuals = []
-    if some:
-        predictions = Potential(model).predict([frame.atoms for frame in some])
-        residuals = [
-            replace(frame, energy=frame.energy - prediction.energy)
-            for frame, prediction in zip(some, predictions, strict=True)
-            if frame.energy is not None
-        ]
-    shift = reference_energies_of_sources(residuals, config, model.config)
+    table = FrameTable.of(frames)
+    some = table.take(_representative(table))
+
+    def predict() -> Arrays:
+        predictions = Potential(model).predict([frame.atoms for frame in some]) if len(some) else []
+        return {"energies": np.array([prediction.energy for prediction in predictions], dtype=np.float64)}
+
+    weights = [value.numpy() for value in model.state_dict().values()]
+    structures = (some.offsets, some.numbers, some.positions, some.cells, some.pbc)
+    key = digest_of(PREDICTING, model.config, *weights, *structures)
+    kept = (cache or ArrayCache(None)).get(
+        "predictions", key, predict, keep=lambda new: len(new["energies"]) >= WORTH_KEEPING
+    )
+    shift = reference_energies_of_sources(some.shifted(-kept["energies"]), config, model.config)
     if not refit_first:
         first = config.train[0].name
         for number, source in enumerate(config.train):
@@ -154,18 +172,19 @@ def refitted_reference_energies(
     return own + shift
 
 
-def _representative(frames: Sequence[Frame]) -> list[Frame]:
+def _representative(frames: FrameTable) -> NDArray[np.int64]:
     """Labelled frames enough for a fit: some at random of every source, and more where an element is rare."""
     chosen = []
     taken: Counter[int] = Counter()
     seen: Counter[tuple[int, int]] = Counter()
+    usable, sources, ends = frames.has("energy") & (frames.sizes > 0), frames.sources.tolist(), frames.offsets.tolist()
     for index in np.random.default_rng(0).permutation(len(frames)).tolist():
-        frame = frames[index]
-        if frame.energy is None or not len(frame.atoms):
+        if not usable[index]:
             continue
-        keys = [(frame.source, number) for number in set(frame.atoms.numbers.tolist())]
-        if taken[frame.source] < ENOUGH_FRAMES or min(seen[key] for key in keys) < ENOUGH_OF_AN_ELEMENT:
-            chosen.append(frame)
-            taken[frame.source] += 1
+        source = sources[index]
+        keys = [(source, number) for number in set(frames.numbers[ends[index] : ends[index + 1]].tolist())]
+        if taken[source] < ENOUGH_FRAMES or min(seen[key] for key in keys) < ENOUGH_OF_AN_ELEMENT:
+            chosen.append(index)
+            taken[source] += 1
             seen.update(keys)
-    return chosen
+    return np.array(chosen, dtype=np.int64)
