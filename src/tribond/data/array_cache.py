@@ -79,7 +79,7 @@ def digest_of(*parts: Any) -> str:
 def _read(file: Path) -> Arrays | None:
     """What a file holds; None if it is not there or damaged."""
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}  # reading checks the sums of the archive
     except FileNotFoundError:
         return None
