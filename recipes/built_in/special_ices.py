@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from special import Draft, Pool, pack, rattle, rescale, strain, supercell
+from special import MAX_ATOMS, Draft, Pool, pack, rattle, rescale, strain, supercell
 
 
 def hydrogen(_pool: Pool, random: np.random.Generator) -> Draft | None:
@@ -53,6 +53,8 @@ def ice(_pool: Pool, random: np.random.Generator) -> Draft | None:
         oxygens.symbols[:] = "O"
         water = _with_hydrogens(oxygens, bond, random)
         atoms = water if atoms is None else atoms + water
+    if len(atoms) > MAX_ATOMS:
+        return None
     if kind == "VII":
         rescale(atoms, atoms.cell.volume * random.uniform(0.95, 1.3))
     strain(atoms, random, 0.02)
