@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
-from ase.neighborlist import neighbor_list
+from vesin import ase_neighbor_list
 
 MAX_DISPLACEMENT = 0.15  # Å per step
 MAX_STRAIN = 0.03  # per step
@@ -22,24 +22,31 @@ def model_hessian(atoms: Atoms) -> np.ndarray:
         Symmetric positive matrix over the 3 N displacements (eV/Å²) and 6 strains (eV).
     """
     n = len(atoms)
-    i, j, d, r = neighbor_list("ijdD", atoms, 5.0)
+    i, j, d, r = ase_neighbor_list("ijdD", atoms, 5.0)
     radii = covalent_radii[atoms.numbers]
     bond = d / (radii[i] + radii[j])
     k = np.minimum(5.0 * (2.3 / np.maximum(d, 0.8)) ** 4, 30.0) * np.exp(-4.0 * np.maximum(bond - 1.1, 0.0))
-    jacobian = np.zeros((len(i), 3, 3 * n + 6))
-    pairs = np.arange(len(i))
-    for axis in range(3):
-        np.add.at(jacobian, (pairs, axis, 3 * i + axis), -1.0)
-        np.add.at(jacobian, (pairs, axis, 3 * j + axis), 1.0)
-    for column, (a, b) in enumerate(_VOIGT):
-        jacobian[:, a, 3 * n + column] += r[:, b]
-        if a != b:
-            jacobian[:, b, 3 * n + column] += r[:, a]
     along = np.einsum("pa,pb->pab", r, r) / np.maximum(d, 1e-6)[:, None, None] ** 2
-    root = np.sqrt(0.5 * k)[:, None, None] * (along + 0.3 * (np.eye(3) - along))
-    rows = (root @ jacobian).reshape(-1, 3 * n + 6)
+    # Stiff along a bond, soft across it; half, because every bond is in the list twice.
+    stiff = (0.5 * k)[:, None, None] * (along + 0.09 * (np.eye(3) - along))
+    strains = np.zeros((len(i), 3, 6))  # how a strain changes the vector of a bond
+    for column, (a, b) in enumerate(_VOIGT):
+        strains[:, a, column] += r[:, b]
+        if a != b:
+            strains[:, b, column] += r[:, a]
+    coupled = stiff @ strains
+    atomic, mixed = np.zeros((n, n, 3, 3)), np.zeros((n, 3, 6))
+    for first, second, sign in ((i, i, 1), (j, j, 1), (i, j, -1), (j, i, -1)):
+        np.add.at(atomic, (first, second), sign * stiff)
+    np.add.at(mixed, i, -coupled)
+    np.add.at(mixed, j, coupled)
+    hessian = np.zeros((3 * n + 6, 3 * n + 6))
+    hessian[: 3 * n, : 3 * n] = atomic.transpose(0, 2, 1, 3).reshape(3 * n, 3 * n)
+    hessian[: 3 * n, 3 * n :] = mixed.reshape(3 * n, 6)
+    hessian[3 * n :, : 3 * n] = hessian[: 3 * n, 3 * n :].T
+    hessian[3 * n :, 3 * n :] = np.einsum("pax,pay->xy", strains, coupled)
     damping = np.concatenate([np.full(3 * n, 0.3), np.full(6, 0.04 * atoms.cell.volume)])
-    return rows.T @ rows + np.diag(damping)
+    return hessian + np.diag(damping)
 
 
 class Descent:

@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 from ase.io import read
-from ase.neighborlist import neighbor_list
+from vesin import ase_neighbor_list
 
 from elements import ANIONS, ELEMENTS, NOBLE_GASES, AtomicVolumes, similarity
 from prototypes import Prototype, build_prototypes
@@ -154,14 +154,14 @@ class Generator:
         special = self.random.random()
         slab = special < 0.045
         if slab:
-            self._distort(atoms, wide=False)
+            self.distort(atoms, wide=False)
             made = self._slab(atoms)
         elif special < 0.09:
             made = self._vacancy(atoms)
             if made is not None:
-                self._distort(made, wide=False)
+                self.distort(made, wide=False)
         else:
-            self._distort(atoms, wide=True)
+            self.distort(atoms, wide=True)
             made = atoms
         if made is None or len(made) > MAX_ATOMS or is_validation(made):
             return None
@@ -214,7 +214,7 @@ class Generator:
         rescale(atoms, self.parents.volume(atoms.numbers))
         return atoms
 
-    def _distort(self, atoms: Atoms, wide: bool) -> None:
+    def distort(self, atoms: Atoms, wide: bool) -> None:
         """Scale the volume and strain the cell at random, in place."""
         chance = self.random.random() if wide else 1.0
         if chance < 0.14:
@@ -261,6 +261,6 @@ def rescale(atoms: Atoms, volume: float) -> None:
 
 def acceptable(atoms: Atoms) -> bool:
     """Tell whether no two atoms are too close and the crystal has neighbours within 4.9 Å."""
-    i, j, d = neighbor_list("ijd", atoms, 4.9)
+    i, j, d = ase_neighbor_list("ijd", atoms, 4.9)
     radii = covalent_radii[atoms.numbers]
     return len(i) > 0 and bool((d >= CLOSEST * (radii[i] + radii[j])).all())

@@ -1,11 +1,10 @@
-r"""Label generated crystals with SevenNet-0 and write them in shards.
+r"""Label structures with Nequix-OAM-1 and write them in shards.
 
 Run one process per core; each handles every STRIDE-th shard and skips shards that exist:
 
-    MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 \
-        python label.py --data DATASETS --out SHARDS --first 0 --stride 2 --minutes 40
+    python label.py --data DATASETS --catalogue CRYSTALS --out SHARDS --families special --shards 40
 
-The two variables keep the allocator from returning memory to the system: a quarter faster.
+A shard is a function of its number, the seed, the families and, for ``hot``, the potential that moves the atoms.
 """
 
 from __future__ import annotations
@@ -14,87 +13,105 @@ import argparse
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import sevenn
 import torch
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
-from sevenn import _keys as keys
-from sevenn.atom_graph_data import AtomGraphData
-from sevenn.train.dataload import unlabeled_atoms_to_graph
-from sevenn.util import load_checkpoint
-from torch_geometric.data import Batch
 
 from descent import Descent
-from generate_crystals import Generator, Parents
+from generate_crystals import RATTLE_WEIGHTS, RATTLES, Generator, Parents, acceptable, bare, read_frames
+from generate_special import FAMILIES, PAIRWISE, draw
+from nequix_teacher import BATCH_ATOMS, MODEL, Labeller, Labels, Teacher
+from rare_gas_pairs import RareGasPairs
+from special import Draft, Pool
 from tribond.units import EV_PER_A3_TO_GPA as GPA
 
-CHECKPOINT = "pretrained_potentials/SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth"
-MAX_FORCE = 30.0  # eV/Å
-MAX_STRESS = 100.0 / GPA  # eV/Å³ (100 GPa)
+# The teacher saw few frames beyond these and is not to be trusted there.
+MAX_FORCE = 15.0  # eV/Å
+MAX_STRESS = 50.0 / GPA  # eV/Å³ (50 GPa)
 ENERGY_RANGE = (-20.0, 10.0)  # eV/atom
-CONVERGED = (0.05, 0.5 / GPA)  # a descent ends below this force (eV/Å) and stress (eV/Å³)
-BATCH_ATOMS = 48
+CONVERGED = (0.03, 0.3 / GPA)  # a descent ends below this force (eV/Å) and stress (eV/Å³)
+CRYSTALS = 200  # of a shard of the families below
+ORDINARY = {"catalogue": 0, "perturbed": 3, "generated": 3}  # families near equilibrium and their steps of descent
 
-Labels = tuple[float, np.ndarray, np.ndarray]
 
+class Sources:
+    """The structures of all families."""
 
-class Teacher:
-    """Batched evaluation of SevenNet-0 in single precision."""
-
-    def __init__(self, device: str = "cpu") -> None:
-        """Load the weights that come with sevenn.
+    def __init__(self, data: Path, catalogue: Path, excluded: Path | None, potential: Path | None, seed: int) -> None:
+        """Read the catalogue.
 
         Args:
-            device: Torch device.
+            data: Folder with ``mp_like``, ``properties`` and ``acwf_vasp_eos``.
+            catalogue: Crystals near equilibrium, ``*.extxyz.gz``.
+            excluded: File with reduced formulas that are never labelled.
+            potential: Weights of the tribond potential that moves hot structures; None for the built-in one.
+            seed: Seed of the whole data set.
         """
-        path = Path(sevenn.__file__).parent / CHECKPOINT
-        self.device = device
-        self.model = load_checkpoint(str(path)).build_model().to(device).eval()
-        self.model.set_is_batch_data(True)
-        self.model.requires_grad_(False)
+        self.data, self.seed = data, seed
+        hidden = set(excluded.read_text().split()) if excluded else set()
+        eos = read_frames(data / "acwf_vasp_eos/acwf_vasp_eos.extxyz.gz")
+        self.pool = Pool(read_frames(catalogue), eos, hidden, potential)
 
-    def __call__(self, frames: Sequence[Atoms], batch_atoms: int = BATCH_ATOMS) -> list[Labels]:
-        """Label frames.
+    @cached_property
+    def pairs(self) -> RareGasPairs:
+        """What labels rare gases."""
+        return RareGasPairs(read_frames(self.data / "prop_matbench_discovery/diatomics_PBE.extxyz.gz"))
+
+    @cached_property
+    def parents(self) -> Parents:
+        """Parents of generated crystals: the catalogue takes the place of Materials Project frames."""
+        parents = Parents(self.data)
+        parents.crystals["mptrj"] = [bare(c) for c in self.pool.crystals]
+        return parents
+
+    def drafts(self, family: str, shard: int) -> list[Draft]:
+        """Draw the drafts of a family.
 
         Args:
-            frames: Periodic structures.
-            batch_atoms: A batch is closed once it holds this many atoms.
+            family: Name of the family.
+            shard: Number of the shard.
 
         Returns:
-            For every frame energy (eV), forces (eV/Å) and stress (eV/Å³, ASE's sign, Voigt order).
+            Drafts, none of an excluded compound.
         """
-        result: list[Labels] = []
-        pending: list[Atoms] = []
-        for k, frame in enumerate(frames):
-            pending.append(frame)
-            if sum(map(len, pending)) >= batch_atoms or k == len(frames) - 1:
-                result += self._batch(pending)
-                pending = []
-        return result
+        if family in FAMILIES:
+            return draw(self.pool, family, self.seed, shard)
+        if family == "generated":
+            starts = Generator(self.parents, self.seed, shard).draw(CRYSTALS)
+            drafts = [Draft(s.atoms, "slab" if s.slab else s.kind, move_cell=not s.slab) for s in starts]
+            return [d for d in drafts if self.pool.allowed(d.atoms)]
+        crystals = self.pool.crystals
+        turn, first = divmod(shard * CRYSTALS, len(crystals))
+        order = np.random.default_rng([self.seed, turn]).permutation(len(crystals))
+        chosen = [bare(crystals[k]) for k in order[first : first + CRYSTALS]]
+        if family == "catalogue":
+            return [Draft(c, "as it is") for c in chosen]
+        generator = Generator(self.parents, self.seed, shard)
+        return [d for c in chosen if (d := _perturbed(generator, c))]
 
-    def _batch(self, frames: Sequence[Atoms]) -> list[Labels]:
-        graphs = [AtomGraphData.from_numpy_dict(unlabeled_atoms_to_graph(a, self.model.cutoff)) for a in frames]
-        output = self.model(Batch.from_data_list(graphs).to(self.device))
-        energies = output[keys.PRED_TOTAL_ENERGY].detach().cpu().double().numpy().reshape(-1)
-        stresses = -output[keys.PRED_STRESS].detach().cpu().double().numpy()[:, [0, 1, 2, 4, 5, 3]]
-        forces = output[keys.PRED_FORCE].detach().cpu().double().numpy()
-        pieces = np.split(forces, np.cumsum([len(a) for a in frames])[:-1])
-        return [(float(e), f, s) for e, f, s in zip(energies, pieces, stresses, strict=True)]
+
+def _perturbed(generator: Generator, crystal: Atoms) -> Draft | None:
+    """Strain and rattle a crystal; None if that brings atoms too close."""
+    generator.distort(crystal, wide=True)
+    sigma = generator.random.choice(RATTLES, p=RATTLE_WEIGHTS)
+    crystal.positions += generator.random.normal(0.0, 1.0, crystal.positions.shape) * sigma
+    return Draft(crystal, "strained") if acceptable(crystal) else None
 
 
 def usable(labels: Labels) -> bool:
     """Tell whether labels are finite and within the bounds of this file."""
     energy, forces, stress = labels
-    per_atom = energy / len(forces)
     finite = np.isfinite(energy) and np.isfinite(forces).all() and np.isfinite(stress).all()
-    if not finite or not ENERGY_RANGE[0] < per_atom < ENERGY_RANGE[1]:
+    if not finite or not ENERGY_RANGE[0] < energy / len(forces) < ENERGY_RANGE[1]:
         return False
-    return bool(np.linalg.norm(forces, axis=1).max() < MAX_FORCE and np.abs(stress).max() < MAX_STRESS)
+    return bool(np.linalg.norm(forces, axis=1).max() <= MAX_FORCE and np.abs(stress).max() <= MAX_STRESS)
 
 
 def converged(labels: Labels) -> bool:
@@ -103,82 +120,123 @@ def converged(labels: Labels) -> bool:
     return bool(np.abs(forces).max() < CONVERGED[0] and np.abs(stress).max() < CONVERGED[1])
 
 
-def make_shard(parents: Parents, teacher: Teacher, seed: int, shard: int, crystals: int, steps: int) -> list[Atoms]:
-    """Generate, label and relax crystals for a few steps.
+def label(teacher: Labeller, drafts: Sequence[Draft], steps: int) -> tuple[list[Atoms], int]:
+    """Label drafts along a few steps of descent.
 
     Args:
-        parents: Parent crystals.
-        teacher: The labelling potential.
-        seed: Seed of the whole data set.
-        shard: Number of the shard.
-        crystals: Crystals per shard.
-        steps: Descent steps per crystal.
+        teacher: Anything that labels frames as ``Teacher`` does.
+        drafts: What to label.
+        steps: Descent steps after the first label.
 
     Returns:
-        All usable frames with labels and info keys source, kind, crystal and step.
+        Usable frames with labels and info keys kind, draft and step; and how many were dropped.
     """
-    starts = Generator(parents, seed, shard).draw(crystals)
-    descents = [(k, s, Descent(s.atoms, move_cell=not s.slab)) for k, s in enumerate(starts)]
-    result: list[Atoms] = []
+    descents = [(k, d, Descent(d.atoms, move_cell=d.move_cell)) for k, d in enumerate(drafts)]
+    result: list[tuple[int, int, Atoms]] = []
+    dropped = 0
     for step in range(steps + 1):
         if not descents:
             break
-        labels = teacher([d.atoms for _, _, d in descents])
+        descents.sort(key=lambda d: len(d[2].atoms))
+        labels = teacher([d.atoms for _, _, d in descents], BATCH_ATOMS)
         alive = []
-        for (k, start, descent), label in zip(descents, labels, strict=True):
-            energy, forces, stress = label
-            if usable(label):
-                frame = descent.atoms.copy()
+        for (k, draft, descent), found in zip(descents, labels, strict=True):
+            energy, forces, stress = found
+            if usable(found):
+                frame = bare(descent.atoms)
                 frame.wrap()
-                kind = "slab" if start.slab else start.kind
-                frame.info = {
-                    "source": "sevennet-0",
-                    "kind": kind,
-                    "crystal": f"{seed}-{shard}-{k}",
-                    "step": step,
-                }
+                frame.info = {"kind": draft.kind, "draft": k, "step": step}
                 frame.calc = SinglePointCalculator(frame, energy=energy, forces=forces, stress=stress)
-                result.append(frame)
-            if np.isfinite(forces).all() and np.isfinite(stress).all() and not converged(label):
+                result.append((k, step, frame))
+            else:
+                dropped += 1
+            if step < steps and np.isfinite(forces).all() and np.isfinite(stress).all() and not converged(found):
                 descent.step(forces, stress)
-                alive.append((k, start, descent))
+                alive.append((k, draft, descent))
         descents = alive
+    return [frame for *_, frame in sorted(result, key=lambda r: r[:2])], dropped
+
+
+def make_shard(sources: Sources, teacher: Labeller, families: Sequence[str], shard: int) -> list[Atoms]:
+    """Draw and label the structures of one shard and print what became of them.
+
+    Args:
+        sources: Where structures come from.
+        teacher: Anything that labels frames as ``Teacher`` does.
+        families: Names of the families.
+        shard: Number of the shard.
+
+    Returns:
+        Labelled frames with info keys source, family, kind, crystal and step.
+    """
+    result: list[Atoms] = []
+    for family in families:
+        steps = FAMILIES[family].steps if family in FAMILIES else ORDINARY[family]
+        labeller = sources.pairs if family in PAIRWISE else teacher
+        frames, dropped = label(labeller, sources.drafts(family, shard), steps)
+        for frame in frames:
+            crystal = f"{sources.seed}-{shard}-{family}-{frame.info.pop('draft')}"
+            source = "pairs of diatomics_PBE" if family in PAIRWISE else MODEL
+            frame.info = {"source": source, "family": family, "crystal": crystal, **frame.info}
+        result += frames
+        print(f"  {shard} {family}: {len(frames)} kept, {dropped} dropped", flush=True)
     return result
 
 
-def main() -> None:
-    """Make shards until the time is over."""
+def write_shard(path: Path, frames: Sequence[Atoms]) -> None:
+    """Write a shard under another name first, so that it is whole once it has its own."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    write(partial, frames, format="extxyz")
+    partial.rename(path)
+
+
+def families_of(names: Sequence[str]) -> list[str]:
+    """Return the families meant by names; ``special`` stands for all of ``generate_special.py``."""
+    known = [*ORDINARY, *FAMILIES]
+    chosen = [f for name in names for f in (FAMILIES if name == "special" else [name])]
+    if unknown := set(chosen) - set(known):
+        raise SystemExit(f"unknown families {sorted(unknown)}; there are special, {', '.join(known)}")
+    return list(dict.fromkeys(chosen))
+
+
+def main(make_teacher: Callable[[Path | None], Labeller] = Teacher) -> None:
+    """Make shards.
+
+    Args:
+        make_teacher: Makes the labelling function from a file of weights.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with mp_like, properties, acwf_vasp_eos")
+    parser.add_argument("--catalogue", type=Path, required=True, help="crystals near equilibrium, *.extxyz.gz")
     parser.add_argument("--out", type=Path, required=True, help="folder for shard-NNNNN.extxyz")
+    parser.add_argument("--families", nargs="+", default=["special"], help="special, or names of families")
+    parser.add_argument("--exclude", type=Path, help="file with reduced formulas that are never labelled")
+    parser.add_argument("--weights", type=Path, help="weights of the teacher; the package's own by default")
+    parser.add_argument("--potential", type=Path, help="tribond weights that move hot structures; the built-in ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="first shard")
     parser.add_argument("--stride", type=int, default=1, help="distance between shards")
-    parser.add_argument("--crystals", type=int, default=125, help="crystals per shard")
-    parser.add_argument("--steps", type=int, default=4, help="descent steps per crystal")
-    parser.add_argument("--minutes", type=float, default=30.0, help="no new shard is begun after this time")
+    parser.add_argument("--shards", type=int, default=40, help="no shard of this number or a higher one is made")
     args = parser.parse_args()
+    families = families_of(args.families)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     args.out.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + 60.0 * args.minutes
-    parents, teacher = Parents(args.data), Teacher()
-    shard = args.first
-    while time.monotonic() < end:
+    sources = Sources(args.data, args.catalogue, args.exclude, args.potential, args.seed)
+    teacher = make_teacher(args.weights)
+    for shard in range(args.first, args.shards, args.stride):
         path = args.out / f"shard-{shard:05d}.extxyz"
-        if not path.exists():
-            begin = time.monotonic()
-            frames = make_shard(parents, teacher, args.seed, shard, args.crystals, args.steps)
-            partial = path.with_name(f".{path.name}.{os.getpid()}")
-            write(partial, frames, format="extxyz")
-            partial.rename(path)
-            seconds, atoms = time.monotonic() - begin, sum(map(len, frames))
-            print(
-                f"{path.name} {len(frames)} frames {atoms} atoms {1e3 * seconds / atoms:.1f} ms/atom",
-                flush=True,
-            )
-        shard += args.stride
+        if path.exists():
+            continue
+        begin = time.monotonic()
+        frames = make_shard(sources, teacher, families, shard)
+        write_shard(path, frames)
+        seconds, atoms = time.monotonic() - begin, sum(map(len, frames))
+        counts = dict(Counter(a.info["family"] for a in frames))
+        print(
+            f"{path.name} {len(frames)} frames {atoms} atoms {1e3 * seconds / atoms:.1f} ms/atom {counts}", flush=True
+        )
 
 
 if __name__ == "__main__":
