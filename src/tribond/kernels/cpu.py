@@ -161,7 +161,7 @@ def supports(model: M3GNet) -> bool:
 
 
 def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | None]]:
-    """The model as the numbers and tensors that cpp/model.hpp reads, in that order."""
+    """The model as the numbers and tensors that native/src/engine/model.hpp reads, in that order."""
     config = model.config
     numbers = [
         len(config.elements),

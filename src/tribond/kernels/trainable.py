@@ -1,7 +1,7 @@
 """Energies and dE/dr from the compiled pass as a step of automatic differentiation: what a loss is trained with.
 
 A loss on energies and forces contains first derivatives of the network, so that its gradient by the weights contains
-second ones. They are not worked out: the derivative along one direction of the bonds is enough, see cpp/dual_pass.hpp.
+second ones. They are not worked out: the derivative along one direction of the bonds is enough, see dual_pass.hpp.
 """
 
 from typing import Any
