@@ -91,4 +91,4 @@ def periodic_structure(request: pytest.FixtureRequest) -> Atoms:
 @pytest.fixture
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is computed by the modules of `nn`, so that a test may change what these do."""
-    monkeypatch.setattr("tribond.kernels.choose.Evaluator.energy_and_gradient", lambda *_: None)
+    monkeypatch.setattr("tribond.backends.choose.Evaluator.energy_and_gradient", lambda *_: None)

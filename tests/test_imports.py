@@ -13,12 +13,12 @@ import tribond
 SOURCE = Path(tribond.__file__).parent
 
 # What each part of the package stands on, besides itself. Imports point only to the left:
-#   units, typing, errors, files, compiled <- graph <- nn <- {kernels, trained_model} <- potential, property_model
+#   units, typing, errors, files, compiled <- graph <- nn <- {backends, trained_model} <- potential, property_model
 #       <- checkpoints, data <- training, evaluation <- cli
 #       <- export <- calculators <- properties <- cli
 #       <- speed <- cli
 GROUND = {"units", "typing", "errors", "files", "compiled"}
-CORE = GROUND | {"graph", "nn", "kernels", "trained_model", "potential", "property_model"}
+CORE = GROUND | {"graph", "nn", "backends", "trained_model", "potential", "property_model"}
 STANDS_ON: dict[str, set[str]] = {
     "units": set(),
     "typing": set(),
@@ -27,9 +27,9 @@ STANDS_ON: dict[str, set[str]] = {
     "compiled": set(),
     "graph": GROUND,
     "nn": GROUND | {"graph"},
-    "kernels": GROUND | {"graph", "nn"},
+    "backends": GROUND | {"graph", "nn"},
     "trained_model": GROUND | {"graph", "nn"},
-    "potential": GROUND | {"graph", "nn", "kernels", "trained_model"},
+    "potential": GROUND | {"graph", "nn", "backends", "trained_model"},
     "property_model": GROUND | {"graph", "nn", "trained_model"},
     "checkpoints": CORE,
     "data": CORE,

@@ -23,12 +23,13 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from torch import Tensor
 
 import tribond
+from tribond.backends import chunked
+from tribond.backends.cuda_graph import CapturedStep
+from tribond.backends.triton import network
+from tribond.backends.triton.weights import Precision, Weights
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.graph.skin import VerletGraph
-from tribond.kernels import chunked, triton_pass
-from tribond.kernels.captured import CapturedStep
-from tribond.kernels.triton_weights import Precision, Weights
 from tribond.nn.config import PRESETS, preset
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import _differentiate
@@ -96,7 +97,7 @@ def errors(name: str, precision: Precision) -> tuple[float, float, float]:
     expected = forces(graph, gradient)
     there = graph.to("cuda")
     single = single.cuda()
-    energies, found = triton_pass.energy_and_gradient(single, there.edge_vectors(), there, precision=precision)
+    energies, found = network.energy_and_gradient(single, there.edge_vectors(), there, precision=precision)
     # The same as a CUDA graph: recorded at other positions, with places left over.
     elsewhere = replace(there, positions=there.positions + 0.01 * torch.randn_like(there.positions))
     step = CapturedStep(single, elsewhere, precision=precision)(there.positions)
@@ -193,7 +194,7 @@ def ways(
 
     def triton() -> Callable[[], Any]:
         weights = Weights.of(model, precision)
-        return lambda: triton_pass.energy_and_gradient(model, vectors, graph, precision=precision, weights=weights)
+        return lambda: network.energy_and_gradient(model, vectors, graph, precision=precision, weights=weights)
 
     def captured() -> Callable[[], Any]:
         step = CapturedStep(model, graph, precision=precision)

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tribond.backends.bond_sums import edge_vectors, forces_virial_stress
+from tribond.backends.choose import Evaluator
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
-from tribond.kernels.bond_sums import edge_vectors, forces_virial_stress
-from tribond.kernels.choose import Evaluator
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
 from tribond.trained_model import State, TrainedModel

@@ -43,7 +43,7 @@ from tests.export.comparison import inputs
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond.export.function import energy_and_gradient
-from tribond.kernels import chunked
+from tribond.backends import chunked
 from tribond.nn.config import PRESETS
 from tribond.potential import Potential
 potential = Potential(random_model(small_config("paper", num_blocks=1)))

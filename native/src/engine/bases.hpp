@@ -10,7 +10,7 @@
 
 namespace tribond {
 
-constexpr int MOST_FUNCTIONS = 512;  // radial functions of one kind; kernels/cpu.py knows it, too
+constexpr int MOST_FUNCTIONS = 512;  // radial functions of one kind; backends/native.py knows it, too
 
 // Bonds side by side, one to a lane; what is left of the lanes holds the last of them once more.
 struct Beside {

@@ -1,4 +1,4 @@
-// What kernels/cpu.py calls. The library is built once for every instruction set; one process loads one of them.
+// What backends/native.py calls. The library is built once for every instruction set; one process loads one of them.
 #include <memory>
 #include <mutex>
 

@@ -11,7 +11,7 @@
 
 namespace tribond {
 
-// Numbers and tensors in the order in which kernels/cpu.py lists them.
+// Numbers and tensors in the order in which backends/native.py lists them.
 template <class T> class Reader {
 public:
     Reader(const int64_t* numbers, const double* reals, const void* const* tensors)

@@ -89,7 +89,7 @@ def _package(path: str) -> "Iterator[tuple[str, str]]":
 
 def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
     """What the weights themselves say, and what computes them here."""
-    from tribond.kernels.choose import describe
+    from tribond.backends.choose import describe
     from tribond.potential import Potential
 
     config = trained.config

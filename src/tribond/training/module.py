@@ -7,9 +7,9 @@ import torch
 from lightning.pytorch import LightningModule
 from torch.optim.lr_scheduler import LambdaLR
 
+from tribond.backends.choose import Evaluator
 from tribond.data.dataset import LabeledGraph
 from tribond.errors import TribondError
-from tribond.kernels.choose import Evaluator
 from tribond.nn.m3gnet import M3GNet
 from tribond.potential import evaluate
 from tribond.training.config import OptimizerConfig

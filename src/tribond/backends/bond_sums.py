@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from tribond import compiled
+from tribond.backends import native
 from tribond.graph.atom_graph import AtomGraph
-from tribond.kernels import cpu
 
 
 def edge_vectors(graph: AtomGraph) -> Tensor:
@@ -19,7 +19,7 @@ def edge_vectors(graph: AtomGraph) -> Tensor:
         compiled.plain(graph.cell, torch.float64, graph.num_systems, 3, 3),
         compiled.plain(graph.cell_shifts, torch.float64, graph.num_edges, 3),
     )
-    cpu.over_bonds(loaded.functions.tribond_bond_vectors, graph, given, [vectors])
+    native.over_bonds(loaded.functions.tribond_bond_vectors, graph, given, [vectors])
     return vectors
 
 
@@ -50,7 +50,7 @@ def forces_virial_stress(vectors: Tensor, gradient: Tensor, graph: AtomGraph) ->
         compiled.plain(vectors.detach(), torch.float64, graph.num_edges, 3),
         compiled.plain(gradient.detach(), torch.float64, graph.num_edges, 3),
     )
-    cpu.over_bonds(loaded.functions.tribond_bond_sums, graph, given, [forces, virial, stress])
+    native.over_bonds(loaded.functions.tribond_bond_sums, graph, given, [forces, virial, stress])
     return forces, virial, stress
 
 

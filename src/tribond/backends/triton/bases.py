@@ -5,8 +5,8 @@ import math
 import triton
 import triton.language as tl
 
-from tribond.kernels.triton_math import sigmoid
-from tribond.kernels.triton_radial import envelope, radial_back, set_radial
+from tribond.backends.triton.math import sigmoid
+from tribond.backends.triton.radial import envelope, radial_back, set_radial
 
 
 @triton.constexpr_function

@@ -1,4 +1,4 @@
-"""The fastest kernel is taken that computes a model, and what is changed in the model is never missed."""
+"""The fastest backend is taken that computes a model, and what is changed in the model is never missed."""
 
 import copy
 import pickle
@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.kernels.test_chunked import by_autograd
+from tests.backends.test_chunked import by_autograd
 from tests.models import random_model, small_config
 from tribond import compiled
-from tribond.kernels import choose, cpu
-from tribond.kernels.choose import describe, kernel
+from tribond.backends import choose, native
+from tribond.backends.choose import backend, describe
 from tribond.potential import Potential, evaluate
 
 FAST = "compiled" if compiled.library() else "chunked"
@@ -42,23 +42,23 @@ def potential():
 
 
 def test_an_energy_on_a_cpu_is_computed_by_the_fastest(potential, atoms):
-    assert kernel(potential.model) == FAST
+    assert backend(potential.model) == FAST
     check(potential, atoms)
 
 
 @pytest.mark.parametrize("changes", [{"update_hidden": ()}, {"state": "categorical", "state_size": 2}])
-def test_models_that_no_kernel_computes_are_left_to_automatic_differentiation(changes):
-    assert kernel(random_model(small_config(**changes))) == "autograd"
+def test_models_that_no_backend_computes_are_left_to_automatic_differentiation(changes):
+    assert backend(random_model(small_config(**changes))) == "autograd"
 
 
-def test_potentials_that_no_kernel_computes_are_computed_all_the_same(atoms):
+def test_potentials_that_no_backend_computes_are_computed_all_the_same(atoms):
     check(Potential(random_model(small_config(update_hidden=()))), atoms)
 
 
 def test_without_a_compiled_library_pytorch_does_it(potential, atoms, monkeypatch):
     before = potential.predict(atoms)[0]
     monkeypatch.setattr(compiled, "library", lambda: None)
-    assert kernel(potential.model) == "chunked"
+    assert backend(potential.model) == "chunked"
     assert "install tribond where there is a C++ compiler" in describe(potential.model)
     np.testing.assert_allclose(potential.predict(atoms)[0].forces, before.forces, rtol=1e-10, atol=1e-12)
 
@@ -110,9 +110,9 @@ def test_models_of_inference_mode_are_computed(atoms):
 
 def test_backward_hooks_are_heeded_too(potential):
     handle = potential.model.readout.register_full_backward_hook(lambda *_: None)
-    assert kernel(potential.model) == "autograd"
+    assert backend(potential.model) == "autograd"
     handle.remove()
-    assert kernel(potential.model) == FAST
+    assert backend(potential.model) == FAST
 
 
 def test_unchanged_weights_are_packed_once(potential, atoms, monkeypatch):
@@ -120,12 +120,12 @@ def test_unchanged_weights_are_packed_once(potential, atoms, monkeypatch):
         pytest.skip("tribond was installed without a C++ compiler")
     packed = []
 
-    class Counted(cpu.Engine):
+    class Counted(native.Engine):
         def __init__(self, *given):
             packed.append(1)
             super().__init__(*given)
 
-    monkeypatch.setattr(choose.cpu, "Engine", Counted)
+    monkeypatch.setattr(choose.native, "Engine", Counted)
     for _ in range(3):
         potential.predict(atoms)
     assert len(packed) == 1
@@ -138,7 +138,7 @@ def test_hooks_and_layers_of_another_make_are_heeded(potential, atoms):
     potential.predict(atoms)
     assert len(calls) == 1
     handle.remove()
-    assert kernel(potential.model) == FAST
+    assert backend(potential.model) == FAST
     before = potential.predict(atoms)[0].energy
 
     class Shifted(nn.Linear):
@@ -146,7 +146,7 @@ def test_hooks_and_layers_of_another_make_are_heeded(potential, atoms):
             return super().forward(x) + 1.0
 
     next(layer for layer in potential.model.modules() if type(layer) is nn.Linear).__class__ = Shifted
-    assert kernel(potential.model) == "autograd"
+    assert backend(potential.model) == "autograd"
     assert potential.predict(atoms)[0].energy != before
 
 

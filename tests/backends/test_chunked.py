@@ -6,10 +6,10 @@ import torch
 
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES
+from tribond.backends import chunked
+from tribond.backends.chunked import energy_and_gradient, supports
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.kernels import chunked
-from tribond.kernels.chunked import energy_and_gradient, supports
 from tribond.nn.config import PRESETS
 from tribond.potential import Potential
 

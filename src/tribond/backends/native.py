@@ -1,4 +1,4 @@
-"""The compiled pass for CPUs: the equations of `chunked` in C++ (folder cpp), a tile of bonds at a time in the cache.
+"""The compiled pass for CPUs: the equations of `chunked` in C++ (folder native), a tile of bonds at a time in the cache.
 
 Without the compiled library everything works, more slowly, through PyTorch.
 """

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from tribond.backends.triton.bonds import Bonds
+from tribond.backends.triton.network import PRECISION, Pass, supports
+from tribond.backends.triton.weights import Precision, Weights
 from tribond.graph.atom_graph import AtomGraph
-from tribond.kernels.triton_bonds import Bonds
-from tribond.kernels.triton_pass import PRECISION, Pass, supports
-from tribond.kernels.triton_weights import Precision, Weights
 from tribond.nn.m3gnet import M3GNet
 
 
@@ -44,10 +44,10 @@ class CapturedStep:
     in a call waits for the device.
 
     Args:
-        model: one that `triton_pass.supports` accepts, on the device of the graph. Its weights are read here: make
+        model: one that `network.supports` accepts, on the device of the graph. Its weights are read here: make
             another step after a change.
         graph: the batch; gives the elements, the bonds and the first cell.
-        precision: of the matrix products, as for `triton_pass.energy_and_gradient`.
+        precision: of the matrix products, as for `network.energy_and_gradient`.
         growth: places for bonds, over the number of bonds.
 
     Raises:

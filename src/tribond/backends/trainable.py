@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tribond.backends.native import Engine, weights
 from tribond.graph.atom_graph import AtomGraph
-from tribond.kernels.cpu import Engine, weights
 from tribond.nn.m3gnet import M3GNet
 
 

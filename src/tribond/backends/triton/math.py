@@ -12,7 +12,7 @@ SPLIT = tl.constexpr(2048.0)  # 2¹¹: what rounding to 11 bits leaves of a numb
 
 @triton.jit
 def times(a, weights, OFFSET: tl.constexpr, R: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr):
-    """A Wᵀ for a tile A (bonds, C) and W (R, C) from `triton_weights.Packed`, added up in float32.
+    """A Wᵀ for a tile A (bonds, C) and W (R, C) from `weights.Packed`, added up in float32.
 
     The matrix units multiply numbers of 11 bits. "tf32" rounds to them; "fp16x3" and "tf32x3" take each number as the
     sum of two of them, which is float32 but for the last bit or two. Numbers beyond 65504 are infinite in "fp16x3",

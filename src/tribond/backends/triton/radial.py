@@ -129,7 +129,7 @@ def set_radial(
     out_ptr, capacity, bond, mask, r, inverse_r, factor, cutoff, constants,
     MAX_L: tl.constexpr, MAX_N: tl.constexpr, SMOOTH: tl.constexpr, BK: tl.constexpr,
 ):  # fmt: skip
-    """Write factor · R(r), (MAX_L · MAX_N, capacity); `constants` as `triton_weights.radial_constants` makes them."""
+    """Write factor · R(r), (MAX_L · MAX_N, capacity); `constants` as `weights.radial_constants` makes them."""
     count: tl.constexpr = MAX_L * MAX_N
     factor = tl.where(r < cutoff, factor, 0.0)
     if SMOOTH:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from ase.build import bulk
 
-from tests.kernels.test_chunked import VARIANTS, by_autograd
+from tests.backends.test_chunked import VARIANTS, by_autograd
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import compiled
+from tribond.backends import native
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.kernels import cpu
 from tribond.potential import Potential, evaluate
 
 LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
@@ -42,8 +42,8 @@ def unchecked(graph: AtomGraph, **tensors) -> AtomGraph:
     return other
 
 
-def by_library(model, graph, library=None, trace_bytes=cpu.TRACE_BYTES):
-    engine = cpu.Engine(model, library or compiled.library())
+def by_library(model, graph, library=None, trace_bytes=native.TRACE_BYTES):
+    engine = native.Engine(model, library or compiled.library())
     engine.trace_bytes = trace_bytes
     return engine.energy_and_gradient(graph.edge_vectors(), graph)
 
@@ -146,7 +146,7 @@ def test_any_number_of_threads_gives_the_same_bit_by_bit(dtype, threads):
 
 def test_an_engine_serves_systems_of_any_size_one_after_the_other(structures):
     model = random_model(small_config())
-    engine = cpu.Engine(model, compiled.library())
+    engine = native.Engine(model, compiled.library())
     for name in ("crystal", "methanol", "crystal", *structures):
         graph = atom_graph(structures[name], 5.0, 4.0)
         assert_same(engine.energy_and_gradient(graph.edge_vectors(), graph), by_autograd(model, graph))
@@ -156,7 +156,7 @@ def test_nothing_that_it_is_given_changes(graph):
     model = random_model(small_config())
     vectors = graph.edge_vectors()
     before = vectors.clone(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    cpu.Engine(model, compiled.library()).energy_and_gradient(vectors, graph)
+    native.Engine(model, compiled.library()).energy_and_gradient(vectors, graph)
     assert torch.equal(vectors, before[0])
     assert all(torch.equal(tensor, before[1][name]) for name, tensor in model.state_dict().items())
 
@@ -164,7 +164,7 @@ def test_nothing_that_it_is_given_changes(graph):
 def test_several_python_threads_at_once_get_what_each_asked_for(structures, threads):
     threads(2)
     model = random_model(small_config())
-    engine = cpu.Engine(model, compiled.library())
+    engine = native.Engine(model, compiled.library())
     graphs = [atom_graph(structures[name], 5.0, 4.0) for name in ("crystal", "methanol", "skewed_crystal")] * 4
     expected = [by_autograd(model, graph) for graph in graphs]
     results = [None] * len(graphs)
@@ -193,7 +193,7 @@ def test_a_forked_process_has_threads_of_its_own(threads):
     graph = atom_graph(rattled(bulk("Si", cubic=True).repeat((2, 2, 2)), 0.1), 5.0, 4.0)
     vectors = graph.edge_vectors()  # not in the fork: PyTorch's own threads would hang there
     threads(2)
-    engine = cpu.Engine(model, compiled.library())
+    engine = native.Engine(model, compiled.library())
     energies, _ = engine.energy_and_gradient(vectors, graph)
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
@@ -210,7 +210,7 @@ def test_what_is_not_a_number_comes_out_as_that(structures, library, dtype):
     vectors = graph.edge_vectors()
     vectors[0] = np.nan
     model = random_model(small_config(), dtype=dtype)
-    energies, gradient = cpu.Engine(model, library).energy_and_gradient(vectors, graph)
+    energies, gradient = native.Engine(model, library).energy_and_gradient(vectors, graph)
     assert energies.isnan().all()  # both atoms hear of that bond
     assert gradient.isnan().any()
 
@@ -230,7 +230,7 @@ def _unknown_angle(graph):
 @pytest.mark.parametrize("spoil", [_unsorted, _beyond, _unknown_angle])
 def test_graphs_that_make_no_sense_are_refused(structures, spoil):
     graph = atom_graph(structures["skewed_crystal"], 5.0, 4.0)
-    engine = cpu.Engine(random_model(small_config()), compiled.library())
+    engine = native.Engine(random_model(small_config()), compiled.library())
     with pytest.raises(ValueError, match="bonds are not sorted by their centre atom, or .* out of range"):
         engine.energy_and_gradient(graph.edge_vectors(), spoil(graph))
 
@@ -282,7 +282,7 @@ def test_weights_of_two_precisions_are_refused():
     model = random_model(small_config())
     model.readout.float()
     with pytest.raises(ValueError, match="all weights must be torch.float64 on the CPU, but one is torch.float32"):
-        cpu.Engine(model, compiled.library())
+        native.Engine(model, compiled.library())
 
 
 def test_the_default_device_does_not_matter(structures):
@@ -295,16 +295,16 @@ def test_the_default_device_does_not_matter(structures):
 
 def test_vectors_of_another_precision_or_number_are_refused(structures):
     graph = atom_graph(structures["crystal"], 5.0, 4.0)
-    engine = cpu.Engine(random_model(small_config()), compiled.library())
+    engine = native.Engine(random_model(small_config()), compiled.library())
     for vectors in (graph.edge_vectors().float(), graph.edge_vectors()[:-1]):
         with pytest.raises(ValueError, match="float64 vector"):
             engine.energy_and_gradient(vectors, graph)
 
 
 def test_what_does_not_fit_it_says():
-    assert cpu.supports(random_model(small_config()))
-    assert not cpu.supports(random_model(small_config(readout_hidden=())))
-    assert not cpu.supports(random_model(small_config()).bfloat16())
+    assert native.supports(random_model(small_config()))
+    assert not native.supports(random_model(small_config(readout_hidden=())))
+    assert not native.supports(random_model(small_config()).bfloat16())
 
 
 def test_an_engine_goes_with_its_copy_of_the_weights(structures):
@@ -312,7 +312,7 @@ def test_an_engine_goes_with_its_copy_of_the_weights(structures):
     model = random_model(small_config())
     graph = atom_graph(structures["crystal"], 5.0, 4.0)
     expected = by_autograd(copy.deepcopy(model), graph)
-    engine = cpu.Engine(model, compiled.library())
+    engine = native.Engine(model, compiled.library())
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

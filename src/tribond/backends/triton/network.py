@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tribond.backends import chunked
+from tribond.backends.triton.bonds import Bonds
+from tribond.backends.triton.launch import Angles, Bases, Launcher, Tile, Tiles
+from tribond.backends.triton.weights import BlockWeights, Precision, Table, Weights
 from tribond.graph.atom_graph import AtomGraph
-from tribond.kernels import chunked
-from tribond.kernels.triton_bonds import Bonds
-from tribond.kernels.triton_launch import Angles, Bases, Launcher, Tile, Tiles
-from tribond.kernels.triton_weights import BlockWeights, Precision, Table, Weights
 from tribond.nn.activations import sigmoid_backward
 from tribond.nn.m3gnet import M3GNet
 

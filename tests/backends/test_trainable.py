@@ -7,15 +7,15 @@ import pytest
 import torch
 from ase.build import bulk
 
-from tests.kernels.test_chunked import VARIANTS
+from tests.backends.test_chunked import VARIANTS
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import compiled
+from tribond.backends import native
+from tribond.backends.choose import Evaluator
+from tribond.backends.trainable import trainable
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.kernels import cpu
-from tribond.kernels.choose import Evaluator
-from tribond.kernels.trainable import trainable
 from tribond.potential import evaluate
 
 LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
@@ -160,7 +160,7 @@ def test_any_number_of_threads_gives_the_same_bit_by_bit(library, dtype, threads
     results = []
     for number in (1, 2, 5, 2):
         threads(number)
-        energies, gradient = trainable(cpu.Engine(model, compiled.library()), model, batch.edge_vectors(), batch)
+        energies, gradient = trainable(native.Engine(model, compiled.library()), model, batch.edge_vectors(), batch)
         results.append(torch.autograd.grad((energies, gradient), list(model.parameters()), loss_by))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(other, results[0], strict=True))
@@ -237,4 +237,6 @@ def test_derivatives_of_another_size_are_refused(graph):
     vectors = graph.edge_vectors()
     wrong = torch.ones(graph.num_atoms), torch.ones(graph.num_edges)
     with pytest.raises(ValueError, match="a tensor of shape"):
-        cpu.Engine(model, compiled.library()).weight_gradients(vectors, graph, wrong, [None] * len(cpu.weights(model)))
+        native.Engine(model, compiled.library()).weight_gradients(
+            vectors, graph, wrong, [None] * len(native.weights(model))
+        )

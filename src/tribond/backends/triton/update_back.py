@@ -1,4 +1,4 @@
-"""The derivatives of (4) and (5), and of the layers of (3), as Triton kernels: triton_update.py the other way.
+"""The derivatives of (4) and (5), and of the layers of (3), as Triton kernels: update.py the other way.
 
 What is needed of the way there is computed again; nothing of a bond was kept but e_ij.
 """
@@ -6,8 +6,8 @@ What is needed of the way there is computed again; nothing of a bond was kept bu
 import triton
 import triton.language as tl
 
-from tribond.kernels.triton_math import columns_of, rows_of, set_rows, sigmoid, silu, silu_back, times
-from tribond.kernels.triton_update import after_angles, first_layer, layer
+from tribond.backends.triton.math import columns_of, rows_of, set_rows, sigmoid, silu, silu_back, times
+from tribond.backends.triton.update import after_angles, first_layer, layer
 
 
 @triton.jit(do_not_specialize=["num_atoms"])

@@ -2,14 +2,14 @@
 
 A program takes a tile of bonds through a whole gated multilayer perceptron: what the angles add to e_ij, (3), the parts
 of the first layer that both atoms bring, all layers, the gate W⁰ e⁰_ij. Symbols as in chunked.py. Weights come from
-`triton_weights.UpdateWeights`, in one array; every program reads them anew. Few programs that keep them on the chip and
+`weights.UpdateWeights`, in one array; every program reads them anew. Few programs that keep them on the chip and
 take one tile after the other were no faster on an H100.
 """
 
 import triton
 import triton.language as tl
 
-from tribond.kernels.triton_math import columns_of, rows_of, set_rows, sigmoid, silu, times
+from tribond.backends.triton.math import columns_of, rows_of, set_rows, sigmoid, silu, times
 
 
 @triton.jit

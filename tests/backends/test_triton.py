@@ -7,19 +7,19 @@ import torch
 
 from tests.models import random_model, small_config
 from tests.structures import STRUCTURES
+from tribond.backends import chunked
+from tribond.backends.triton.availability import triton_runs_on
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.kernels import chunked
-from tribond.kernels.availability import triton_runs_on
 from tribond.nn.config import PRESETS
 from tribond.potential import evaluate
 
 if find_spec("triton") is None:
     pytest.skip("needs Triton", allow_module_level=True)
 
-from tribond.kernels import triton_pass
-from tribond.kernels.captured import CapturedStep
-from tribond.kernels.triton_pass import energy_and_gradient
+from tribond.backends.cuda_graph import CapturedStep
+from tribond.backends.triton import network
+from tribond.backends.triton.network import energy_and_gradient
 
 VARIANTS = {name: (name, {}) for name in PRESETS} | {
     "matgl with use_smooth": ("matgl_dgl", {"edge_basis": "smooth", "angle_radial_basis": "smooth"}),
@@ -51,7 +51,7 @@ def graph():
 def test_energies_and_derivatives_of_every_dialect(graph, variant):
     name, changes = VARIANTS[variant]
     double, single = models(name, **changes)
-    assert triton_pass.supports(single)
+    assert network.supports(single)
     energies, gradient = energy_and_gradient(single, graph.edge_vectors(), graph)
     expected_energies, expected = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
@@ -108,9 +108,9 @@ def test_two_runs_give_the_same_and_nothing_given_changes(graph):
 
 def test_what_it_does_not_compute_it_says():
     assert not triton_runs_on(torch.device("cpu"))
-    assert not triton_pass.supports(random_model(small_config()))  # float64
+    assert not network.supports(random_model(small_config()))  # float64
     for changes in CHANGED:
-        assert not triton_pass.supports(random_model(small_config(**changes), dtype=torch.float32))
+        assert not network.supports(random_model(small_config(**changes), dtype=torch.float32))
     with pytest.raises(ValueError, match="no Triton kernels"):
         CapturedStep(random_model(small_config()), batch("crystal"))
 

@@ -15,7 +15,7 @@ from tribond.nn.m3gnet import M3GNet
 from tribond.nn.three_body import ThreeBodyToBond
 
 Precision = Literal["fp16x3", "tf32x3", "tf32"]
-SPLIT = 2048.0  # as in triton_math
+SPLIT = 2048.0  # as in math.py
 
 
 def padded(width: int) -> int:
@@ -45,7 +45,7 @@ class Packed:
 
 
 def _split(numbers: Tensor, precision: Precision) -> list[Tensor]:
-    """The first bits of every number, then the rest, as `triton_math.times` takes them."""
+    """The first bits of every number, then the rest, as `math.times` takes them."""
     if precision == "tf32x3":
         high = ((numbers.view(torch.int32) + 4096) & -8192).view(torch.float32)
         return [high, numbers - high]
@@ -178,7 +178,7 @@ def _angle_layers(layer: ThreeBodyToBond, precision: Precision) -> Packed:
 
 
 def radial_constants(basis: nn.Module) -> Tensor:
-    """What `triton_radial` reads of radial functions, one after the other, float64.
+    """What `radial` reads of radial functions, one after the other, float64.
 
     Of smooth functions the wave numbers, 1/Å, their inverses and the coefficients of (10)-(15), row by row; of spherical
     Bessel functions the norms, the wave numbers and their inverses, l by l.

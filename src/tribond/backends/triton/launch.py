@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tribond.kernels.triton_angles import angles_back_kernel, angles_kernel
-from tribond.kernels.triton_bases import bases_back_kernel, bases_kernel, embed_kernel
-from tribond.kernels.triton_bonds import Bonds
-from tribond.kernels.triton_sums import density_kernel, sum_kernel
-from tribond.kernels.triton_update import message_kernel
-from tribond.kernels.triton_update_back import angle_layers_back_kernel, message_back_kernel
-from tribond.kernels.triton_weights import BlockWeights, UpdateWeights, Weights, padded
+from tribond.backends.triton.angles import angles_back_kernel, angles_kernel
+from tribond.backends.triton.bases import bases_back_kernel, bases_kernel, embed_kernel
+from tribond.backends.triton.bonds import Bonds
+from tribond.backends.triton.sums import density_kernel, sum_kernel
+from tribond.backends.triton.update import message_kernel
+from tribond.backends.triton.update_back import angle_layers_back_kernel, message_back_kernel
+from tribond.backends.triton.weights import BlockWeights, UpdateWeights, Weights, padded
 
 BOND_TILE = 128  # bonds of a program, where a bond is a few numbers
 ATOM_TILE = 32  # bonds that a program which adds up for an atom takes at a time

@@ -5,9 +5,9 @@ import torch
 
 from tests.structures import STRUCTURES
 from tribond import compiled
+from tribond.backends.bond_sums import edge_vectors, forces_virial_stress
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.kernels.bond_sums import edge_vectors, forces_virial_stress
 
 pytestmark = pytest.mark.skipif(compiled.library() is None, reason="tribond was installed without a C++ compiler")
 
