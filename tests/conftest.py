@@ -9,11 +9,11 @@ import torch
 from ase import Atoms
 from hypothesis import settings
 
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import BONDED, PERIODIC, STRUCTURES
+from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS, M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import Potential
 
 # Small models are fastest on one thread, and other work on the machine does not stall it. For commands started, too.
 torch.set_num_threads(1)

@@ -30,9 +30,9 @@ from tribond.backends.triton.weights import Precision, Weights
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.graph.skin import VerletGraph
+from tribond.models.potential import _differentiate
 from tribond.nn.config import PRESETS, preset
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import _differentiate
 
 ENERGY_TOLERANCE = 1e-6  # eV/atom
 FORCE_TOLERANCE = 1e-5  # eV/Å

@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from tests.backends.test_chunked import by_autograd
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond import compiled
 from tribond.backends import choose, native
 from tribond.backends.choose import backend, describe
-from tribond.potential import Potential, evaluate
+from tribond.models.potential import Potential, evaluate
 
 FAST = "compiled" if compiled.library() else "chunked"
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond.backends import chunked
 from tribond.backends.chunked import energy_and_gradient, supports
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
+from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS
-from tribond.potential import Potential
 
 VARIANTS = {name: (name, {}) for name in PRESETS} | {
     "matgl with use_smooth": ("matgl_dgl", {"edge_basis": "smooth", "angle_radial_basis": "smooth"}),

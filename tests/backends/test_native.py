@@ -11,13 +11,13 @@ import torch
 from ase.build import bulk
 
 from tests.backends.test_chunked import VARIANTS, by_autograd
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import compiled
 from tribond.backends import native
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.potential import Potential, evaluate
+from tribond.models.potential import Potential, evaluate
 
 LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
 

@@ -8,7 +8,7 @@ import torch
 from ase.build import bulk
 
 from tests.backends.test_chunked import VARIANTS
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import compiled
 from tribond.backends import native
@@ -16,7 +16,7 @@ from tribond.backends.choose import Evaluator
 from tribond.backends.trainable import trainable
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
-from tribond.potential import evaluate
+from tribond.models.potential import evaluate
 
 LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
 

@@ -5,14 +5,14 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond.backends import chunked
 from tribond.backends.triton.availability import triton_runs_on
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
+from tribond.models.potential import evaluate
 from tribond.nn.config import PRESETS
-from tribond.potential import evaluate
 
 if find_spec("triton") is None:
     pytest.skip("needs Triton", allow_module_level=True)

@@ -1,4 +1,4 @@
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond import compiled
 from tribond.backends.choose import describe
 

@@ -58,7 +58,7 @@ def training_step(potential: Any, structures: Sequence[Atoms], labels: Sequence[
     from tribond.backends.choose import Evaluator
     from tribond.data.dataset import FrameDataset, LabeledGraph
     from tribond.data.frames import Frame
-    from tribond.potential import evaluate
+    from tribond.models.potential import evaluate
     from tribond.training.config import OptimizerConfig
     from tribond.training.loss import Loss
 

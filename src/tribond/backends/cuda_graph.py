@@ -58,7 +58,7 @@ class CapturedStep:
         self, model: M3GNet, graph: AtomGraph, *, precision: Precision = PRECISION, growth: float = 1.25
     ) -> None:
         if not supports(model):
-            msg = "this model has no Triton kernels: use tribond.potential.evaluate"
+            msg = "this model has no Triton kernels: use tribond.models.potential.evaluate"
             raise ValueError(msg)
         # A copy: a recorded graph goes on reading the places in memory where weights were.
         self.model, self.precision, self.growth = deepcopy(model), precision, growth

@@ -9,19 +9,19 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
-from tribond.export.exported import ExportedPotential
 from tribond.graph.atom_graph import AtomGraph
+from tribond.graph.elements import check_elements
 from tribond.graph.skin import DEFAULT_SKIN, VerletGraph
-from tribond.potential import Potential, unbatch
-from tribond.property_model import PropertyModel
-from tribond.trained_model import State
+from tribond.models.force_field import ForceField, TakesState, unbatch
+from tribond.models.property_model import PropertyModel
+from tribond.models.trained_model import State
 
 
 class Calculator(ASECalculator):
     """Energy (eV), energies (eV), forces (eV/Å) and stress (eV/Å³, Voigt order, ASE's sign) for ASE.
 
     Args:
-        potential: from `tribond.load` or `tribond.load_exported`.
+        potential: from `tribond.load` or `tribond.load_exported`, or any other `ForceField`.
         state: the state input of potentials that have one.
         skin: how much farther than bonds the list of neighbours reaches that one step leaves to the next, Å. Results
             do not depend on it, not by a bit; 0 searches for neighbours at every step. See `VerletGraph`.
@@ -35,7 +35,7 @@ class Calculator(ASECalculator):
 
     def __init__(
         self,
-        potential: Potential | ExportedPotential | PropertyModel,
+        potential: ForceField,
         *,
         state: State | None = None,
         skin: float = DEFAULT_SKIN,
@@ -44,20 +44,20 @@ class Calculator(ASECalculator):
         if isinstance(given, PropertyModel):
             msg = f"a Calculator needs a Potential; this is a model of one property, {given.name}"
             raise ConfigError(msg)
-        if not isinstance(given, Potential | ExportedPotential):
+        if not isinstance(given, ForceField):
             msg = f"a Calculator needs a Potential, as tribond.load gives; not {potential!r}"
             raise ConfigError(msg)
-        if isinstance(given, ExportedPotential) and state is not None:
-            msg = "an exported potential takes no state input"
+        self._with_state = given.with_state if isinstance(given, TakesState) else None
+        if state is not None and self._with_state is None:
+            msg = f"{potential!r} takes no state input"
             raise ConfigError(msg)
         super().__init__()
         self._potential = given
-        cutoffs = given.config if isinstance(given, Potential) else given.metadata
-        self._graph = VerletGraph(cutoffs.cutoff, cutoffs.threebody_cutoff, skin, given.device)
+        self._graph = VerletGraph(given.cutoff, given.threebody_cutoff, skin, given.device)
         self._state = deepcopy(state)
 
     @property
-    def potential(self) -> Potential | ExportedPotential:
+    def potential(self) -> ForceField:
         """The potential; another one takes another calculator."""
         return self._potential
 
@@ -125,8 +125,5 @@ class Calculator(ASECalculator):
 
     def _checked(self, graph: AtomGraph) -> AtomGraph:
         """The graph with the state input, if its elements are known."""
-        if isinstance(self.potential, Potential):
-            self.potential.config.check_elements(self.atoms.numbers.tolist())
-            return self.potential.with_state(graph, self.state)
-        self.potential.check_elements(self.atoms.numbers.tolist())
-        return graph
+        check_elements(self.atoms.numbers.tolist(), self.potential.elements)
+        return graph if self._with_state is None else self._with_state(graph, self.state)

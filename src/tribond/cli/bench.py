@@ -12,7 +12,7 @@ from tribond.errors import StructureError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
     from tribond.speed.measure import Measurement
 
 GIGA = 1e9

@@ -14,7 +14,7 @@ from tribond.errors import DataError
 if TYPE_CHECKING:
     from tribond.data.frames import Frame
     from tribond.evaluation.metrics import Errors, EvaluationReport
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
 
 MOST_ELEMENTS = 12  # rows of elements on the terminal; elements.csv has them all
 KINDS = ("energy", "forces", "stress")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from tribond.potential import Potential
-    from tribond.property_model import PropertyModel
-    from tribond.trained_model import TrainedModel
+    from tribond.models.potential import Potential
+    from tribond.models.property_model import PropertyModel
+    from tribond.models.trained_model import TrainedModel
 
 FAILED = 1  # exit status: some input failed or did not converge
 USAGE = 2  # exit status: the command line makes no sense

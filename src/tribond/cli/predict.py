@@ -11,7 +11,7 @@ from tribond.cli.structure_files import Frame, read_frames, split_index
 from tribond.errors import StructureError
 
 if TYPE_CHECKING:
-    from tribond.trained_model import State
+    from tribond.models.trained_model import State
 
 
 def predict(
@@ -115,7 +115,7 @@ def _finite(prediction: "AnyPrediction") -> "AnyPrediction":
     """
     import numpy as np
 
-    from tribond.potential import Prediction
+    from tribond.models.force_field import Prediction
 
     if isinstance(prediction, Prediction):
         finite = np.isfinite(prediction.energy) and np.isfinite(prediction.forces).all()

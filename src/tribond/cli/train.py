@@ -16,7 +16,7 @@ from tribond.cli.evaluate import print_reports
 
 if TYPE_CHECKING:
     from tribond.evaluation.metrics import EvaluationReport
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
     from tribond.training.config import TrainingConfig
     from tribond.training.run import TrainingResult
 

@@ -10,8 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from tribond.backends.choose import Evaluator
 from tribond.data.dataset import LabeledGraph
 from tribond.errors import TribondError
+from tribond.models.potential import evaluate
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import evaluate
 from tribond.training.config import OptimizerConfig
 from tribond.training.loss import Loss, LossTerms
 

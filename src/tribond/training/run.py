@@ -21,8 +21,8 @@ from tribond.checkpoints.native import save_model
 from tribond.data.frames import Frame
 from tribond.errors import ConfigError, TribondError
 from tribond.files import write_atomically
+from tribond.models.potential import Potential
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import Potential
 from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, shown_errors
 from tribond.training.config import TrainingConfig
 from tribond.training.data import TrainingData, check_labels, on_model_zero, read_training_frames

@@ -16,9 +16,9 @@ from tribond.checkpoints.registry import load_network
 from tribond.data.frames import Frame
 from tribond.data.reference_energies import composition_matrix
 from tribond.errors import ConfigError
+from tribond.models.potential import Potential
 from tribond.nn.config import M3GNetConfig, preset
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import Potential
 from tribond.training.config import DataConfig, ModelConfig, TrainingConfig
 from tribond.training.data import TrainingFrames, reference_energies_of_sources, with_known_elements
 

@@ -1,12 +1,10 @@
 """A trained M3GNet as a potential: energy, forces, stress and hessian of structures."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tribond.backends.bond_sums import edge_vectors, forces_virial_stress
@@ -14,35 +12,13 @@ from tribond.backends.choose import Evaluator
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
+from tribond.models.force_field import Evaluation, Prediction, unbatch
+from tribond.models.trained_model import State, TrainedModel
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
-from tribond.trained_model import State, TrainedModel
-from tribond.typing import AtomicEnergies, Energies, Forces, Stresses, Virials
 
 if TYPE_CHECKING:
     from tribond.graph.build import AnyStructure
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a potential says about one structure, as numpy arrays on the CPU."""
-
-    energy: float  # eV
-    atomic_energies: NDArray[np.float64]  # (atoms,) eV, summing to the energy but for a constant offset of the model
-    forces: NDArray[np.float64]  # (atoms, 3) eV/Å
-    stress: NDArray[np.float64] | None  # (3, 3) eV/Å³, ASE's sign: tension positive; None unless fully periodic
-    hessian: NDArray[np.float64] | None = None  # (atoms, 3, atoms, 3) eV/Å²
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """The same for a batch of systems, as tensors that still know their gradients."""
-
-    energy: Energies  # (systems,) eV
-    atomic_energies: AtomicEnergies  # (atoms,) eV
-    forces: Forces  # (atoms, 3) eV/Å
-    virial: Virials  # (systems, 3, 3) eV | dE/dε, symmetric
-    stress: Stresses  # (systems, 3, 3) eV/Å³ | virial / volume; NaN unless fully periodic
 
 
 def evaluate(
@@ -119,6 +95,16 @@ class Potential(TrainedModel):
         super().__init__(model, metadata)
         self._evaluator = Evaluator()
 
+    @property
+    def cutoff(self) -> float:
+        """Longest bond, Å."""
+        return self.config.cutoff
+
+    @property
+    def threebody_cutoff(self) -> float:
+        """Longest bond that takes part in angles, Å."""
+        return self.config.threebody_cutoff
+
     def evaluate(self, graph: AtomGraph) -> Evaluation:
         """Energy, forces and stress of a batch, as tensors."""
         return evaluate(self.model, graph, evaluator=self._evaluator)
@@ -153,25 +139,3 @@ class Potential(TrainedModel):
                     second = hessian(self.model, single).cpu().double().numpy()
                     predictions[index] = replace(predictions[index], hessian=second)
         return predictions
-
-
-def unbatch(graph: AtomGraph, result: Evaluation) -> list[Prediction]:
-    """Split the evaluation of a batch into numpy predictions, one a system."""
-    energy, atomic, forces, stress = (
-        tensor.numpy(force=True).astype(np.float64, copy=False)
-        for tensor in (result.energy, result.atomic_energies, result.forces, result.stress)
-    )
-    periodic = [all(axes) for axes in graph.pbc.tolist()]
-    ends = [graph.num_atoms] if graph.num_systems == 1 else graph.atoms_per_system().cumsum(0).tolist()
-    predictions, start = [], 0
-    for system, end in enumerate(ends):
-        predictions.append(
-            Prediction(
-                energy=float(energy[system]),
-                atomic_energies=atomic[start:end].copy(),
-                forces=forces[start:end].copy(),
-                stress=stress[system].copy() if periodic[system] else None,
-            )
-        )
-        start = end
-    return predictions

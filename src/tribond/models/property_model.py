@@ -11,8 +11,8 @@ from torch import Tensor
 
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
+from tribond.models.trained_model import State, TrainedModel
 from tribond.nn.config import Readout
-from tribond.trained_model import State, TrainedModel
 
 if TYPE_CHECKING:
     from tribond.graph.build import AnyStructure

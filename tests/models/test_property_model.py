@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import tribond
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond.checkpoints.native import save_model
 from tribond.checkpoints.registry import load_potential
 from tribond.errors import ConfigError, StructureError, UnknownElementError
@@ -32,7 +32,7 @@ def test_many_structures_give_one_prediction_each_in_order(make_property_model, 
     model = make_property_model()
     together = [prediction.value for prediction in model.predict(structures.values())]
     assert together == pytest.approx([model.predict(atoms)[0].value for atoms in structures.values()], abs=1e-12)
-    monkeypatch.setattr("tribond.trained_model.BATCH_EDGES", 1)
+    monkeypatch.setattr("tribond.models.trained_model.BATCH_EDGES", 1)
     assert together == pytest.approx([prediction.value for prediction in model.predict(structures.values())], abs=1e-12)
 
 

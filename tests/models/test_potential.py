@@ -9,11 +9,11 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 
 import tribond
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import ELEMENTS
 from tribond.errors import ConfigError, StructureError, UnknownElementError
-from tribond.potential import hessian
-from tribond.trained_model import resolve_device, resolve_dtype
+from tribond.models.potential import hessian
+from tribond.models.trained_model import resolve_device, resolve_dtype
 
 
 def assert_same(a, b, tolerance: float = 0) -> None:
