@@ -22,7 +22,7 @@ ROWS: list[set[str]] = [
     {"models"},
     {"checkpoints", "terms", "data"},
     {"training", "evaluation", "export", "speed"},
-    {"integrations", "calculators"},
+    {"integrations"},
     {"simulation", "properties"},
     {"screening"},
     {"cli", "web"},

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tribond.calculators.ase import Calculator
     from tribond.checkpoints.registry import load, load_potential
     from tribond.export.exported import ExportedPotential, load_exported
     from tribond.export.package import export_potential
     from tribond.graph.atom_graph import AtomGraph
+    from tribond.integrations.ase import Calculator
     from tribond.models.force_field import Prediction
     from tribond.models.potential import Potential
     from tribond.models.property_model import PropertyModel, PropertyPrediction
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AtomGraph": "tribond.graph.atom_graph",
-    "Calculator": "tribond.calculators.ase",
+    "Calculator": "tribond.integrations.ase",
     "ExportedPotential": "tribond.export.exported",
     "M3GNet": "tribond.nn.m3gnet",
     "M3GNetConfig": "tribond.nn.config",
