@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.backends.test_chunked import by_autograd
+from tests.backends.reference import by_autograd
 from tests.small_models import random_model, small_config
 from tribond import compiled
 from tribond.backends import choose, native

@@ -4,33 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.backends.reference import VARIANTS, by_autograd
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond.backends import chunked
 from tribond.backends.chunked import energy_and_gradient, supports
-from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS
-
-VARIANTS = {name: (name, {}) for name in PRESETS} | {
-    "matgl with use_smooth": ("matgl_dgl", {"edge_basis": "smooth", "angle_radial_basis": "smooth"}),
-    "atoms first, with silu": ("m3gnet_pytorch", {"atom_gate_activation": "silu", "message_target": "neighbour"}),
-    "all widths different": ("matgl_pyg", {"node_features": 12, "edge_features": 10, "update_hidden": (9, 9, 9)}),
-    "one block, l = 0 alone": ("paper", {"num_blocks": 1, "max_l": 1, "max_n": 2}),
-}
-
-
-@pytest.fixture(scope="module")
-def graph() -> AtomGraph:
-    return AtomGraph.batch([atom_graph(build(), 5.0, 4.0) for build in STRUCTURES.values()])
-
-
-def by_autograd(model, graph):
-    vectors = graph.edge_vectors().detach().requires_grad_()
-    energies = model.atomic_energies(vectors, graph)
-    (gradient,) = torch.autograd.grad(energies.sum(), vectors, materialize_grads=True)
-    return energies.detach(), gradient
 
 
 @pytest.mark.parametrize("bonds", [1, 7, 100_000])

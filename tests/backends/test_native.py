@@ -10,7 +10,7 @@ import pytest
 import torch
 from ase.build import bulk
 
-from tests.backends.test_chunked import VARIANTS, by_autograd
+from tests.backends.reference import LIBRARIES, VARIANTS, by_autograd
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import compiled
@@ -19,14 +19,7 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.models.potential import Potential, evaluate
 
-LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
-
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="tribond was installed without a C++ compiler")
-
-
-@pytest.fixture(scope="module")
-def graph() -> AtomGraph:
-    return AtomGraph.batch([atom_graph(build(), 5.0, 4.0) for build in STRUCTURES.values()])
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -46,14 +39,6 @@ def by_library(model, graph, library=None, trace_bytes=native.TRACE_BYTES):
     engine = native.Engine(model, library or compiled.library())
     engine.trace_bytes = trace_bytes
     return engine.energy_and_gradient(graph.edge_vectors(), graph)
-
-
-@pytest.fixture
-def threads():
-    """A number of threads set in a test is forgotten after it."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 def assert_same(result, expected, scale=1.0):

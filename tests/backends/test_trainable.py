@@ -7,7 +7,7 @@ import pytest
 import torch
 from ase.build import bulk
 
-from tests.backends.test_chunked import VARIANTS
+from tests.backends.reference import LIBRARIES, VARIANTS
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import compiled
@@ -17,8 +17,6 @@ from tribond.backends.trainable import trainable
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.models.potential import evaluate
-
-LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="tribond was installed without a C++ compiler")
 
@@ -30,24 +28,11 @@ class ByAutograd(Evaluator):
         return None
 
 
-@pytest.fixture(scope="module")
-def graph() -> AtomGraph:
-    return AtomGraph.batch([atom_graph(build(), 5.0, 4.0) for build in STRUCTURES.values()])
-
-
 @pytest.fixture(params=LIBRARIES)
 def library(request, monkeypatch) -> str:
     """Evaluations go through one library after the other."""
     monkeypatch.setattr(compiled, "library", lambda: LIBRARIES[request.param])
     return request.param
-
-
-@pytest.fixture
-def threads():
-    """A number of threads set in a test is forgotten after it."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 def random_loss(graph, parts=("energy", "forces", "stress")):

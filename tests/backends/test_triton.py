@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+from tests.backends import reference
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond.backends import chunked
@@ -12,7 +13,6 @@ from tribond.backends.triton.availability import triton_runs_on
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.models.potential import evaluate
-from tribond.nn.config import PRESETS
 
 if find_spec("triton") is None:
     pytest.skip("needs Triton", allow_module_level=True)
@@ -21,11 +21,9 @@ from tribond.backends.cuda_graph import CapturedStep
 from tribond.backends.triton import network
 from tribond.backends.triton.network import energy_and_gradient
 
-VARIANTS = {name: (name, {}) for name in PRESETS} | {
-    "matgl with use_smooth": ("matgl_dgl", {"edge_basis": "smooth", "angle_radial_basis": "smooth"}),
-    "atoms first, with silu": ("m3gnet_pytorch", {"atom_gate_activation": "silu", "message_target": "neighbour"}),
+# With no more than two hidden layers, which is what fits on the chip.
+VARIANTS = reference.VARIANTS | {
     "all widths different": ("matgl_pyg", {"node_features": 12, "edge_features": 10, "update_hidden": (9, 20)}),
-    "one block, l = 0 alone": ("paper", {"num_blocks": 1, "max_l": 1, "max_n": 2}),
 }
 CHANGED = {"state": "categorical", "state_size": 2}, {"update_hidden": ()}, {"readout": "mean"}, {"node_features": 512}
 

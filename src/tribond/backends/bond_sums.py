@@ -54,15 +54,29 @@ def forces_virial_stress(vectors: Tensor, gradient: Tensor, graph: AtomGraph) ->
     return forces, virial, stress
 
 
-def _by_pytorch(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor, Tensor]:
-    centre, neighbour = graph.edge_index
+def sum_forces(gradient: Tensor, edge_index: Tensor, zero: Tensor) -> Tensor:
+    """Forces on all atoms from g_ij = dE/dr_ij, by PyTorch alone; tracers can follow it.
+
+    Args:
+        gradient: (edges, 3) eV/Å.
+        edge_index: (2, edges).
+        zero: (atoms, 3) zeros.
+
+    Returns:
+        (atoms, 3) eV/Å.
+    """
+    centre, neighbour = edge_index
     # Not with alpha=-1, which PyTorch computes five times slower.
-    forces = torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
+    return zero.index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
+
+
+def _by_pytorch(vectors: Tensor, gradient: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor, Tensor]:
+    forces = sum_forces(gradient, graph.edge_index, torch.zeros_like(graph.positions))
     if graph.num_systems == 1:  # ten times faster than the same sum bond by bond, and without nine numbers a bond
         sums = (vectors.T @ gradient)[None]
     else:
         outer = vectors[:, :, None] * gradient[:, None, :]
-        sums = torch.zeros_like(graph.cell).index_add(0, graph.system_index[centre], outer)
+        sums = torch.zeros_like(graph.cell).index_add(0, graph.system_index[graph.edge_index[0]], outer)
     virial = (sums + sums.transpose(1, 2)) / 2
     volumes = graph.volumes()[:, None, None]
     # Not virial / NaN: that would turn the gradient of everything into NaN when a molecule is trained on.

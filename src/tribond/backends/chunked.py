@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear, silu
 
+from tribond.backends.weights import linears
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.activations import sigmoid_backward, silu_backward
 from tribond.nn.block import GraphUpdate, M3GNetBlock
@@ -112,12 +113,12 @@ class Pass:
         d_edges = torch.zeros_like(edges)
         for block, (nodes, edges) in zip(reversed(model.blocks), reversed(kept), strict=True):
             d_nodes, d_edges = self.backward(cast("M3GNetBlock", block), nodes, edges, d_nodes, d_edges)
-        self.d_e0.addmm_(silu_backward(d_edges, first), _linears(model.bond_embedding.layers)[0].weight)
+        self.d_e0.addmm_(silu_backward(d_edges, first), linears(model.bond_embedding.layers)[0].weight)
         return energies, self.bases.gradient(self.d_e0, *self.angles.derivatives()).double()
 
     def _embed_bonds(self) -> tuple[Tensor, Tensor]:
         """e_ij = g(L e⁰_ij), and the argument of g."""
-        layer = _linears(self.model.bond_embedding.layers)[0]
+        layer = linears(self.model.bond_embedding.layers)[0]
         first = linear(self.e0, layer.weight, layer.bias)
         return silu(first), first
 
@@ -209,10 +210,6 @@ class Pass:
             d_edges[part] += bond.backward(between[part], self.e0[part], *ends, d_edges[part], self.d_e0[part])
 
 
-def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
-    return [cast("nn.Linear", layer) for layer in layers]
-
-
 class Update:
     """φ(v_i ⊕ v_j ⊕ e_ij) ⊙ W⁰ e⁰_ij of (4) or (5) for chunks of bonds, given v of all atoms."""
 
@@ -221,7 +218,7 @@ class Update:
         self.of_centre, self.of_neighbour, self.of_edge, _ = weight.split(update.parts, dim=1)
         self.centre_part = linear(nodes, self.of_centre, bias)  # W₁ v_i + b
         self.neighbour_part = linear(nodes, self.of_neighbour)  # W₂ v_j
-        self.layers = list(zip(_linears(update.phi.core), _linears(update.phi.gate), strict=True))[1:]
+        self.layers = list(zip(linears(update.phi.core), linears(update.phi.gate), strict=True))[1:]
         self.edge_gate, self.activate_gate = update.edge_gate, update.activate_gate
         self.d_centre_part: Tensor | None = None
         self.d_neighbour_part: Tensor | None = None
@@ -355,7 +352,7 @@ class Angles:
         of_bond = gate.index_select(0, gated_by)
         weighted = self.enveloped * of_bond
         bare, density = self._messages(weighted)
-        (core_layer,), (gate_layer,) = _linears(layer.bond_update.core), _linears(layer.bond_update.gate)
+        (core_layer,), (gate_layer,) = linears(layer.bond_update.core), linears(layer.bond_update.gate)
         messages = (self.envelope[:, None, None] * bare).flatten(1)
         core, share = linear(messages, core_layer.weight), torch.sigmoid(linear(messages, gate_layer.weight))
         d_core = silu_backward(d_edges * share, core)

@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from tribond.backends.weights import linears
 from tribond.compiled import BAD_GRAPH, FAILED, NO_MEMORY, Library, plain
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.basis import SmoothBessel, SphericalBessel
@@ -223,12 +224,12 @@ def _smooth(count: int, cutoff: float) -> Radial:
 
 def weights(model: M3GNet) -> list[Tensor | None]:
     """All that is trained, in the order of the C++ code; None in the place of a bias that the model does not have."""
-    (bond_embedding,) = _linears(model.bond_embedding.layers)
+    (bond_embedding,) = linears(model.bond_embedding.layers)
     found: list[Tensor | None] = [model.atom_embedding.weight, bond_embedding.weight, bond_embedding.bias]
     for block in map(_as_block, model.blocks):
         three_body = block.three_body
         found += [three_body.atom_gate.weight, three_body.atom_gate.bias]
-        found += [_linears(side)[0].weight for side in (three_body.bond_update.core, three_body.bond_update.gate)]
+        found += [linears(side)[0].weight for side in (three_body.bond_update.core, three_body.bond_update.gate)]
         for update in (block.bond_update, block.atom_update):
             found += _gated(update.phi)
             found += [update.edge_gate.weight, update.edge_gate.bias]
@@ -238,16 +239,12 @@ def weights(model: M3GNet) -> list[Tensor | None]:
 
 def _gated(phi: GatedMLP) -> Iterator[Tensor | None]:
     """Weight and bias of core and gate, layer by layer."""
-    for core, gate in zip(_linears(phi.core), _linears(phi.gate), strict=True):
+    for core, gate in zip(linears(phi.core), linears(phi.gate), strict=True):
         yield from (core.weight, core.bias, gate.weight, gate.bias)
 
 
 def _pointers(tensors: Sequence[Tensor | None]) -> Any:
     return (ctypes.c_void_p * len(tensors))(*[None if it is None else it.data_ptr() for it in tensors])
-
-
-def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
-    return [cast("nn.Linear", layer) for layer in layers]
 
 
 def _as_block(module: nn.Module) -> M3GNetBlock:

@@ -1,6 +1,7 @@
-"""What tells whether a model is still the one that was packed for a kernel."""
+"""Reading the weights of a model for a backend, and what tells whether they are still those that it packed."""
 
 from operator import attrgetter
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -54,6 +55,11 @@ def marks(model: M3GNet) -> Marks | None:
         # Tensors of PyTorch's inference mode have no count: what is written to them goes unnoticed, too.
         changes = tuple(-1 if tensor.is_inference() else tensor._version for tensor in weights)  # noqa: SLF001
     return *map(Tensor.data_ptr, weights), *changes
+
+
+def linears(layers: nn.ModuleList) -> list[nn.Linear]:
+    """The layers of a perceptron."""
+    return [cast("nn.Linear", layer) for layer in layers]
 
 
 def marked(model: M3GNet) -> list[Tensor]:

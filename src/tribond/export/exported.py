@@ -10,8 +10,7 @@ from torch import Tensor
 from tribond.errors import ConfigError, ExportError
 from tribond.export.metadata import INPUTS, PackageMetadata, read_metadata
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.build import as_list, atom_graph
-from tribond.graph.elements import check_elements
+from tribond.graph.build import as_list, graphs_of
 from tribond.models.force_field import Evaluation, Prediction, unbatch
 from tribond.models.trained_model import resolve_device, resolve_dtype
 
@@ -110,16 +109,8 @@ class ExportedPotential:
             StructureError: for a structure that makes no sense or holds an unknown element; it says which.
         """
         predictions: list[Prediction] = []
-        given = as_list(structures)
-        for index, structure in enumerate(given):
-            try:
-                graph = atom_graph(structure, self.cutoff, self.threebody_cutoff)
-                check_elements(graph.atomic_numbers.tolist(), self.elements)
-            except ValueError as error:
-                if len(given) > 1:
-                    error.args = (f"structure {index}: {error}",)
-                raise
-            graph = graph.to(self.device)
+        for given in graphs_of(as_list(structures), self.cutoff, self.threebody_cutoff, self.elements):
+            graph = given.to(self.device)
             predictions += unbatch(graph, self.evaluate(graph))
         return predictions
 

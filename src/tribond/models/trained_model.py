@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.build import as_list, atom_graph
+from tribond.graph.build import as_list, graphs_of
 from tribond.nn.config import M3GNetConfig, Readout
 from tribond.nn.m3gnet import M3GNet
 
@@ -130,14 +130,8 @@ class TrainedModel:
 
     def _graphs(self, structures: list["AnyStructure"], state: State | None) -> Iterator[AtomGraph]:
         states = self._state_of_each(state, len(structures))
-        for index, structure in enumerate(structures):
-            try:
-                graph = atom_graph(structure, self.config.cutoff, self.config.threebody_cutoff)
-                self.config.check_elements(graph.atomic_numbers.tolist())
-            except ValueError as error:
-                if len(structures) > 1:
-                    error.args = (f"structure {index}: {error}",)
-                raise
+        graphs = graphs_of(structures, self.config.cutoff, self.config.threebody_cutoff, self.elements)
+        for index, graph in enumerate(graphs):
             yield graph if states is None else replace(graph, state=states[index : index + 1])
 
     def _state_of_each(self, state: State | None, count: int) -> Tensor | None:

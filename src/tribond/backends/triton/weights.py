@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from tribond.backends.weights import linears
 from tribond.nn.basis import SmoothBessel, SmoothBesselPerL, SphericalBessel
 from tribond.nn.block import GraphUpdate, M3GNetBlock
 from tribond.nn.m3gnet import M3GNet
@@ -73,7 +74,7 @@ class UpdateWeights:
     @staticmethod
     def of(update: GraphUpdate, precision: Precision) -> "UpdateWeights":
         """Read a module."""
-        core, gate = _linears(update.phi.core), _linears(update.phi.gate)
+        core, gate = linears(update.phi.core), linears(update.phi.gate)
         nodes = update.parts[0]
         first = [layer.weight.detach() for layer in (core[0], gate[0])]
         scale = update.edge_gate.weight.detach()
@@ -159,7 +160,7 @@ class Weights:
     @staticmethod
     def of(model: M3GNet, precision: Precision) -> "Weights":
         """Read a model, for matrix products of one precision."""
-        layer = _linears(model.bond_embedding.layers)[0]
+        layer = linears(model.bond_embedding.layers)[0]
         bias = cast("Tensor | None", layer.bias)
         return Weights(
             model=model,
@@ -173,7 +174,7 @@ class Weights:
 
 
 def _angle_layers(layer: ThreeBodyToBond, precision: Precision) -> Packed:
-    said, share = (_linears(layers)[0].weight for layers in (layer.bond_update.core, layer.bond_update.gate))
+    said, share = (linears(layers)[0].weight for layers in (layer.bond_update.core, layer.bond_update.gate))
     return Packed.of({"SAID": said, "SHARE": share, "SAID_BACK": said.T, "SHARE_BACK": share.T}, precision)
 
 
@@ -189,7 +190,3 @@ def radial_constants(basis: nn.Module) -> Tensor:
         return torch.cat([waves, 1 / waves, functions.coefficients.double().flatten()])
     waves = cast("SphericalBessel", functions).wave_numbers.double().flatten()
     return torch.cat([cast("SphericalBessel", functions).norms.double().flatten(), waves, 1 / waves])
-
-
-def _linears(layers: nn.ModuleList) -> list[nn.Linear]:
-    return [cast("nn.Linear", layer) for layer in layers]
