@@ -49,12 +49,12 @@ format: $(READY_DEV) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 clean: ## Remove everything that these commands made
-	rm -rf $(VENV) src/tribond/kernels/lib .bench demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) src/tribond/lib .bench demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # PyTorch comes first, at the pinned version. Which build of it that is, is for pip's own settings to say: with
 # PIP_EXTRA_INDEX_URL pointing at PyTorch's CPU index, no gigabytes of CUDA come along.
-$(READY): pyproject.toml constraints.txt hatch_build.py $(wildcard src/tribond/kernels/cpp/*) $(if $(SOUND),,anew)
+$(READY): pyproject.toml constraints.txt hatch_build.py native/build.json $(wildcard native/src/*/*) $(if $(SOUND),,anew)
 	@if [ -z "$(SOUND)" ]; then \
 		"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 			echo "tribond needs Python 3.11 or later; '$(PYTHON)' is older or missing. Name another: make PYTHON=..." >&2; \

@@ -1,4 +1,4 @@
-"""Compiles the C++ kernels into the package when it is installed or a wheel is built.
+"""Compiles the C++ code in native/ into the package when it is installed or a wheel is built.
 
 One library for every instruction set that the processor family has; which of them a machine can run is found out when
 tribond is used. Without a C++ compiler the package is complete all the same: PyTorch then does the work, more slowly.
@@ -7,6 +7,7 @@ Environment: CXX names the compiler (default c++). TRIBOND_COMPILE=no leaves the
 makes it an error if they cannot be built, as for wheels that are given to others.
 """
 
+import json
 import os
 import platform
 import shlex
@@ -20,21 +21,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-KERNELS = Path("src/tribond/kernels")
-SOURCES = ("engine.cpp", "training.cpp", "threads.cpp", "search.cpp", "pairs.cpp", "bond_sums.cpp")  # the longest first
-# No fast math, which is some compilers' default: tribond's exp() leans on exact rounding, and NaN must stay NaN.
-FLAGS = "-std=c++17 -O3 -fno-fast-math -fPIC -pthread -fvisibility=hidden -fvisibility-inlines-hidden".split()
-# Lengths of bonds to the last bit as numpy computes them: no product and sum in one operation.
-FLAGS_OF = {"search.cpp": ["-ffp-contract=off"], "pairs.cpp": ["-ffp-contract=off"]}
-INSIDE = "-static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL".split() if sys.platform == "linux" else []
-INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
-    "x86_64": {
-        "avx512": "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512".split(),
-        "avx2": ["-mavx2", "-mfma"],
-        "plain": [],
-    },
-    "other": {"plain": []},
-}
+NATIVE = Path("native")  # the sources, and in build.json what is compiled and how; native/README.md says why
+LIBRARIES = Path("src/tribond/lib")  # where compiled.py finds the libraries
 
 
 class CompileKernels(BuildHookInterface):
@@ -58,27 +46,32 @@ class CompileKernels(BuildHookInterface):
         tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{tag}"
-        build_data["artifacts"].append(f"{KERNELS}/lib/*")
+        build_data["artifacts"].append(f"{LIBRARIES}/*")
 
     @property
     def _folder(self) -> Path:
-        return Path(self.root) / KERNELS / "lib"
+        return Path(self.root) / LIBRARIES
+
+    @property
+    def _native(self) -> Path:
+        return Path(self.root) / NATIVE
 
     def _libraries(self) -> str:
         """Build what is older than its sources; empty, or what went wrong."""
         if sys.platform == "win32":
             return "there is no compiled path for Windows yet"
         machine = {"AMD64": "x86_64"}.get(platform.machine(), platform.machine())
-        sets = INSTRUCTION_SETS.get(machine, INSTRUCTION_SETS["other"])
+        recipe = json.loads((self._native / "build.json").read_text(encoding="utf-8"))
+        sets = recipe["instruction_sets"].get(machine, recipe["instruction_sets"]["other"])
         suffix = ".dylib" if sys.platform == "darwin" else ".so"
         wanted = {name: self._folder / f"tribond_{name}{suffix}" for name in sets}
-        sources = [Path(__file__), *(Path(self.root) / KERNELS / "cpp").iterdir()]
+        sources = [Path(__file__), self._native / "build.json", *(self._native / "src").glob("*/*")]
         newest = max(source.stat().st_mtime for source in sources)
         if all(library.exists() and library.stat().st_mtime > newest for library in wanted.values()):
             return ""
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                if problem := self._compile(sets, Path(scratch)):
+                if problem := self._compile(recipe, sets, Path(scratch)):
                     return problem
                 self._folder.mkdir(exist_ok=True)
                 for name, library in wanted.items():
@@ -90,30 +83,31 @@ class CompileKernels(BuildHookInterface):
             return f"{error}"
         return ""
 
-    def _compile(self, sets: dict[str, list[str]], scratch: Path) -> str:
+    def _compile(self, recipe: dict[str, Any], sets: dict[str, list[str]], scratch: Path) -> str:
         """Libraries by the names of the instruction sets in `scratch`; returns what went wrong, or nothing."""
-        objects = {name: [scratch / f"{name}_{source}.o" for source in SOURCES] for name in sets}
+        root = self._native / "src"
+        sources = recipe["sources"]  # the longest first
+        objects = {name: [scratch / f"{name}_{Path(source).stem}.o" for source in sources] for name in sets}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             jobs = [
                 pool.submit(
                     self._run,
-                    [*FLAGS, *flags, *FLAGS_OF.get(source, []), "-c", self._source(source), "-o", str(target)],
+                    [
+                        *(*recipe["flags"], *flags, *recipe["flags_of"].get(source, []), f"-I{root}"),
+                        *("-c", str(root / source), "-o", str(target)),
+                    ],
                 )
                 for name, flags in sets.items()
-                for source, target in zip(SOURCES, objects[name], strict=True)
+                for source, target in zip(sources, objects[name], strict=True)
             ]
             if problems := [problem for job in jobs if (problem := job.result())]:
                 return problems[0]
+        inside = recipe["link_inside"].get(sys.platform, [])
         for name in sets:
             link = ["-shared", "-pthread", *map(str, objects[name]), "-o", str(scratch / name)]
-            # The C++ library inside and not shown, so that it does not matter which one the user's system has; or that of
-            # the system, where there is no other.
-            if self._run([*link, *INSIDE]) and (problem := self._run(link)):
+            if self._run([*link, *inside]) and (problem := self._run(link)):
                 return problem
         return ""
-
-    def _source(self, name: str) -> str:
-        return str(Path(self.root) / KERNELS / "cpp" / name)
 
     def _run(self, arguments: list[str]) -> str:
         """Call the compiler; empty, or what went wrong."""

@@ -9,11 +9,11 @@ import torch
 from ase import Atoms
 from hypothesis import settings
 
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import BONDED, PERIODIC, STRUCTURES
+from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS, M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import Potential
 
 # Small models are fastest on one thread, and other work on the machine does not stall it. For commands started, too.
 torch.set_num_threads(1)
@@ -91,4 +91,4 @@ def periodic_structure(request: pytest.FixtureRequest) -> Atoms:
 @pytest.fixture
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is computed by the modules of `nn`, so that a test may change what these do."""
-    monkeypatch.setattr("tribond.kernels.choose.Evaluator.energy_and_gradient", lambda *_: None)
+    monkeypatch.setattr("tribond.backends.choose.Evaluator.energy_and_gradient", lambda *_: None)

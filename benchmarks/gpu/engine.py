@@ -20,18 +20,19 @@ from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
-from torch import Tensor
 
 import tribond
+from tribond.backends import chunked
+from tribond.backends.bond_sums import sum_forces
+from tribond.backends.cuda_graph import CapturedStep
+from tribond.backends.triton import network
+from tribond.backends.triton.weights import Precision, Weights
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.graph.skin import VerletGraph
-from tribond.kernels import chunked, triton_pass
-from tribond.kernels.captured import CapturedStep
-from tribond.kernels.triton_weights import Precision, Weights
+from tribond.models.potential import _differentiate
 from tribond.nn.config import PRESETS, preset
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import _differentiate
 
 ENERGY_TOLERANCE = 1e-6  # eV/atom
 FORCE_TOLERANCE = 1e-5  # eV/Å
@@ -77,12 +78,6 @@ def structures() -> AtomGraph:
     return AtomGraph.batch([atom_graph(atoms, 5.0, 4.0) for atoms in kinds])
 
 
-def forces(graph: AtomGraph, gradient: Tensor) -> Tensor:
-    """(atoms, 3) eV/Å."""
-    centre, neighbour = graph.edge_index
-    return torch.zeros_like(graph.positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
-
-
 def errors(name: str, precision: Precision) -> tuple[float, float, float]:
     """Greatest difference of a system's energy, per atom, and of a force component; and the greatest force."""
     torch.set_num_threads(1)
@@ -93,15 +88,18 @@ def errors(name: str, precision: Precision) -> tuple[float, float, float]:
     # The reference has the rounded weights, too: the arithmetic is what is compared.
     double.load_state_dict(single.state_dict())
     want, gradient = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
-    expected = forces(graph, gradient)
+    expected = sum_forces(gradient, graph.edge_index, torch.zeros_like(graph.positions))
     there = graph.to("cuda")
     single = single.cuda()
-    energies, found = triton_pass.energy_and_gradient(single, there.edge_vectors(), there, precision=precision)
+    energies, found = network.energy_and_gradient(single, there.edge_vectors(), there, precision=precision)
     # The same as a CUDA graph: recorded at other positions, with places left over.
     elsewhere = replace(there, positions=there.positions + 0.01 * torch.randn_like(there.positions))
     step = CapturedStep(single, elsewhere, precision=precision)(there.positions)
     energy_error = force_error = 0.0
-    for got, acting in ((energies, forces(there, found)), (step.atomic_energies, step.forces)):
+    for got, acting in (
+        (energies, sum_forces(found, there.edge_index, torch.zeros_like(there.positions))),
+        (step.atomic_energies, step.forces),
+    ):
         difference = double.system_energies(got.cpu() - want, graph) / graph.atoms_per_system()
         energy_error = max(energy_error, difference.abs().max().item())
         force_error = max(force_error, (acting.cpu() - expected).abs().max().item())
@@ -193,7 +191,7 @@ def ways(
 
     def triton() -> Callable[[], Any]:
         weights = Weights.of(model, precision)
-        return lambda: triton_pass.energy_and_gradient(model, vectors, graph, precision=precision, weights=weights)
+        return lambda: network.energy_and_gradient(model, vectors, graph, precision=precision, weights=weights)
 
     def captured() -> Callable[[], Any]:
         step = CapturedStep(model, graph, precision=precision)

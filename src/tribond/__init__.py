@@ -14,26 +14,27 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tribond.calculators.ase import Calculator
     from tribond.checkpoints.registry import load, load_potential
     from tribond.export.exported import ExportedPotential, load_exported
     from tribond.export.package import export_potential
     from tribond.graph.atom_graph import AtomGraph
+    from tribond.integrations.ase import Calculator
+    from tribond.models.force_field import Prediction
+    from tribond.models.potential import Potential
+    from tribond.models.property_model import PropertyModel, PropertyPrediction
     from tribond.nn.config import M3GNetConfig
     from tribond.nn.m3gnet import M3GNet
-    from tribond.potential import Potential, Prediction
-    from tribond.property_model import PropertyModel, PropertyPrediction
 
 _HOME = {
     "AtomGraph": "tribond.graph.atom_graph",
-    "Calculator": "tribond.calculators.ase",
+    "Calculator": "tribond.integrations.ase",
     "ExportedPotential": "tribond.export.exported",
     "M3GNet": "tribond.nn.m3gnet",
     "M3GNetConfig": "tribond.nn.config",
-    "Potential": "tribond.potential",
-    "Prediction": "tribond.potential",
-    "PropertyModel": "tribond.property_model",
-    "PropertyPrediction": "tribond.property_model",
+    "Potential": "tribond.models.potential",
+    "Prediction": "tribond.models.force_field",
+    "PropertyModel": "tribond.models.property_model",
+    "PropertyPrediction": "tribond.models.property_model",
     "export_potential": "tribond.export.package",
     "load": "tribond.checkpoints.registry",
     "load_exported": "tribond.export.exported",

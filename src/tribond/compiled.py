@@ -1,4 +1,4 @@
-"""The compiled C++ code (folder kernels/cpp), found and loaded.
+"""The compiled C++ code (native/ in the repository), found and loaded.
 
 The library is built together with the package where there is a C++ compiler, once for every instruction set, and the
 best one that this machine has is loaded. Without it everything works, more slowly, through PyTorch and numpy.
@@ -18,7 +18,7 @@ from torch import Tensor
 # What PyTorch calls the processor's abilities, the one that ATEN_CPU_CAPABILITY may lower; and the libraries that run.
 RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
-FOLDER = Path(__file__).parent / "kernels" / "lib"
+FOLDER = Path(__file__).parent / "lib"
 INTERFACE = 7  # of the C++ code that is called; a library left over from another version has another number
 BAD_GRAPH, NO_MEMORY, FAILED = 1, 2, 3  # what a function returns when it does nothing
 

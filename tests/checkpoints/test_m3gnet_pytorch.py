@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tribond
-from tests.models import random_model
+from tests.small_models import random_model
 from tribond.checkpoints.one_hot import CONSTANTS
 from tribond.errors import CheckpointError
 from tribond.nn.config import preset

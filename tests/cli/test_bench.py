@@ -5,7 +5,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 
-from tests.models import random_model
+from tests.small_models import random_model
 from tribond.checkpoints.native import save_model
 from tribond.nn.config import M3GNetConfig
 from tribond.speed import limit, measure

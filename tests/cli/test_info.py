@@ -1,6 +1,6 @@
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond import compiled
-from tribond.kernels.choose import describe
+from tribond.backends.choose import describe
 
 
 def test_info_says_what_the_model_is_and_where_it_comes_from(tribond, model_file):

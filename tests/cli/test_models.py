@@ -9,7 +9,7 @@ from ase.build import bulk
 from ase.io import read, write
 
 import tribond as package
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond.checkpoints.catalogue import catalogue
 from tribond.checkpoints.native import read_header, save_model
 

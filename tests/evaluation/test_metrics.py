@@ -6,7 +6,7 @@ from ase import Atoms
 
 from tribond.data.frames import Frame
 from tribond.evaluation.metrics import FrameResult, errors_of, fit_energy_shift, make_report
-from tribond.potential import Prediction
+from tribond.models.force_field import Prediction
 from tribond.units import EV_PER_A3_TO_GPA
 
 

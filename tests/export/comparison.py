@@ -9,7 +9,8 @@ import torch
 
 from tests.structures import STRUCTURES
 from tribond.graph.atom_graph import AtomGraph
-from tribond.potential import Evaluation, Potential, evaluate
+from tribond.models.force_field import Evaluation
+from tribond.models.potential import Potential, evaluate
 
 
 def inputs(graph: AtomGraph) -> tuple[torch.Tensor, ...]:

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from tests.export.comparison import shapes_unchecked
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond.errors import ExportError
 from tribond.export.package import export_potential, find_compiler
-from tribond.potential import Potential
+from tribond.models.potential import Potential
 
 QUICK = {"aot_inductor.compile_wrapper_opt_level": "O0", "aot_inductor.precompile_headers": False}
 

@@ -6,11 +6,11 @@ import torch
 from ase import Atoms
 
 from tests.export.comparison import assert_like, assert_outputs, inputs
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import crystal, skewed_crystal
 from tribond.export.function import OneSystem
 from tribond.export.metadata import reach
-from tribond.potential import Potential
+from tribond.models.potential import Potential
 
 
 def test_it_gives_what_every_dialect_gives(every_potential):

@@ -13,16 +13,17 @@ from typer.testing import CliRunner
 
 import tribond
 from tests.export.comparison import assert_like, inputs
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, crystal, methanol
 from tribond.cli.main import app
 from tribond.errors import ConfigError, ExportError, UnknownElementError
 from tribond.export import exported
 from tribond.export.metadata import read_metadata
 from tribond.export.package import export_potential
+from tribond.models.force_field import ForceField
+from tribond.models.potential import Potential
+from tribond.models.property_model import PropertyModel
 from tribond.nn.config import PRESETS
-from tribond.potential import Potential
-from tribond.property_model import PropertyModel
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +46,9 @@ def test_so_does_that_of_every_dialect(make_package, name, dtype, energy, forces
 TWO = """
 import sys
 from tests.export.conftest import QUICK
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond.export.package import export_potential
-from tribond.potential import Potential
+from tribond.models.potential import Potential
 config = small_config("paper", num_blocks=1, max_l=1)
 export_potential(Potential(random_model(config, seed=int(sys.argv[1]))), sys.argv[2], settings=QUICK)
 """
@@ -73,6 +74,12 @@ def test_predictions_are_those_of_the_potential(loaded, tiny_potential):
         assert (got.stress is None) == (want.stress is None)
         if want.stress is not None:
             np.testing.assert_allclose(got.stress, want.stress, rtol=0, atol=1e-10)
+
+
+def test_it_is_a_force_field(loaded, tiny_potential):
+    assert isinstance(loaded, ForceField)
+    for name in ("cutoff", "threebody_cutoff", "elements", "device", "dtype"):
+        assert getattr(loaded, name) == getattr(tiny_potential, name)
 
 
 def test_ase_takes_it_as_a_calculator(loaded, tiny_potential):

@@ -7,11 +7,11 @@ import pytest
 from torch.utils._pytree import tree_leaves
 
 from tests.export.comparison import assert_like, shapes_unchecked
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tribond.errors import ConfigError
 from tribond.export.trace import ANGLE_BONDS, ATOMS, BONDS, traced_program
+from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS
-from tribond.potential import Potential
 
 
 @pytest.mark.slow
@@ -40,12 +40,12 @@ def test_models_without_energies_or_with_a_state_are_refused(changes, told):
 COMPILED = """
 import torch
 from tests.export.comparison import inputs
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond.export.function import energy_and_gradient
-from tribond.kernels import chunked
+from tribond.backends import chunked
 from tribond.nn.config import PRESETS
-from tribond.potential import Potential
+from tribond.models.potential import Potential
 potential = Potential(random_model(small_config("paper", num_blocks=1)))
 compiled = torch.compile(energy_and_gradient, dynamic=True, fullgraph=True)
 for name in ("methanol", "skewed_crystal", "slab"):

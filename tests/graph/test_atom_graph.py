@@ -1,6 +1,6 @@
 """A batch of graphs is its graphs, end to end: nothing lost, nothing mixed up on the way in and out."""
 
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -8,22 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.graph.comparison import assert_identical
 from tests.structures import STRUCTURES
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 
 GRAPHS = {name: atom_graph(build(), 5.0, 4.0) for name, build in STRUCTURES.items()}
 NAMES = st.lists(st.sampled_from(sorted(GRAPHS)), min_size=1, max_size=6)
-
-
-def assert_identical(a: AtomGraph, b: AtomGraph) -> None:
-    for field in fields(AtomGraph):
-        one, other = getattr(a, field.name), getattr(b, field.name)
-        if one is None or other is None:
-            assert one is other
-        else:
-            assert one.dtype == other.dtype
-            assert torch.equal(one, other), field.name
 
 
 @given(names=NAMES)

@@ -1,7 +1,5 @@
 """A list of neighbours that is kept gives, bit for bit, the graphs of one that is searched for at every step."""
 
-from dataclasses import fields
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from ase.build import bulk, fcc111, molecule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.graph import comparison
 from tests.structures import STRUCTURES, rattled
 from tribond.errors import ConfigError, StructureError, UnknownElementError
 from tribond.graph import skin as skin_module
@@ -60,14 +59,8 @@ def verlet(skin: float = 1.0) -> VerletGraph:
 
 
 def assert_identical(kept: AtomGraph, expected: AtomGraph) -> None:
-    """Bonds in their order, vectors and everything else, to the last bit."""
-    for field in fields(AtomGraph):
-        one, other = getattr(kept, field.name), getattr(expected, field.name)
-        if one is None or other is None:
-            assert one is other
-        else:
-            assert one.dtype == other.dtype
-            assert torch.equal(one, other), field.name
+    """Vectors of bonds, too."""
+    comparison.assert_identical(kept, expected)
     assert torch.equal(kept.edge_vectors(), expected.edge_vectors())
 
 

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 import torch
 
-from tests.models import small_config
+from tests.small_models import small_config
 from tribond.errors import ConfigError, UnknownElementError
 from tribond.nn.config import MATERIALS_PROJECT_ELEMENTS, PRESETS, M3GNetConfig, preset
 from tribond.nn.m3gnet import M3GNet

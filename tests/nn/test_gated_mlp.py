@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.models import small_config
+from tests.small_models import small_config
 from tribond.nn.block import GraphUpdate
 from tribond.nn.gated_mlp import MLP, GatedMLP
 

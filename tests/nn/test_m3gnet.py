@@ -7,14 +7,14 @@ import pytest
 import torch
 from ase.build import make_supercell
 
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
+from tribond.models.potential import evaluate
 from tribond.nn.config import PRESETS
 from tribond.nn.readout import _softmax_per_system
-from tribond.potential import evaluate
 
 POOLINGS = ["weighted_atom", "weighted_sum", "set2set", "set2set_by_feature", "mean"]
 INTENSIVE = [pooling for pooling in POOLINGS if pooling != "weighted_sum"]

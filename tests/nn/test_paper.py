@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from tests.models import random_model, small_config
 from tests.nn.paper_oracle import Paper
+from tests.small_models import random_model, small_config
 from tests.structures import ELEMENTS, STRUCTURES
+from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS
-from tribond.potential import Potential
 
 DIALECTS = {name: (name, {}) for name in PRESETS} | {
     "matgl with use_smooth": ("matgl_dgl", {"edge_basis": "smooth", "angle_radial_basis": "smooth"}),

@@ -7,9 +7,9 @@ import pytest
 import torch
 from ase import Atoms
 
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
+from tribond.models.potential import Potential
 from tribond.nn.reference_energy import ReferenceEnergy
-from tribond.potential import Potential
 
 
 def test_an_energy_is_scale_times_network_plus_reference():

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import tribond.potential
+import tribond.models.potential
 from tests.structures import STRUCTURES
 
 
@@ -55,14 +55,14 @@ def test_long_lists_are_cut_into_batches_of_few_bonds_in_order(potential, alone,
     """Asked for in torch-sim#159 and #276: memory is bounded by bonds, and one structure may always have more."""
     names = sorted(STRUCTURES) * 2
     sizes = []
-    evaluate = tribond.potential.Potential.evaluate
+    evaluate = tribond.models.potential.Potential.evaluate
 
     def watched(self, graph):
         sizes.append((graph.num_systems, graph.num_edges))
         return evaluate(self, graph)
 
-    monkeypatch.setattr("tribond.trained_model.BATCH_EDGES", limit)
-    monkeypatch.setattr(tribond.potential.Potential, "evaluate", watched)
+    monkeypatch.setattr("tribond.models.trained_model.BATCH_EDGES", limit)
+    monkeypatch.setattr(tribond.models.potential.Potential, "evaluate", watched)
     predictions = potential.predict([STRUCTURES[name]() for name in names])
     assert len(sizes) > 1
     assert sum(systems for systems, _ in sizes) == len(names)

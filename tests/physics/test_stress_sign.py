@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 
 import tribond
-from tribond.potential import Potential
+from tribond.models.potential import Potential
 from tribond.units import EV_PER_A3_TO_GPA
 
 

@@ -11,7 +11,8 @@ import pytest
 from ase import Atoms
 from ase.build import make_supercell
 
-from tribond.potential import Potential, Prediction
+from tribond.models.force_field import Prediction
+from tribond.models.potential import Potential
 
 TOLERANCE = 1e-9  # eV, eV/Å, eV/Å³: rounding only
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.models import random_model, small_config
+from tests.small_models import random_model, small_config
 from tests.structures import crystal
+from tribond.backends import chunked
 from tribond.graph.build import atom_graph
-from tribond.kernels import chunked
 from tribond.nn.config import PRESETS, preset
 from tribond.speed.limit import flops_per_bond, multiply_rate
 

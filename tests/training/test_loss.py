@@ -6,7 +6,7 @@ import torch
 
 from tribond.data.dataset import FrameDataset, LabeledGraph
 from tribond.data.frames import Frame
-from tribond.potential import evaluate
+from tribond.models.potential import evaluate
 from tribond.training.loss import Loss
 from tribond.units import EV_PER_A3_TO_GPA
 

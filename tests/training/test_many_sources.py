@@ -16,7 +16,7 @@ from tribond.data import read_table
 from tribond.data.dataset import FrameDataset, LabeledGraph
 from tribond.errors import DataError
 from tribond.evaluation.evaluate import evaluate_frames
-from tribond.potential import evaluate
+from tribond.models.potential import evaluate
 from tribond.training import data_module, run, start
 from tribond.training.average import KeepValidations
 from tribond.training.callbacks import KeepBest

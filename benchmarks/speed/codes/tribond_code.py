@@ -55,10 +55,10 @@ def predict_all(potential: Any, structures: Sequence[Atoms], _batch_size: int) -
 
 def training_step(potential: Any, structures: Sequence[Atoms], labels: Sequence[Labels]) -> Callable[[], None]:
     """One step of `tribond train`: graphs, energy, forces, stress, loss, gradient, Adam."""
+    from tribond.backends.choose import Evaluator
     from tribond.data.dataset import FrameDataset, LabeledGraph
     from tribond.data.frames import Frame
-    from tribond.kernels.choose import Evaluator
-    from tribond.potential import evaluate
+    from tribond.models.potential import evaluate
     from tribond.training.config import OptimizerConfig
     from tribond.training.loss import Loss
 

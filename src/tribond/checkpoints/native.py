@@ -16,9 +16,9 @@ from safetensors.torch import save
 
 from tribond.errors import CheckpointError, ConfigError
 from tribond.files import write_atomically
+from tribond.models.trained_model import resolve_dtype
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet, state_shapes
-from tribond.trained_model import resolve_dtype
 
 FORMAT_VERSION = 2
 HEADER_KEY = "tribond"

@@ -11,10 +11,10 @@ from tribond.checkpoints.choices import Dialect, Weights
 from tribond.checkpoints.download import Progress, cache_folder, fetch
 from tribond.checkpoints.open_model import agreed_dialect, is_model, open_model
 from tribond.errors import CheckpointError, ConfigError, DownloadError, ModelNotFoundError
+from tribond.models.potential import Potential
+from tribond.models.property_model import PropertyModel
+from tribond.models.trained_model import resolve_device, resolve_dtype
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import Potential
-from tribond.property_model import PropertyModel
-from tribond.trained_model import resolve_device, resolve_dtype
 
 BUILT_IN_FOLDER = Path(__file__).parent / "built_in"
 DEFAULT = "tribond-mp-1"

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tribond.cli import output
+from tribond.cli import options, output
 from tribond.errors import StructureError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
     from tribond.speed.measure import Measurement
 
 GIGA = 1e9
 
 
 def bench(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or path of a model file.")] = "default",
+    model: options.ModelArgument = "default",
     largest: Annotated[
         int, typer.Option(min=1, metavar="ATOMS", help="Go up to so many atoms, or until memory runs out.")
     ] = 4096,
@@ -30,15 +30,10 @@ def bench(
             help="Repeat this structure, FILE or FILE@INDEX. [default: silicon, or an element that the model knows]",
         ),
     ] = None,
-    output_file: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write everything measured as .json.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... [default: cuda if there is one, else cpu]"),
-    ] = None,
-    dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT32,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
+    output_file: Annotated[Path | None, options.output("FILE", "Write everything measured as .json.")] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = options.Precision.FLOAT32,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure how fast a potential is on this machine.
 
@@ -46,8 +41,8 @@ def bench(
 
     Exit status: 0 all sizes measured or memory at an end, 1 the structure cannot be computed, 2 wrong usage.
     """
-    if output_file is not None and (output_file.suffix.lower() != ".json" or output_file.is_dir()):
-        raise typer.BadParameter(f"{output_file} must be a file that ends in .json", param_hint="--output")
+    if output_file is not None:
+        options.check_file(output_file, [".json"], "--output", any_case=True)
     potential = output.load_potential(model, device, dtype)
     if potential.config.state != "none":
         raise typer.BadParameter(f"{model} needs a state input, which this verb cannot give", param_hint="MODEL")
@@ -75,13 +70,7 @@ def bench(
 
 
 # `tribond` finds the verb here without importing this file for its help.
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(bench)
+app = options.verb(bench)
 
 
 def _cell(structure: str | None, potential: "Potential") -> "Atoms":

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tribond.checkpoints.choices import Dialect, Weights
-from tribond.cli import output
+from tribond.cli import options, output
 
 ENDING = ".safetensors"
 
@@ -40,7 +40,7 @@ def convert(
     weights: Annotated[
         Weights, typer.Option(help="For .pth files: the weights as they are, or their moving average.")
     ] = "raw",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write any model as a file of tribond's own: one safetensors file, weights and provenance together.
 
@@ -48,10 +48,7 @@ def convert(
 
     Exit status: 0 written, 1 SRC cannot be used, 2 wrong usage.
     """
-    if destination.suffix != ENDING:
-        raise typer.BadParameter(f"{destination} must end in {ENDING}", param_hint="DEST")
-    if destination.is_dir():
-        raise typer.BadParameter(f"{destination} is a folder; name a file", param_hint="DEST")
+    options.check_file(destination, [ENDING], "DEST")
     path = output.download(source)
     if destination.exists() and destination.resolve() == path.resolve():
         raise typer.BadParameter(f"{destination} is the input; inputs are never overwritten", param_hint="DEST")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tribond.cli import output
+from tribond.cli import options, output
 from tribond.errors import DataError
 
 if TYPE_CHECKING:
     from tribond.data.frames import Frame
     from tribond.evaluation.metrics import Errors, EvaluationReport
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
 
 MOST_ELEMENTS = 12  # rows of elements on the terminal; elements.csv has them all
 KINDS = ("energy", "forces", "stress")
@@ -39,9 +39,7 @@ def evaluate(
             help="Files with structures, energies, forces and stresses in any format ASE reads, .gz too.",
         ),
     ],
-    output_folder: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for tables and plots.")
-    ] = Path("evaluation"),
+    output_folder: Annotated[Path, options.output("DIR", "Folder for tables and plots.")] = Path("evaluation"),
     frames: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Structures of each file, chosen at random. [default: all]")
     ] = None,
@@ -63,12 +61,9 @@ def evaluate(
     predictions: Annotated[
         bool, typer.Option("--predictions", help="Write all structures with labels and predictions, as extxyz.")
     ] = False,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... [default: cuda if there is one, else cpu]"),
-    ] = None,
-    dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT32,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
+    device: options.Device = None,
+    dtype: options.Dtype = options.Precision.FLOAT32,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure a model against reference data.
 
@@ -82,8 +77,7 @@ def evaluate(
     Exit status: 0 all fine, 1 some file failed, 2 wrong usage.
     """
     wanted = _parse_labels(labels)
-    if output_folder.exists() and not output_folder.is_dir():
-        raise typer.BadParameter(f"{output_folder} is a file, not a folder", param_hint="--output")
+    options.check_folder(output_folder)
     potential = output.load_potential(model, device, dtype)
     settings = {
         "frames": frames,
@@ -120,13 +114,7 @@ def evaluate(
 
 
 # `tribond` finds the verb here without importing this file for its help.
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(evaluate)
+app = options.verb(evaluate)
 
 
 def _parse_labels(names: str) -> list[str]:

@@ -6,22 +6,17 @@ from typing import Annotated
 
 import typer
 
-from tribond.cli import output
+from tribond.cli import options, output
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model or path of a model file.")],
+    model: options.ModelArgument,
     destination: Annotated[
         Path, typer.Argument(metavar="OUT", help="The package, NAME.pt2; an older one is replaced.")
     ],
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DEVICE", help="What it will run on, cpu or cuda. [default: cuda if there is one, else cpu]"
-        ),
-    ] = None,
-    dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT32,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
+    device: Annotated[str | None, options.device("What it will run on, cpu or cuda.")] = None,
+    dtype: options.Dtype = options.Precision.FLOAT32,
+    quiet: options.Quiet = False,
 ) -> None:
     """Compile a potential for programs in C++.
 
@@ -31,10 +26,7 @@ def export(
     """
     from tribond.export.package import ENDING, export_potential
 
-    if destination.suffix != ENDING:
-        raise typer.BadParameter(f"{destination} must end in {ENDING}", param_hint="OUT")
-    if destination.is_dir():
-        raise typer.BadParameter(f"{destination} is a folder; name a file", param_hint="OUT")
+    options.check_file(destination, [ENDING], "OUT")
     potential = output.load_potential(model, device, dtype)
     terminal = output.console(stderr=True)
     with nullcontext() if quiet else terminal.status("compiling, which takes a minute or two ..."):

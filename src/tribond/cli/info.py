@@ -10,7 +10,7 @@ from tribond.cli import output
 
 if TYPE_CHECKING:
     from tribond.checkpoints.catalogue import Entry
-    from tribond.trained_model import TrainedModel
+    from tribond.models.trained_model import TrainedModel
 
 FIRST = ("level_of_theory", "training_data", "licence", "errors")  # what people ask for, in this order
 
@@ -25,7 +25,7 @@ def info(
     Elements, cutoffs, size, level of theory, training data, licence, errors and reference energies; without an
     argument, of the model that ships with tribond.
     """
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
 
     if Path(model).suffix == ".pt2" and Path(model).is_file():
         _print(_package(model))
@@ -89,8 +89,8 @@ def _package(path: str) -> "Iterator[tuple[str, str]]":
 
 def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
     """What the weights themselves say, and what computes them here."""
-    from tribond.kernels.choose import describe
-    from tribond.potential import Potential
+    from tribond.backends.choose import describe
+    from tribond.models.potential import Potential
 
     config = trained.config
     yield "name", str(trained.metadata.get("name", "unnamed"))
@@ -114,7 +114,7 @@ def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
 
 
 def _predicts(trained: "TrainedModel") -> str:
-    from tribond.property_model import PropertyModel
+    from tribond.models.property_model import PropertyModel
 
     if not isinstance(trained, PropertyModel):
         return "energy, forces, stress"

@@ -5,19 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tribond.cli import output
+from tribond.cli import options, output
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ENERGY = "energy, forces, stress"
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = options.group()
 
 
 @app.callback(invoke_without_command=True)

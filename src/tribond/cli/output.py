@@ -7,7 +7,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +17,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from tribond.potential import Potential
-    from tribond.property_model import PropertyModel
-    from tribond.trained_model import TrainedModel
+    from tribond.models.potential import Potential
+    from tribond.models.property_model import PropertyModel
+    from tribond.models.trained_model import TrainedModel
 
 FAILED = 1  # exit status: some input failed or did not converge
 USAGE = 2  # exit status: the command line makes no sense
 WIDTH_OF_A_PIPE = 200  # columns of a table that goes into a file
-
-
-class Precision(StrEnum):
-    """Floating-point precision of the model."""
-
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
 
 
 # ---------------------------------------------------------------------------------------------- the terminal

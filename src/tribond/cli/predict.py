@@ -5,43 +5,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tribond.cli import output
+from tribond.cli import options, output
 from tribond.cli.predictions import ENDINGS, AnyPrediction, Result, print_results, write_results
 from tribond.cli.structure_files import Frame, read_frames, split_index
 from tribond.errors import StructureError
 
 if TYPE_CHECKING:
-    from tribond.trained_model import State
+    from tribond.models.trained_model import State
 
 
 def predict(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE...",
-            help="Structures in any format ASE reads. FILE@INDEX names frames of a trajectory: run.traj@0, run.traj@::10.",
-        ),
-    ],
+    files: options.Structures,
     output_file: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write all predictions as .json, .extxyz or .xyz."),
+        options.output("FILE", "Write all predictions as .json, .extxyz or .xyz."),
     ] = None,
     index: Annotated[str, typer.Option(metavar="INDEX", help="Frames of each file: 0, -1, :, -5:, ::10.")] = ":",
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="MODEL", help="Name of a model or path of a model file.")
-    ] = "default",
+    model: options.Model = "default",
     state: Annotated[
         str | None,
         typer.Option(
             metavar="NUMBERS", help="State input of models that have one: a category, or 0.5,1.0 and the like."
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... [default: cuda if there is one, else cpu]"),
-    ] = None,
-    dtype: Annotated[output.Precision, typer.Option(help="Precision of the model.")] = output.Precision.FLOAT64,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
+    device: options.Device = None,
+    dtype: options.Dtype = options.Precision.FLOAT64,
+    quiet: options.Quiet = False,
 ) -> None:
     """Predict energy, forces and stress, or the property that the model was trained for.
 
@@ -68,12 +57,9 @@ def predict(
 
 
 def _check_output(path: Path, files: list[str]) -> None:
-    if path.suffix.lower() not in ENDINGS:
-        raise typer.BadParameter(f"{path} must end in {', '.join(ENDINGS)}", param_hint="--output")
+    options.check_file(path, ENDINGS, "--output", any_case=True)
     if path.resolve() in {split_index(name)[0].resolve() for name in files}:
         raise typer.BadParameter(f"{path} is an input; inputs are never overwritten", param_hint="--output")
-    if path.is_dir():
-        raise typer.BadParameter(f"{path} is a folder; name a file", param_hint="--output")
 
 
 def _parse_state(text: str | None, *, categorical: bool) -> "State | None":
@@ -115,7 +101,7 @@ def _finite(prediction: "AnyPrediction") -> "AnyPrediction":
     """
     import numpy as np
 
-    from tribond.potential import Prediction
+    from tribond.models.force_field import Prediction
 
     if isinstance(prediction, Prediction):
         finite = np.isfinite(prediction.energy) and np.isfinite(prediction.forces).all()

@@ -13,9 +13,9 @@ from tribond.files import atomic_path
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from tribond.potential import Prediction
-    from tribond.property_model import PropertyPrediction
-    from tribond.trained_model import TrainedModel
+    from tribond.models.force_field import Prediction
+    from tribond.models.property_model import PropertyPrediction
+    from tribond.models.trained_model import TrainedModel
 
 ENDINGS = {".json": "json", ".extxyz": "extxyz", ".xyz": "extxyz"}
 AXES = {"xx": (0, 0), "yy": (1, 1), "zz": (2, 2), "yz": (1, 2), "xz": (0, 2), "xy": (0, 1)}
@@ -36,7 +36,7 @@ def print_results(results: list[Result], trained: "TrainedModel") -> None:
     """One row a structure."""
     from rich.markup import escape
 
-    from tribond.property_model import PropertyModel
+    from tribond.models.property_model import PropertyModel
 
     if isinstance(trained, PropertyModel):
         columns = [f"{trained.name} ({trained.unit})" if trained.unit else trained.name]
@@ -101,7 +101,7 @@ def _cells(prediction: "AnyPrediction", natoms: int) -> list[str]:
     """What the table shows of a prediction."""
     import numpy as np
 
-    from tribond.potential import Prediction
+    from tribond.models.force_field import Prediction
     from tribond.units import EV_PER_A3_TO_GPA
 
     if not isinstance(prediction, Prediction):
@@ -115,7 +115,7 @@ def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
     """What JSON has of a prediction."""
     import numpy as np
 
-    from tribond.potential import Prediction
+    from tribond.models.force_field import Prediction
 
     if not isinstance(prediction, Prediction):
         value = prediction.value
@@ -136,7 +136,7 @@ def _attach(atoms: "Atoms", prediction: "AnyPrediction") -> None:
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.stress import full_3x3_to_voigt_6_stress
 
-    from tribond.potential import Prediction
+    from tribond.models.force_field import Prediction
 
     if not isinstance(prediction, Prediction):
         atoms.info["predicted_" + re.sub(r"\W+", "_", prediction.name)] = prediction.value

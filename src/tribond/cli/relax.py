@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tribond.cli import output
+from tribond.cli import options, output
 from tribond.cli.relax_report import Outcome, plot_relaxation, print_outcomes
 from tribond.cli.structure_files import Frame, OutputNames, read_frames, split_index, unpacked, write_structure
 from tribond.files import atomic_path
@@ -30,16 +30,10 @@ class Optimizer(StrEnum):
 
 
 def relax(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE...",
-            help="Structures in any format ASE reads. FILE@INDEX names frames of a trajectory: run.traj@0, run.traj@::10.",
-        ),
-    ],
+    files: options.Structures,
     output_folder: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder for all results. [default: beside each input]"),
+        options.output("DIR", "Folder for all results. [default: beside each input]"),
     ] = None,
     index: Annotated[
         str | None,
@@ -66,17 +60,12 @@ def relax(
     fix_symmetry: Annotated[
         bool, typer.Option("--fix-symmetry", help="Keep the space group, found to within 0.02 Å.")
     ] = False,
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="MODEL", help="Name of a model or path of a model file.")
-    ] = "default",
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="DEVICE", help="cpu, cuda, cuda:1, ... [default: cuda if there is one, else cpu]"),
-    ] = None,
+    model: options.Model = "default",
+    device: options.Device = None,
     dtype: Annotated[
-        output.Precision, typer.Option(help="float64 converges smoothly, float32 is faster.")
-    ] = output.Precision.FLOAT64,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")] = False,
+        options.Precision, typer.Option(help="float64 converges smoothly, float32 is faster.")
+    ] = options.Precision.FLOAT64,
+    quiet: options.Quiet = False,
 ) -> None:
     """Relax structures: atoms and cell.
 
@@ -90,8 +79,8 @@ def relax(
     """
     if pressure and fix_cell:
         raise typer.BadParameter("a pressure has no effect with --fix-cell", param_hint="--pressure-GPa")
-    if output_folder is not None and output_folder.exists() and not output_folder.is_dir():
-        raise typer.BadParameter(f"{output_folder} is a file, not a folder", param_hint="--output")
+    if output_folder is not None:
+        options.check_folder(output_folder)
     calculator, model_record = _load(model, device, dtype)
     settings = {
         "fmax_eV_per_A": fmax,

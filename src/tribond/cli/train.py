@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tribond.cli import output
+from tribond.cli import options, output
 from tribond.cli.evaluate import print_reports
 
 if TYPE_CHECKING:
     from tribond.evaluation.metrics import EvaluationReport
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
     from tribond.training.config import TrainingConfig
     from tribond.training.run import TrainingResult
 
@@ -64,13 +64,7 @@ def train(
 
 
 # `tribond` finds the verb here without importing this file for its help.
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(train)
+app = options.verb(train)
 
 
 @contextmanager

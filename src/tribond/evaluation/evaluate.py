@@ -4,12 +4,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from ase.data import chemical_symbols
-
 from tribond.data.frames import Frame
 from tribond.errors import StructureError
 from tribond.evaluation.metrics import EvaluationReport, FrameResult, make_report
-from tribond.potential import Potential
+from tribond.graph.elements import unknown_elements
+from tribond.models.force_field import ForceField
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +16,7 @@ CHUNK = 64  # frames between two reports of progress; `Potential.predict` makes 
 
 
 def evaluate_frames(
-    potential: Potential,
+    potential: ForceField,
     frames: Sequence[Frame],
     *,
     name: str = "data",
@@ -59,19 +58,18 @@ def evaluate_frames(
     return make_report(name, results, skipped)
 
 
-def _why_not(frame: Frame, potential: Potential) -> str | None:
+def _why_not(frame: Frame, potential: ForceField) -> str | None:
     """Why a frame cannot be evaluated; None if it can."""
     if not len(frame.atoms):
         return "no atoms"
     if frame.energy is None and frame.forces is None and frame.stress is None:
         return "no label"
-    unknown = set(frame.atoms.numbers.tolist()).difference(potential.config.atomic_numbers)
-    if unknown:
-        return f"unknown to the model: {', '.join(chemical_symbols[number] for number in sorted(unknown))}"
+    if unknown := unknown_elements(frame.atoms.numbers.tolist(), potential.elements):
+        return f"unknown to the model: {', '.join(unknown)}"
     return None
 
 
-def _evaluate(potential: Potential, frames: list[Frame]) -> Iterator[FrameResult]:
+def _evaluate(potential: ForceField, frames: list[Frame]) -> Iterator[FrameResult]:
     """All frames at once; if one of them is no valid structure, one by one without it."""
     try:
         predictions = potential.predict([frame.atoms for frame in frames])

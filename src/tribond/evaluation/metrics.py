@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tribond.data.frames import Frame
 from tribond.data.reference_energies import composition_matrix
-from tribond.potential import Prediction
+from tribond.models.force_field import Prediction
 from tribond.units import EV_PER_A3_TO_GPA
 
 

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor
 
-from tribond.errors import ConfigError, ExportError, UnknownElementError
+from tribond.errors import ConfigError, ExportError
 from tribond.export.metadata import INPUTS, PackageMetadata, read_metadata
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.build import as_list, atom_graph
-from tribond.potential import Evaluation, Prediction, unbatch
-from tribond.trained_model import resolve_device
+from tribond.graph.build import as_list, graphs_of
+from tribond.models.force_field import Evaluation, Prediction, unbatch
+from tribond.models.trained_model import resolve_device, resolve_dtype
 
 if TYPE_CHECKING:
     from tribond.graph.build import AnyStructure
@@ -42,7 +41,6 @@ class ExportedPotential:
             if (made_with := self.metadata.torch_version) != torch.__version__:
                 msg = f"{path} was made with PyTorch {made_with} and cannot be loaded by {torch.__version__}: {error}"
             raise ExportError(msg.splitlines()[0]) from error
-        self._numbers = {atomic_numbers[symbol] for symbol in self.elements}
 
     def __repr__(self) -> str:
         """Name, precision and device."""
@@ -52,6 +50,21 @@ class ExportedPotential:
     def elements(self) -> tuple[str, ...]:
         """Chemical symbols the model knows."""
         return self.metadata.elements
+
+    @property
+    def cutoff(self) -> float:
+        """Longest bond, Å."""
+        return self.metadata.cutoff
+
+    @property
+    def threebody_cutoff(self) -> float:
+        """Longest bond that takes part in angles, Å."""
+        return self.metadata.threebody_cutoff
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the network."""
+        return resolve_dtype(self.metadata.dtype)
 
     def run(self, *inputs: Tensor) -> Sequence[Tensor]:
         """The package's own contract (docs/export.md): six tensors in, four out.
@@ -96,25 +109,10 @@ class ExportedPotential:
             StructureError: for a structure that makes no sense or holds an unknown element; it says which.
         """
         predictions: list[Prediction] = []
-        given = as_list(structures)
-        for index, structure in enumerate(given):
-            try:
-                graph = atom_graph(structure, self.metadata.cutoff, self.metadata.threebody_cutoff)
-                self.check_elements(graph.atomic_numbers.tolist())
-            except ValueError as error:
-                if len(given) > 1:
-                    error.args = (f"structure {index}: {error}",)
-                raise
-            graph = graph.to(self.device)
+        for given in graphs_of(as_list(structures), self.cutoff, self.threebody_cutoff, self.elements):
+            graph = given.to(self.device)
             predictions += unbatch(graph, self.evaluate(graph))
         return predictions
-
-    def check_elements(self, numbers: Iterable[int]) -> None:
-        """Raise UnknownElementError if one of the atoms, by atomic number, is of an element that the model does not know."""
-        if unknown := sorted(set(numbers) - self._numbers):
-            names = ", ".join(chemical_symbols[number] for number in unknown)
-            msg = f"this model does not know {names}; it knows {' '.join(self.elements)}"
-            raise UnknownElementError(msg)
 
 
 def load_exported(path: str | Path) -> ExportedPotential:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from tribond.backends.bond_sums import sum_forces
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.m3gnet import M3GNet
 
@@ -89,7 +90,7 @@ class OneSystem(nn.Module):
             torch.cat([owned, owned.new_zeros(PADDING)]),
         )
         atomic_energies, gradient = atomic_energies[:num_atoms], gradient[:num_edges]
-        forces = torch.zeros_like(positions).index_add(0, centre, gradient).index_add(0, neighbour, -gradient)
+        forces = sum_forces(gradient, edge_index, torch.zeros_like(positions))
         virial = vectors.T @ gradient
         doubt = torch.where(known.all(), 0.0, torch.nan).to(positions.dtype)
         energy = atomic_energies.sum() + self.model.reference_energy.offset

@@ -10,7 +10,7 @@ import tribond
 from tribond.errors import ExportError
 
 if TYPE_CHECKING:
-    from tribond.potential import Potential
+    from tribond.models.potential import Potential
 
 FORMAT = 1  # of the metadata and of the contract; a reader refuses a higher one
 INPUTS = ("positions", "atomic_numbers", "owned", "edge_index", "shift_vectors", "angle_edges")

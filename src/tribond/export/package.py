@@ -15,8 +15,8 @@ from tribond.errors import ConfigError, ExportError
 from tribond.export.metadata import described
 from tribond.export.trace import check_exportable, traced_program
 from tribond.files import atomic_path
-from tribond.potential import Potential
-from tribond.property_model import PropertyModel
+from tribond.models.potential import Potential
+from tribond.models.property_model import PropertyModel
 
 ENDING = ".pt2"
 SETTINGS = {

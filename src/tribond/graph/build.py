@@ -1,7 +1,7 @@
 """From ASE and pymatgen structures to AtomGraph, with the checks that turn bad input into clear errors."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from tribond.errors import StructureError, UnknownElementError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
+from tribond.graph.elements import check_elements
 from tribond.graph.neighbors import bonds_within
 from tribond.typing import Positions
 
@@ -139,6 +140,25 @@ def refuse_partial_occupancy(atoms: Atoms) -> None:
         sites = ", ".join(f"{symbol} {value:g}" for symbol, value in partial.items())
         msg = f"sites are partly occupied ({sites}); make an ordered structure of it first"
         raise StructureError(msg)
+
+
+def graphs_of(
+    structures: "Sequence[AnyStructure]", cutoff: float, threebody_cutoff: float, elements: Sequence[str]
+) -> Iterator[AtomGraph]:
+    """The graph of each structure, if its elements are known.
+
+    Raises:
+        StructureError: for a structure that makes no sense or holds another element; of several, it says which.
+    """
+    for index, structure in enumerate(structures):
+        try:
+            graph = atom_graph(structure, cutoff, threebody_cutoff)
+            check_elements(graph.atomic_numbers.tolist(), elements)
+        except ValueError as error:
+            if len(structures) > 1:
+                error.args = (f"structure {index}: {error}",)
+            raise
+        yield graph
 
 
 def as_list(structures: "AnyStructure | Iterable[AnyStructure]") -> list["AnyStructure"]:

@@ -1,4 +1,4 @@
-"""The compiled search for bonds (kernels/cpp/search.cpp), and the compiled look through a list (kernels/cpp/pairs.cpp).
+"""The compiled search for bonds (search.cpp in native/src/graph), and the compiled look through a list (pairs.cpp).
 
 What they give is, to the last bit, what `bond_list` and `neighbors` give by numpy.
 """

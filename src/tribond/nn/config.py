@@ -12,7 +12,8 @@ from typing import Any, Literal, Self, get_args, get_origin
 
 from ase.data import atomic_numbers, chemical_symbols
 
-from tribond.errors import ConfigError, UnknownElementError
+from tribond.errors import ConfigError
+from tribond.graph.elements import check_elements
 
 Readout = Literal["extensive", "weighted_atom", "weighted_sum", "set2set", "set2set_by_feature", "mean"]
 RadialBasis = Literal["smooth", "spherical_bessel"]
@@ -138,10 +139,7 @@ class M3GNetConfig:
 
     def check_elements(self, atomic_numbers: Iterable[int]) -> None:
         """Raise UnknownElementError if one of the atoms is of an element that the model has no embedding for."""
-        if unknown := sorted(set(atomic_numbers).difference(self.atomic_numbers)):
-            names = ", ".join(chemical_symbols[number] for number in unknown)
-            msg = f"this model does not know {names}; it knows {' '.join(self.elements)}"
-            raise UnknownElementError(msg)
+        check_elements(atomic_numbers, self.elements)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from ase import Atoms
 
-from tribond.kernels.choose import describe
-from tribond.potential import Potential
+from tribond.backends.choose import describe
+from tribond.models.potential import Potential
 from tribond.speed.limit import flops_per_bond
 from tribond.speed.memory import PeakMemory
 

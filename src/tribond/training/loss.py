@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import huber_loss
 
 from tribond.data.dataset import LabeledGraph
-from tribond.potential import Evaluation
+from tribond.models.force_field import Evaluation
 from tribond.units import EV_PER_A3_TO_GPA
 
 

@@ -7,11 +7,11 @@ import torch
 from lightning.pytorch import LightningModule
 from torch.optim.lr_scheduler import LambdaLR
 
+from tribond.backends.choose import Evaluator
 from tribond.data.dataset import LabeledGraph
 from tribond.errors import TribondError
-from tribond.kernels.choose import Evaluator
+from tribond.models.potential import evaluate
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import evaluate
 from tribond.training.loss import Loss, LossTerms
 from tribond.training.stages import Stage, learning_rate_factor, stage_at
 from tribond.training.validation import SHOWN, ValidationErrors

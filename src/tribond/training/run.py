@@ -20,8 +20,8 @@ from tribond.data.array_cache import ArrayCache
 from tribond.data.frames import Frame
 from tribond.errors import ConfigError, DataError, TribondError
 from tribond.files import write_atomically
+from tribond.models.potential import Potential
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import Potential
 from tribond.training.average import KeepValidations
 from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, TellStages, errors_line
 from tribond.training.config import TrainingConfig

@@ -20,9 +20,9 @@ from tribond.data.frames import Frame
 from tribond.data.read_table import WORTH_KEEPING
 from tribond.data.reference_energies import composition_matrix
 from tribond.errors import ConfigError
+from tribond.models.potential import Potential
 from tribond.nn.config import M3GNetConfig, preset
 from tribond.nn.m3gnet import M3GNet
-from tribond.potential import Potential
 from tribond.training.config import ModelConfig, TrainingConfig
 from tribond.training.data_config import DataConfig
 from tribond.training.sources import TrainingFrames, with_known_elements

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import huber_loss
 
 from tribond.data.dataset import LabeledGraph
-from tribond.potential import Evaluation
+from tribond.models.force_field import Evaluation
 from tribond.training.loss import Loss, differences, per_number
 
 # What the logs show: meV/atom, meV/Å and GPa.

@@ -1,0 +1,219 @@
+// The weights of an M3GNet, packed for `multiply`, with their transposes for the way back.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <vector>
+
+#include "common/gemm.hpp"
+#include "engine/bases.hpp"
+
+namespace tribond {
+
+// Numbers and tensors in the order in which backends/native.py lists them.
+template <class T> class Reader {
+public:
+    Reader(const int64_t* numbers, const double* reals, const void* const* tensors)
+        : numbers_(numbers), reals_(reals), tensors_(tensors) {}
+    int number() { return int(*numbers_++); }
+    double real() { return *reals_++; }
+    const T* tensor() { return static_cast<const T*>(*tensors_++); }
+    const double* doubles() { return static_cast<const double*>(*tensors_++); }
+
+private:
+    const int64_t* numbers_;
+    const double* reals_;
+    const void* const* tensors_;
+};
+
+// A row of numbers padded with zeros to whole vectors; zeros if there is none.
+template <class T> Buffer<T> padded_row(const T* source, int count, int room) {
+    Buffer<T> row;
+    row.resize(room);
+    for (int i = 0; i < room; ++i) row[i] = source != nullptr && i < count ? source[i] : T(0);
+    return row;
+}
+
+// The linear layers of core and gate after the first: each (out, in), with the transposes.
+template <class T> struct Layer {
+    int in, out;  // padded
+    Packed<T> core, gate, core_back, gate_back;
+    Buffer<T> core_bias, gate_bias;
+
+    Layer(Reader<T>& read, int in_, int out_) : in(padded<T>(in_)), out(padded<T>(out_)) {
+        const T* weights[2];
+        for (int side = 0; side < 2; ++side) {
+            weights[side] = read.tensor();
+            (side == 0 ? core_bias : gate_bias) = padded_row(read.tensor(), out_, out);
+        }
+        auto forward = [&](const T* w) {
+            return Packed<T>(in, out_, [=](int k, int n) { return k < in_ ? w[n * in_ + k] : T(0); });
+        };
+        auto back = [&](const T* w) {
+            return Packed<T>(out, in_, [=](int k, int n) { return k < out_ ? w[k * in_ + n] : T(0); });
+        };
+        core = forward(weights[0]), gate = forward(weights[1]);
+        core_back = back(weights[0]), gate_back = back(weights[1]);
+    }
+};
+
+// The first layer of core and gate side by side, cut into what acts on v_i, on v_j and on e_ij.
+template <class T> struct FirstLayer {
+    int hidden = 0;  // padded; core in the first half of twice as many columns, gate in the second
+    Packed<T> centre, neighbour, edge, centre_back, neighbour_back, edge_back;
+    Buffer<T> bias;
+
+    // nodes_twice: v_i ⊕ v_j ⊕ e_ij as in (4), (5); otherwise v_i alone as in (7), which then is `centre`.
+    FirstLayer(Reader<T>& read, int nodes, int edges, int out, bool nodes_twice) : hidden(padded<T>(out)) {
+        const int width = nodes_twice ? 2 * nodes + edges : nodes;
+        const T* weight[2];
+        bias.resize(2 * hidden);
+        for (int side = 0; side < 2; ++side) {
+            weight[side] = read.tensor();
+            const T* given = read.tensor();
+            for (int n = 0; n < hidden; ++n) bias[side * hidden + n] = n < out ? given[n] : T(0);
+        }
+        const int half = hidden;
+        auto entry = [=](int k, int n, int first, int count) {
+            const int side = n >= half, row = side ? n - half : n;
+            return row < out && k < count ? weight[side][row * width + first + k] : T(0);
+        };
+        auto forward = [&](int first, int count) {
+            return Packed<T>(padded<T>(count), 2 * half, [=](int k, int n) { return entry(k, n, first, count); });
+        };
+        auto back = [&](int first, int count) {
+            return Packed<T>(2 * half, count, [=](int k, int n) { return entry(n, k, first, count); });
+        };
+        centre = forward(0, nodes), centre_back = back(0, nodes);
+        if (nodes_twice) {
+            neighbour = forward(nodes, nodes), neighbour_back = back(nodes, nodes);
+            edge = forward(2 * nodes, edges), edge_back = back(2 * nodes, edges);
+        }
+    }
+};
+
+// φ(v_i ⊕ v_j ⊕ e_ij) ⊙ W⁰ e⁰_ij of (4) or (5).
+template <class T> struct Update {
+    FirstLayer<T> first;
+    std::vector<Layer<T>> layers;
+    int out, basis;
+    bool silu_scale;
+    Buffer<T> scale, scale_bias;  // (basis, out), (out,)
+
+    Update(Reader<T>& read, int nodes, int edges, const std::vector<int>& hidden, int out_, int basis_, bool silu)
+        : first(read, nodes, edges, hidden[0], true), out(padded<T>(out_)), basis(basis_), silu_scale(silu) {
+        for (size_t d = 0; d < hidden.size(); ++d)
+            layers.emplace_back(read, hidden[d], d + 1 < hidden.size() ? hidden[d + 1] : out_);
+        const T* weight = read.tensor();
+        scale.resize(size_t(basis) * out);
+        for (int b = 0; b < basis; ++b)
+            for (int f = 0; f < out; ++f) scale[b * out + f] = f < out_ ? weight[f * basis + b] : T(0);
+        scale_bias = padded_row(read.tensor(), out_, out);
+    }
+};
+
+// (2) and (3).
+template <class T> struct ThreeBody {
+    Packed<T> atom_gate, atom_gate_back;
+    Buffer<T> atom_gate_bias;
+    Packed<T> core, gate, core_back, gate_back;
+
+    ThreeBody(Reader<T>& read, int nodes, int edges, int angular) {
+        const int wide_nodes = padded<T>(nodes), wide_edges = padded<T>(edges), wide = padded<T>(angular);
+        const T* w = read.tensor();
+        atom_gate = Packed<T>(wide_nodes, angular, [=](int k, int n) { return k < nodes ? w[n * nodes + k] : T(0); });
+        atom_gate_back = Packed<T>(wide, nodes, [=](int k, int n) { return k < angular ? w[k * nodes + n] : T(0); });
+        atom_gate_bias = padded_row(read.tensor(), angular, wide);
+        for (int side = 0; side < 2; ++side) {
+            const T* m = read.tensor();
+            (side == 0 ? core : gate) = Packed<T>(angular, edges, [=](int k, int n) { return m[n * angular + k]; });
+            (side == 0 ? core_back : gate_back) =
+                Packed<T>(wide_edges, angular, [=](int k, int n) { return k < edges ? m[k * angular + n] : T(0); });
+        }
+    }
+};
+
+template <class T> struct Block {
+    ThreeBody<T> angles;
+    Update<T> bond, atom;
+};
+
+// φ₃ of (7).
+template <class T> struct Readout {
+    FirstLayer<T> first;
+    std::vector<Layer<T>> layers;
+
+    Readout(Reader<T>& read, int nodes, const std::vector<int>& hidden) : first(read, nodes, 0, hidden[0], false) {
+        for (size_t d = 0; d < hidden.size(); ++d)
+            layers.emplace_back(read, hidden[d], d + 1 < hidden.size() ? hidden[d + 1] : 1);
+    }
+};
+
+template <class T> struct Model {
+    int elements, node_features, edge_features, num_blocks, max_l, max_n;
+    bool gated_by_end, onto_centre, atom_first, silu_scale;
+    int nodes, edges, angular;  // padded widths of v, e and of what (2) gives
+    double threebody_cutoff;
+    std::vector<int> update_hidden, readout_hidden;  // widths
+    Radial edge_basis, angle_basis;
+    Buffer<T> embedding, bond_weight, bond_bias;  // (elements, nodes); (basis, edges), (edges,)
+    std::vector<Block<T>> blocks;
+    std::vector<Readout<T>> readout;  // one
+    std::vector<double> scale, reference;
+
+    explicit Model(Reader<T> read) {
+        elements = read.number();
+        node_features = read.number(), edge_features = read.number();
+        num_blocks = read.number();
+        max_l = read.number(), max_n = read.number();
+        gated_by_end = read.number(), onto_centre = read.number(), atom_first = read.number();
+        silu_scale = read.number();
+        nodes = padded<T>(node_features), edges = padded<T>(edge_features), angular = padded<T>(max_l * max_n);
+        update_hidden = widths(read), readout_hidden = widths(read);
+        threebody_cutoff = read.real();
+        edge_basis = radial(read), angle_basis = radial(read);
+        const T* rows = read.tensor();
+        embedding.resize(size_t(elements) * nodes);
+        for (int z = 0; z < elements; ++z)
+            for (int f = 0; f < nodes; ++f) embedding[z * nodes + f] = f < node_features ? rows[z * node_features + f] : T(0);
+        const int basis = edge_basis.count();
+        const T* weight = read.tensor();
+        bond_weight.resize(size_t(basis) * edges);
+        for (int b = 0; b < basis; ++b)
+            for (int f = 0; f < edges; ++f) bond_weight[b * edges + f] = f < edge_features ? weight[f * basis + b] : T(0);
+        bond_bias = padded_row(read.tensor(), edge_features, edges);
+        for (int k = 0; k < num_blocks; ++k) {
+            ThreeBody<T> angles(read, node_features, edge_features, max_l * max_n);
+            Update<T> bond(read, node_features, edge_features, update_hidden, edge_features, basis, false);
+            Update<T> atom(read, node_features, edge_features, update_hidden, node_features, basis, silu_scale);
+            blocks.push_back({std::move(angles), std::move(bond), std::move(atom)});
+        }
+        readout.emplace_back(read, node_features, readout_hidden);
+        const double* tables[2] = {read.doubles(), read.doubles()};
+        scale.assign(tables[0], tables[0] + elements);
+        reference.assign(tables[1], tables[1] + elements);
+    }
+
+private:
+    static std::vector<int> widths(Reader<T>& read) {
+        std::vector<int> all(read.number());
+        for (int& width : all) width = read.number();
+        return all;
+    }
+
+    static Radial radial(Reader<T>& read) {
+        Radial basis;
+        basis.smooth = read.number();
+        basis.max_l = read.number(), basis.max_n = read.number();
+        basis.cutoff = read.real();
+        const double* tables[2] = {read.doubles(), read.doubles()};
+        const int waves = basis.smooth ? basis.max_n + 1 : basis.max_l * basis.max_n;
+        const int factors = basis.smooth ? basis.max_n * (basis.max_n + 1) : waves;
+        basis.wave_numbers.assign(tables[0], tables[0] + waves);
+        basis.factors.assign(tables[1], tables[1] + factors);
+        return basis;
+    }
+};
+
+}  // namespace tribond
