@@ -6,28 +6,20 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from special import MAX_ATOMS, Draft, Pool, pack, rattle, rescale, strain, supercell
+from special import MAX_ATOMS, Draft, Pool, pack, rattle, rescale, strain
 
 
 def hydrogen(_pool: Pool, random: np.random.Generator) -> Draft | None:
-    """H2 at many densities, and dense lattices of atoms."""
-    if random.random() < 0.75:
-        parts = []
-        for _ in range(int(random.integers(3, 13))):
-            part = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.75 * random.uniform(0.9, 1.15)]])
-            parts.append(part)
-        # A molecule takes 38 Å³ at no pressure and 12 Å³ at 30 GPa.
-        atoms = pack(
-            parts, len(parts) * np.exp(random.uniform(np.log(9.0), np.log(60.0))), random.uniform(0.4, 0.8), random
-        )
-        kind = "molecules"
-    else:
-        atoms = supercell(bulk("Cu", str(random.choice(["fcc", "bcc", "sc"])), a=2.0), random, 1, 8)
-        atoms.symbols[:] = "H"
-        rescale(atoms, len(atoms) * random.uniform(2.5, 9.0))
-        kind = "atoms"
+    """H2 at many densities."""
+    parts = [
+        Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.75 * random.uniform(0.9, 1.15)]])
+        for _ in range(int(random.integers(3, 13)))
+    ]
+    # A molecule takes 38 Å³ at no pressure and 12 Å³ at 30 GPa.
+    volume = len(parts) * np.exp(random.uniform(np.log(9.0), np.log(60.0)))
+    atoms = pack(parts, volume, random.uniform(0.4, 0.8), random)
     rattle(atoms, random, 0.1)
-    return Draft(atoms, kind)
+    return Draft(atoms, "molecules")
 
 
 def ice(_pool: Pool, random: np.random.Generator) -> Draft | None:
