@@ -83,9 +83,11 @@ TEXTBOOK = {
 def measure_elements(model: str, data: Path) -> Any:
     """The 71 elemental crystals of ase.collections.dcdft, each relaxed from its WIEN2k PBE structure."""
     reference = json.loads((data / "prop_dcdft/dcdft.json").read_text())
-    crystals = {symbol: dcdft[symbol] for symbol in dcdft.names}
+    known = tribond.load_potential(model, device="cpu").config.elements
+    crystals = {symbol: dcdft[symbol] for symbol in dcdft.names if symbol in known}
     volumes = {symbol: reference[symbol]["wien2k_volume"] for symbol in crystals}
-    return {"crystals": _relaxed_volumes(model, crystals, volumes)}
+    unknown = [symbol for symbol in dcdft.names if symbol not in known]
+    return {"crystals": _relaxed_volumes(model, crystals, volumes), "unknown_elements": unknown}
 
 
 def measure_textbook(model: str, data: Path) -> Any:

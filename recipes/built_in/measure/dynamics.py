@@ -17,6 +17,8 @@ import tribond
 SEED = 0
 PICOSECONDS = 50.0
 SHORT_PICOSECONDS = 20.0
+TIMESTEP_FS = 2.0
+TIMESTEP_WITH_HYDROGEN_FS = 0.5
 SAMPLE_FS = 100.0
 CONTACT_FS = 20.0  # how often distances in melts are looked at
 
@@ -27,12 +29,12 @@ def measure_conservation(model: str) -> Any:
     for name, atoms in solids().items():
         for temperature in (300, 1000):
             moving = _start(atoms, model, 2 * temperature)
-            dynamics = VelocityVerlet(moving, 1.0 * units.fs)
+            dynamics = VelocityVerlet(moving, TIMESTEP_FS * units.fs)
             energies, temperatures = [], []
             for _ in range(round(1000 * PICOSECONDS / SAMPLE_FS) + 1):
                 energies.append(1000 * moving.get_total_energy() / len(moving))
                 temperatures.append(moving.get_temperature())
-                dynamics.run(round(SAMPLE_FS))
+                dynamics.run(round(SAMPLE_FS / TIMESTEP_FS))
             times = SAMPLE_FS / 1000 * np.arange(len(energies))
             found[f"{name} {temperature} K"] = {
                 "atoms": len(moving),
@@ -51,12 +53,16 @@ def measure_melts(model: str) -> Any:
     for name, (atoms, limits) in melts().items():
         moving = _start(atoms, model, 2 * 2000)
         dynamics = Langevin(
-            moving, 1.0 * units.fs, temperature_K=2000, friction=0.01 / units.fs, rng=np.random.default_rng(SEED)
+            moving,
+            TIMESTEP_FS * units.fs,
+            temperature_K=2000,
+            friction=0.01 / units.fs,
+            rng=np.random.default_rng(SEED),
         )
         closest: dict[str, float] = {}
         start = moving.get_positions()
         for _ in range(round(1000 * PICOSECONDS / CONTACT_FS)):
-            dynamics.run(round(CONTACT_FS))
+            dynamics.run(round(CONTACT_FS / TIMESTEP_FS))
             for pair, distance in _closest(moving).items():
                 closest[pair] = min(closest.get(pair, distance), distance)
         moved = moving.get_positions() - start
@@ -77,11 +83,12 @@ def measure_solids(model: str) -> Any:
     found = {}
     for name, atoms in {"ice": ice(), "benzene": benzene_crystal(), "Pt(111) with O": oxygen_on_platinum()}.items():
         moving = _start(atoms, model, 300)
+        timestep = TIMESTEP_WITH_HYDROGEN_FS if "H" in atoms.symbols else TIMESTEP_FS
         dynamics = Langevin(
-            moving, 0.5 * units.fs, temperature_K=300, friction=0.01 / units.fs, rng=np.random.default_rng(SEED)
+            moving, timestep * units.fs, temperature_K=300, friction=0.01 / units.fs, rng=np.random.default_rng(SEED)
         )
         before = _bonds(moving)
-        dynamics.run(round(1000 * SHORT_PICOSECONDS / 0.5))
+        dynamics.run(round(1000 * SHORT_PICOSECONDS / timestep))
         after = _bonds(moving)
         found[name] = {
             "atoms": len(moving),
