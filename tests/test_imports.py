@@ -15,7 +15,7 @@ SOURCE = Path(tribond.__file__).parent
 # What each part of the package stands on, besides itself. Imports point only to the left:
 #   units, typing, errors, files, compiled <- graph <- nn <- {kernels, trained_model} <- potential, property_model
 #       <- checkpoints, data <- training, evaluation <- cli
-#       <- export <- calculators <- properties <- cli
+#       <- export <- calculators <- {integrations, properties} <- cli
 #       <- speed <- cli
 GROUND = {"units", "typing", "errors", "files", "compiled"}
 CORE = GROUND | {"graph", "nn", "kernels", "trained_model", "potential", "property_model"}
@@ -37,9 +37,11 @@ STANDS_ON: dict[str, set[str]] = {
     "evaluation": CORE | {"checkpoints", "data"},
     "export": CORE,
     "calculators": CORE | {"export"},
+    "integrations": CORE | {"checkpoints", "export", "calculators"},
     "properties": CORE | {"export", "calculators"},
     "speed": CORE,
-    "cli": CORE | {"checkpoints", "data", "training", "evaluation", "export", "calculators", "properties", "speed"},
+    "cli": CORE
+    | {"checkpoints", "data", "training", "evaluation", "export", "calculators", "integrations", "properties", "speed"},
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
 
