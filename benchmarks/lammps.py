@@ -75,7 +75,9 @@ def lammps(folder: Path, plugin: Path, ranks: int, threads: int, steps: int) -> 
     """Seconds of a step, and the peak memory of each rank in MB."""
     (folder / "in.speed").write_text(DECK.format(plugin=plugin, threads=threads, steps=steps))
     command = [*(mpiexec_command() or []), "-n", str(ranks), sys.executable, "-c", WATCH, *(lammps_command() or [])]
-    done = subprocess.run([*command, "-in", "in.speed", "-log", "none"], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, "-in", "in.speed", "-log", "none"], cwd=folder, capture_output=True, text=True, check=True
+    )
     loop = re.findall(rf"Loop time of (\S+) on .* for {steps} steps", done.stdout)[-1]
     return float(loop) / steps, [float(it) / 1024 for it in re.findall(rf"{PEAK} (\d+)", done.stdout)]
 

@@ -133,7 +133,7 @@ def test_with_the_repulsion_of_nuclei(deck, crystal, potential, ranks):
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_beside_another_potential_it_sees_its_own_atoms_only(deck, crystal, potential, ranks):
-    printed = deck.run(f"""
+    printed = deck.run("""
         units metal
         read_data atoms.data
         pair_style hybrid tribond precision double zero 7.0
@@ -151,7 +151,7 @@ def test_beside_another_potential_it_sees_its_own_atoms_only(deck, crystal, pote
 def test_two_models_at_once(deck, crystal, potential, make_potential, ranks):
     other = make_potential("mattersim", seed=5)
     deck.save(other, "other.safetensors")
-    printed = deck.run(f"""
+    printed = deck.run("""
         units metal
         read_data atoms.data
         pair_style hybrid/overlay tribond precision double tribond precision double threads 2
@@ -166,15 +166,19 @@ def test_two_models_at_once(deck, crystal, potential, make_potential, ranks):
     assert thermo(printed)[-1, 1] == pytest.approx(wanted, abs=1e-8)
 
 
-@pytest.mark.parametrize("style", ["comm_style tiled", "comm_modify cutoff 12.0", "comm_modify cutoff 1.0", "atom_modify sort 1 3.0"])
+@pytest.mark.parametrize(
+    "style", ["comm_style tiled", "comm_modify cutoff 12.0", "comm_modify cutoff 1.0", "atom_modify sort 1 3.0"]
+)
 def test_however_lammps_communicates(deck, crystal, potential, style):
     balance = "comm_modify cutoff 8.0\nfix b all balance 1 1.0 rcb" if style == "comm_style tiled" else ""
-    printed = deck.run(f"{style}\n{START}\n{balance}\nthermo_style custom step pe\nthermo_modify format float %.17g\nrun 0", ranks=3)
+    printed = deck.run(
+        f"{style}\n{START}\n{balance}\nthermo_style custom step pe\nthermo_modify format float %.17g\nrun 0", ranks=3
+    )
     assert thermo(printed)[-1, 1] == pytest.approx(potential.predict(crystal)[0].energy, abs=1e-8)
 
 
 def test_single_precision_is_the_default(deck, crystal, potential):
-    printed = deck.run(f"""
+    printed = deck.run("""
         units metal
         read_data atoms.data
         pair_style tribond

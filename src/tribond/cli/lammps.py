@@ -28,7 +28,9 @@ def build(
     ] = None,
     output_folder: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where the plugin goes. [default: a folder of tribond's own]"),
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Where the plugin goes. [default: a folder of tribond's own]"
+        ),
     ] = None,
 ) -> None:
     """Compile `pair_style tribond` as a plugin of LAMMPS.
@@ -93,9 +95,11 @@ def check(
     terminal = output.console()
     terminal.print("Largest differences between LAMMPS and tribond's ASE calculator, 64 atoms:")
     terminal.print(table)
-    if 2 not in ranks:  # noqa: PLR2004 - processes
+    if 2 not in ranks:
         output.note("mpiexec is not there, so only one process was tried: pip install mpich")
     if failed:
-        terminal.print("LAMMPS and tribond differ by more than rounding: build the plugin anew, and report it if that does not help")
+        terminal.print(
+            "LAMMPS and tribond differ by more than rounding: build the plugin anew, and report it if that does not help"
+        )
         raise typer.Exit(output.FAILED)
     terminal.print("all is well")

