@@ -241,7 +241,7 @@ void PairTribond::check_settings()
     error->all(FLERR, "pair_modify tail and shift are for pair potentials with a cut tail; pair_style tribond has none, leave them out");
   if (neighbor->includegroup)
     error->all(FLERR, "pair_style tribond needs all atoms as neighbours and ghosts; leave out 'neigh_modify include' and 'comm_modify group'");
-  if (neighbor->exclude && comm->me == 0)
+  if ((neighbor->nex_type || neighbor->nex_group || neighbor->nex_mol) && comm->me == 0)
     error->warning(FLERR, "neigh_modify exclude takes bonds out of the graph of pair_style tribond, which changes energies of the atoms around them");
 
   // Where a molecule has bonds, LAMMPS may leave bonded neighbours out of the list.
