@@ -111,7 +111,7 @@ TRIBOND_API int tribond_set_kept_bytes(tribond_model *model, int64_t bytes);
 /* What is to be known about a model. Of a model that is NULL these return 0, "" or NULL. Strings and arrays belong to the
  * model and live as long. */
 TRIBOND_API const char *tribond_name(const tribond_model *model);        /* "unnamed" where the file has none */
-TRIBOND_API const char *tribond_metadata(const tribond_model *model);    /* JSON: licence, training data, ..., as in the file */
+TRIBOND_API const char *tribond_metadata(const tribond_model *model);    /* JSON: format_version, config, metadata of the file */
 TRIBOND_API double tribond_cutoff(const tribond_model *model);           /* Å; longest bond */
 TRIBOND_API double tribond_threebody_cutoff(const tribond_model *model); /* Å; longest bond of an angle */
 TRIBOND_API int tribond_precision(const tribond_model *model);           /* bytes of a number: TRIBOND_FLOAT32 or _FLOAT64 */
