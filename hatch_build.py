@@ -23,14 +23,17 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NATIVE = Path("native")  # the sources, and in build.json what is compiled and how; native/README.md says why
+PAIR_STYLE = Path("interfaces/lammps")  # `tribond lammps build` compiles it on the user's machine
 LIBRARIES = Path("src/tribond/lib")  # where compiled.py finds the libraries
 
 
 class CompileKernels(BuildHookInterface):
     """Hatchling calls `initialize` before it collects the files of a wheel, or makes an editable install."""
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the library, or none; never a part of it."""
+        if version == "standard":  # not "editable", which finds it in the repository
+            build_data["force_include"][str(PAIR_STYLE)] = "tribond/interfaces/lammps"
         wish = os.environ.get("TRIBOND_COMPILE", "yes")
         if wish not in {"yes", "no", "must"}:
             msg = f"TRIBOND_COMPILE={wish}: use yes, no or must"

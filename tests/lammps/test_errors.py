@@ -36,7 +36,7 @@ def folder(deck, potential):
         ({"coefficients": "pair_coeff * * model.safetensors C"}, "names 1 element for 2 atom types"),
         ({"coefficients": "pair_coeff * * model.safetensors C Si O"}, "names 3 elements for 2 atom types"),
         ({"coefficients": "pair_coeff * * model.safetensors NULL NULL"}, "all atom types are NULL"),
-        ({"coefficients": "pair_coeff 1 1 model.safetensors C Si"}, r"must begin with \* \*"),
+        ({"coefficients": "pair_coeff 1 1 model.safetensors C Si"}, r"must (begin|start) with \* \*"),
         ({"coefficients": "pair_coeff * *"}, "write pair_coeff"),
         ({"coefficients": ""}, "(has no model yet|[Pp]air coeff.* not set)"),
         ({"coefficients": "pair_coeff * * missing.safetensors C Si"}, "cannot read missing.safetensors: No such file"),
