@@ -74,7 +74,7 @@ def engine(potential: tribond.Potential, atoms: Atoms, threads: int, repeats: in
 def lammps(folder: Path, plugin: Path, ranks: int, threads: int, steps: int) -> tuple[float, list[float]]:
     """Seconds of a step, and the peak memory of each rank in MB."""
     (folder / "in.speed").write_text(DECK.format(plugin=plugin, threads=threads, steps=steps))
-    command = [*(mpiexec_command() or []), "-n", str(ranks), sys.executable, "-c", WATCH, *(lammps_command() or [])]
+    command = [*(mpiexec_command() or []), "-n", str(ranks), sys.executable, "watch.py", *(lammps_command() or [])]
     done = subprocess.run(
         [*command, "-in", "in.speed", "-log", "none"], cwd=folder, capture_output=True, text=True, check=True
     )
@@ -102,6 +102,7 @@ def main() -> None:
             folder = Path(scratch)
             save_model(folder / "model.safetensors", potential.model, potential.metadata)
             write_data(folder / "atoms.data", atoms, ["Si"])
+            (folder / "watch.py").write_text(WATCH)
             guess = engine(potential, atoms, 1, 1)
             steps = max(3, round(options.seconds / guess))
             for _ in range(options.rounds):

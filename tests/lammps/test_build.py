@@ -73,7 +73,7 @@ def test_the_settings_of_a_source_tree_are_found(tmp_path):
 
 
 def test_what_the_compiler_says_is_shown(plugin, tmp_path):
-    with pytest.raises(LammpsError, match=r"could not be compiled:\n.*pair.h"):
+    with pytest.raises(LammpsError, match=r"(?s)could not be compiled:\n.*pair.h"):
         build_module.build_plugin(Lammps("nothing", (), None, None), tmp_path)
 
 

@@ -9,7 +9,7 @@ from tests.lammps.conftest import thermo
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "lammps"
 DECKS = sorted(EXAMPLES.glob("in.*"))
-SHORT = {"steps": 20, "settle": 5, "size": 2, "points": 3, "every": 1}
+SHORT = {"steps": 20, "settle": 5, "size": 2, "points": 4, "every": 1}
 
 
 @pytest.mark.parametrize("path", DECKS, ids=lambda path: path.name)
