@@ -32,7 +32,7 @@ PEAK = "PEAK MEMORY"
 # Runs a program and says how much memory it took: MPI starts it in place of LAMMPS.
 WATCH = f"""
 import resource, subprocess, sys
-status = subprocess.call(sys.argv[1:])
+status = subprocess.call(sys.argv[1:], close_fds=False)  # MPI talks through one
 print("{PEAK}", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 sys.exit(status)
 """
