@@ -19,7 +19,7 @@ CUTOFF = 5.0
 
 def cells() -> dict:
     skewed = bulk("SiC", "zincblende", a=4.4)
-    skewed.set_cell(skewed.cell @ (np.eye(3) + [[0, 0.1, 0], [0.05, 0, 0.1], [0, 0, 0.02]]), scale_atoms=True)
+    skewed.set_cell(skewed.cell @ np.array([[1, 0.1, 0], [0.05, 1, 0.1], [0, 0, 1.02]]), scale_atoms=True)
     slab = rattled(bulk("Si", cubic=True).repeat((2, 1, 1)), 0.1)
     slab.pbc = (True, True, False)
     return {
@@ -212,7 +212,7 @@ def test_ghosts_as_deep_as_all_blocks_need_no_exchange(load):
     """As in codes that fetch nothing between blocks: the same energies, and forces after ghosts gave theirs back."""
     model = load("paper", num_blocks=2)
     atoms = rattled(bulk("Cu", a=3.6), 0.1)
-    which, places = images(atoms)
+    _, places = images(atoms)
     more = [places + shift for shift in (np.zeros(3), *atoms.cell.array, *-atoms.cell.array)]
     places, first = np.unique(np.round(np.concatenate(more), 9), axis=0, return_index=True)
     deep = np.argsort(first)

@@ -54,7 +54,7 @@ private:
         Json value;
         if (take('{')) parse_object(value, depth);
         else if (take('[')) parse_array(value, depth);
-        else if (take('"')) value.kind = Json::Kind::string, value.place = at_, value.string = rest_of_string();
+        else if (take('"')) value.kind = Json::Kind::string, value.string = rest_of_string();
         else if (take_word("null")) value.kind = Json::Kind::null;
         else if (take_word("true")) value.kind = Json::Kind::boolean, value.boolean = true;
         else if (take_word("false")) value.kind = Json::Kind::boolean, value.boolean = false;
@@ -209,6 +209,26 @@ const Json* Json::find(const std::string& name) const {
     return nullptr;
 }
 
-Json Json::parse(const std::string& text) { return Parser(text).whole(); }
+Json Json::parse(const std::string& text) {
+    if (!valid_utf8(text)) throw std::invalid_argument("its letters are not UTF-8");
+    return Parser(text).whole();
+}
+
+bool valid_utf8(const std::string& text) {
+    for (size_t at = 0; at < text.size();) {
+        const unsigned first = static_cast<unsigned char>(text[at++]);
+        const int more = first < 0x80 ? 0 : first < 0xC2 ? -1 : first < 0xE0 ? 1 : first < 0xF0 ? 2 : first < 0xF5 ? 3 : -1;
+        if (more < 0 || text.size() - at < size_t(more)) return false;
+        unsigned code = more == 0 ? first : first & (0x3Fu >> more);
+        for (int i = 0; i < more; ++i) {
+            const unsigned next = static_cast<unsigned char>(text[at++]);
+            if ((next & 0xC0) != 0x80) return false;
+            code = code << 6 | (next & 0x3F);
+        }
+        const bool longer_than_needed = (more == 2 && code < 0x800) || (more == 3 && code < 0x10000);
+        if (longer_than_needed || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
+    }
+    return true;
+}
 
 }  // namespace tribond

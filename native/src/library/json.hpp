@@ -17,7 +17,6 @@ public:
     int64_t integer = 0;
     double number = 0;  // of integers, too
     std::string string;
-    size_t place = 0;  // of the first letter of a string in the text
     std::vector<Json> items;                             // of an array
     std::vector<std::pair<std::string, Json>> members;   // of an object, in order, each name once
 
@@ -26,5 +25,8 @@ public:
     // Throws std::invalid_argument, which says what is wrong where.
     static Json parse(const std::string& text);
 };
+
+// Whether the bytes are letters in UTF-8.
+bool valid_utf8(const std::string& text);
 
 }  // namespace tribond

@@ -15,7 +15,8 @@ namespace {
 constexpr int64_t FORMAT_VERSION = 2;                // the newest known; 1 differs in state inputs alone
 constexpr uint64_t LONGEST_HEADER = 100000000;       // as safetensors has it
 constexpr size_t CHECKSUM_DIGITS = 8;
-const std::string CHECKSUM_KEY = "tribond_checksum", CHECKSUM_KIND = "crc32:";
+const std::string CHECKSUM_KIND = "crc32:";
+const std::string CHECKSUM_BEGINS = "\\\"checksum\\\": \\\"crc32:";  // in the header, where our JSON is a string
 
 [[noreturn]] void damaged(const std::string& what) {
     throw Error(TRIBOND_BAD_FILE, "is damaged (" + what + "); download or copy it again");
@@ -51,15 +52,17 @@ uint32_t checksum(const std::string& content, size_t digits) {
 }
 
 // Files of older versions have none.
-void verify(const std::string& content, const Json& of_file) {
-    const Json* given = of_file.find(CHECKSUM_KEY);
+void verify(const std::string& content, const Json& model) {
+    const Json* given = model.find("checksum");
     if (given == nullptr) return;
     const std::string& text = given->string;
     if (given->kind != Json::Kind::string || text.size() != CHECKSUM_KIND.size() + CHECKSUM_DIGITS ||
         text.compare(0, CHECKSUM_KIND.size(), CHECKSUM_KIND) != 0)
         throw Error(TRIBOND_UNSUPPORTED, "has a checksum of another kind; use a newer tribond");
+    const size_t begins = content.find(CHECKSUM_BEGINS);  // the first: it is the first member
+    if (begins == std::string::npos) damaged("the place of its checksum");
     char wanted[CHECKSUM_DIGITS + 1];
-    std::snprintf(wanted, sizeof wanted, "%08x", checksum(content, 8 + given->place + CHECKSUM_KIND.size()));
+    std::snprintf(wanted, sizeof wanted, "%08x", unsigned(checksum(content, begins + CHECKSUM_BEGINS.size())));
     if (text.compare(CHECKSUM_KIND.size(), CHECKSUM_DIGITS, wanted) != 0) damaged("its checksum is another one");
 }
 
@@ -128,9 +131,8 @@ ModelFile ModelFile::read(const std::string& content) {
     const Json* ours = of_file == nullptr ? nullptr : of_file->find("tribond");
     if (ours == nullptr || ours->kind != Json::Kind::string)
         throw Error(TRIBOND_BAD_FILE, "is a safetensors file, but not one that tribond wrote; `tribond convert` makes one of a published model");
-    verify(content, *of_file);
-
     const Json model = parse(ours->string, "its description");
+    verify(content, model);
     const Json *version = model.find("format_version"), *settings = model.find("config"), *metadata = model.find("metadata");
     if (version == nullptr || version->kind != Json::Kind::integer || version->integer < 1) damaged("its format version");
     if (version->integer > FORMAT_VERSION)

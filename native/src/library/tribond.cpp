@@ -9,6 +9,7 @@
 #include "library/error.hpp"
 #include "library/evaluate.hpp"
 #include "library/instruction_sets.hpp"
+#include "library/json.hpp"
 #include "library/model.hpp"
 #include "library/model_file.hpp"
 
@@ -22,9 +23,10 @@ thread_local char last_error[2048] = "";
 int failed(int code, const char* text) {
     std::strncpy(last_error, text, sizeof last_error - 1);
     last_error[sizeof last_error - 1] = '\0';
-    size_t end = std::strlen(last_error);  // not within a letter of UTF-8
-    if (end == sizeof last_error - 1)
-        while (end > 0 && (last_error[end - 1] & 0x80) != 0) last_error[--end] = '\0';
+    // Paths may be of any bytes, and the end within a letter: then letters beyond ASCII are left out.
+    if (!valid_utf8(last_error))
+        for (char* c = last_error; *c != '\0'; ++c)
+            if ((*c & 0x80) != 0) *c = '?';
     return code;
 }
 
