@@ -58,28 +58,34 @@ def crystal(size: int) -> Atoms:
     return atoms
 
 
-def engine(potential: tribond.Potential, atoms: Atoms, threads: int, repeats: int) -> float:
-    """Seconds of an evaluation without the search for neighbours."""
+Times = tuple[float, float]  # s, by the clock and of the processors
+
+
+def engine(potential: tribond.Potential, atoms: Atoms, threads: int, repeats: int) -> Times:
+    """Median time of an evaluation without the search for neighbours."""
     torch.set_num_threads(threads)
     graph = potential.graph(atoms)
     potential.evaluate(graph)
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         potential.evaluate(graph)
-        times.append(time.perf_counter() - start)
-    return median(times)
+        times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+    return median(it[0] for it in times), median(it[1] for it in times)
 
 
-def lammps(folder: Path, plugin: Path, ranks: int, threads: int, steps: int) -> tuple[float, list[float]]:
-    """Seconds of a step, and the peak memory of each rank in MB."""
+def lammps(folder: Path, plugin: Path, ranks: int, threads: int, steps: int) -> tuple[Times, list[float]]:
+    """Mean time of a step, and the peak memory of each rank in MB."""
     (folder / "in.speed").write_text(DECK.format(plugin=plugin, threads=threads, steps=steps))
     command = [*(mpiexec_command() or []), "-n", str(ranks), sys.executable, "watch.py", *(lammps_command() or [])]
     done = subprocess.run(
         [*command, "-in", "in.speed", "-log", "none"], cwd=folder, capture_output=True, text=True, check=True
     )
     loop = re.findall(rf"Loop time of (\S+) on .* for {steps} steps", done.stdout)[-1]
-    return float(loop) / steps, [float(it) / 1024 for it in re.findall(rf"{PEAK} (\d+)", done.stdout)]
+    use = float(re.findall(r"(\S+)% CPU use", done.stdout)[-1]) / 100 * ranks
+    return (float(loop) / steps, float(loop) / steps * use), [
+        float(it) / 1024 for it in re.findall(rf"{PEAK} (\d+)", done.stdout)
+    ]
 
 
 def main() -> None:
@@ -92,11 +98,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement, about")
     options = parser.parse_args()
     potential = tribond.load(options.model, dtype="float32")
-    print(f"{'atoms':>6} {'ranks x threads':>16} {'ms a step':>10} {'/ engine':>9} {'/ 1 x 2':>8} {'MB a rank':>10}")
+    print(
+        f"{'atoms':>6} {'ranks x threads':>16} {'ms a step':>10} {'/ engine':>9} {'/ 1 x 2':>8} {'CPU ms':>8} {'/ engine':>9} {'MB a rank':>10}"
+    )
     for count in options.atoms:
         atoms = crystal(round((count / 8) ** (1 / 3)))
-        times: dict[tuple[int, int], list[float]] = {it: [] for it in SETUPS}
-        engines: dict[int, list[float]] = {1: [], 2: []}
+        times: dict[tuple[int, int], list[Times]] = {it: [] for it in SETUPS}
+        engines: dict[int, list[Times]] = {1: [], 2: []}
         memory: dict[tuple[int, int], list[float]] = {}
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
@@ -104,7 +112,7 @@ def main() -> None:
             write_data(folder / "atoms.data", atoms, ["Si"])
             (folder / "watch.py").write_text(WATCH)
             guess = engine(potential, atoms, 1, 1)
-            steps = max(3, round(options.seconds / guess))
+            steps = max(3, round(options.seconds / guess[0]))
             for _ in range(options.rounds):
                 for threads, measured in engines.items():
                     measured.append(engine(potential, atoms, threads, steps))
@@ -112,13 +120,15 @@ def main() -> None:
                     seconds, memory[setup] = lammps(folder, options.plugin.resolve(), *setup, steps)
                     measured.append(seconds)
         for threads, measured in engines.items():
-            print(f"{len(atoms):>6} {f'engine x {threads}':>16} {1e3 * median(measured):>10.1f}")
+            wall, cpu = 1e3 * np.median(measured, axis=0)
+            print(f"{len(atoms):>6} {f'engine x {threads}':>16} {wall:>10.1f} {'':>9} {'':>8} {cpu:>8.1f}")
         for (ranks, threads), measured in times.items():
-            to_engine = np.median(np.divide(measured, engines[ranks * threads]))
-            to_threads = np.median(np.divide(measured, times[1, 2]))
+            wall, cpu = 1e3 * np.median(measured, axis=0)
+            to_engine = np.median(np.divide(measured, engines[ranks * threads]), axis=0)
+            to_threads = np.median(np.divide(measured, times[1, 2]), axis=0)
             print(
-                f"{len(atoms):>6} {f'{ranks} x {threads}':>16} {1e3 * median(measured):>10.1f} {to_engine:>9.2f} "
-                f"{to_threads:>8.2f} {max(memory[ranks, threads]):>10.0f}"
+                f"{len(atoms):>6} {f'{ranks} x {threads}':>16} {wall:>10.1f} {to_engine[0]:>9.2f} {to_threads[0]:>8.2f} "
+                f"{cpu:>8.1f} {to_engine[1]:>9.2f} {max(memory[ranks, threads]):>10.0f}"
             )
 
 

@@ -5,7 +5,8 @@
 # CMake reads this file after LAMMPS' own project(lammps). LAMMPS compiles every pair_*.cpp in its folder src.
 #
 # TRIBOND_DIR   folder with libtribond and tribond.h: `python -c "import tribond.compiled as c; print(c.FOLDER)"`
-set(TRIBOND_DIR "${CMAKE_CURRENT_LIST_DIR}/../../src/tribond/lib" CACHE PATH "folder with libtribond and tribond.h")
+find_path(TRIBOND_DIR tribond.h DOC "folder with libtribond and tribond.h" NO_DEFAULT_PATH
+    PATHS "${CMAKE_CURRENT_LIST_DIR}/../../lib" "${CMAKE_CURRENT_LIST_DIR}/../../src/tribond/lib")
 if(NOT EXISTS "${TRIBOND_DIR}/tribond.h")
     message(FATAL_ERROR "There is no tribond.h in TRIBOND_DIR='${TRIBOND_DIR}'")
 endif()
