@@ -220,6 +220,7 @@ def test_minimize_comes_to_where_tribond_relax_comes(deck, salt):
     assert thermo(printed)[-1, 1] == pytest.approx(wanted.history[-1].energy, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_box_relax_comes_to_where_tribond_relax_comes(deck, salt):
     potential, atoms = salt
     deck.save(potential)
