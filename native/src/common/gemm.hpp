@@ -6,7 +6,7 @@
 #include "common/memory.hpp"
 #include "common/simd.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 // A matrix cut into panels of a few vectors' width, each stored row after row, as the inner loop reads it.
 template <class T> struct Packed {
@@ -116,4 +116,4 @@ void multiply(int rows, const T* a, int a_stride, const Packed<T>& b, T* c, int 
     multiply<T, START>(rows, a, a_stride, b, c, c_stride, from, nothing);
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -11,7 +11,9 @@
 #include <sys/mman.h>
 #endif
 
-namespace tribond {
+#include "common/instruction_set.hpp"
+
+namespace tribond::INSTRUCTION_SET {
 
 constexpr size_t CACHE_LINE = 64;
 constexpr size_t LARGE_PAGE = size_t(1) << 21;
@@ -70,4 +72,4 @@ private:
     size_t count_ = 0, room_ = 0;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

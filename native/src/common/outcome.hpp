@@ -1,10 +1,8 @@
-// What the functions that Python calls return, and how it finds them. compiled.py knows the numbers, too.
+// What the functions of a compiled instruction set return. compiled.py knows the numbers, too.
 #pragma once
-
-#define PUBLIC extern "C" __attribute__((visibility("default")))
 
 namespace tribond {
 
-enum Outcome { DONE = 0, BAD_GRAPH = 1, NO_MEMORY = 2, FAILED = 3 };
+enum Outcome { DONE = 0, BAD_GRAPH = 1, NO_MEMORY = 2, FAILED = 3, BAD_MODEL = 4, EXCHANGE_FAILED = 5 };
 
 }  // namespace tribond

@@ -13,7 +13,9 @@
 #include <immintrin.h>
 #endif
 
-namespace tribond {
+#include "common/instruction_set.hpp"
+
+namespace tribond::INSTRUCTION_SET {
 
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;
@@ -250,4 +252,4 @@ inline Vec<double> square_root(Vec<double> x) {
 #endif
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

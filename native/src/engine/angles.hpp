@@ -5,7 +5,7 @@
 #include "engine/graph.hpp"
 #include "engine/model.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 // What (2) needs of every angle bond.
 template <class T> struct AngleBases {
@@ -217,4 +217,4 @@ private:
     const int angular_, edges_, harmonics_;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -8,7 +8,7 @@
 
 #include "common/simd.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 constexpr int MOST_FUNCTIONS = 512;  // radial functions of one kind; backends/native.py knows it, too
 
@@ -184,4 +184,4 @@ inline void harmonics_gradient(const double u[3], int max_l, const double* d, do
     }
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

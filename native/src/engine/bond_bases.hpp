@@ -3,7 +3,7 @@
 
 #include "engine/angles.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 template <class T> struct BondBases {
     Buffer<T> basis, slopes;  // (bonds, basis) e⁰_ij and its derivative by r
@@ -108,4 +108,4 @@ private:
     }
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -1,35 +1,27 @@
-// A batch of systems as the caller gives it, and how its bonds are cut into pieces.
+// Whether a graph makes sense, and how its bonds are cut into pieces.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include "common/graph.hpp"
 #include "common/memory.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
-// Bonds are sorted by their centre; angle bonds, those within the three-body cutoff, are ascending.
-struct Graph {
-    int64_t atoms, bonds, angles;
-    const int64_t* element;    // (atoms,) rows of the embedding
-    const int64_t* centre;     // (bonds,)
-    const int64_t* neighbour;  // (bonds,)
-    const int64_t* angle;      // (angles,) bonds
-    const double* vectors;     // (bonds, 3) Å
-
-    bool valid(int64_t elements) const {
-        for (int64_t i = 0; i < atoms; ++i)
-            if (element[i] < 0 || element[i] >= elements) return false;
-        for (int64_t b = 0; b < bonds; ++b)
-            if (centre[b] < 0 || centre[b] >= atoms || neighbour[b] < 0 || neighbour[b] >= atoms ||
-                (b > 0 && centre[b] < centre[b - 1]))
-                return false;
-        for (int64_t a = 0; a < angles; ++a)
-            if (angle[a] < 0 || angle[a] >= bonds || (a > 0 && angle[a] <= angle[a - 1])) return false;
-        return atoms < INT32_MAX && bonds < INT32_MAX;  // rows are numbered by 32 bits, at most one for each bond
-    }
-};
+inline bool valid(const Graph& g, int64_t elements) {
+    if (g.owned < 0 || g.owned > g.atoms) return false;
+    for (int64_t i = 0; i < g.atoms; ++i)
+        if (g.element[i] < 0 || g.element[i] >= elements) return false;
+    for (int64_t b = 0; b < g.bonds; ++b)
+        if (g.centre[b] < 0 || g.centre[b] >= g.atoms || g.neighbour[b] < 0 || g.neighbour[b] >= g.atoms ||
+            (b > 0 && g.centre[b] < g.centre[b - 1]))
+            return false;
+    for (int64_t a = 0; a < g.angles; ++a)
+        if (g.angle[a] < 0 || g.angle[a] >= g.bonds || (a > 0 && g.angle[a] <= g.angle[a - 1])) return false;
+    return g.atoms < INT32_MAX && g.bonds < INT32_MAX;  // rows are numbered by 32 bits, at most one for each bond
+}
 
 constexpr int64_t TILE_BONDS = 96;         // what a tile computes stays in the second-level cache
 constexpr int64_t PART_BONDS = 1024;       // a part is what one thread takes at a time
@@ -119,4 +111,4 @@ private:
     }
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -9,23 +9,60 @@
 #include "common/gemm.hpp"
 #include "engine/bases.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
-// Numbers and tensors in the order in which backends/native.py lists them.
+// A model as others give it: numbers and tensors in the order in which backends/native.py and library/description.cpp list
+// them, and of each tensor how many numbers it has.
+struct Description {
+    int64_t num_numbers;
+    const int64_t* numbers;
+    int64_t num_reals;
+    const double* reals;
+    int64_t num_tensors;
+    const void* const* tensors;
+    const int64_t* sizes;
+};
+
+// Goes through a description. What does not fit is a std::invalid_argument: nothing is read past its end.
 template <class T> class Reader {
 public:
-    Reader(const int64_t* numbers, const double* reals, const void* const* tensors)
-        : numbers_(numbers), reals_(reals), tensors_(tensors) {}
-    int number() { return int(*numbers_++); }
-    double real() { return *reals_++; }
-    const T* tensor() { return static_cast<const T*>(*tensors_++); }
-    const double* doubles() { return static_cast<const double*>(*tensors_++); }
+    explicit Reader(const Description& given) : given_(given) {}
+
+    int number(int64_t least, int64_t most) {
+        if (next_number_ >= given_.num_numbers) throw std::invalid_argument("too few numbers");
+        const int64_t value = given_.numbers[next_number_++];
+        if (value < least || value > most) throw std::invalid_argument("a number out of range");
+        return int(value);
+    }
+
+    double length() {
+        if (next_real_ >= given_.num_reals || !(given_.reals[next_real_] > 0)) throw std::invalid_argument("a length");
+        return given_.reals[next_real_++];
+    }
+
+    const T* tensor(int64_t size) { return static_cast<const T*>(next(size, false)); }
+    const T* bias(int64_t size) { return static_cast<const T*>(next(size, true)); }  // null where there is none
+    const double* doubles(int64_t size) { return static_cast<const double*>(next(size, false)); }
+
+    void finish() const {
+        if (next_number_ != given_.num_numbers || next_real_ != given_.num_reals || next_tensor_ != given_.num_tensors)
+            throw std::invalid_argument("more than the model needs");
+    }
 
 private:
-    const int64_t* numbers_;
-    const double* reals_;
-    const void* const* tensors_;
+    const void* next(int64_t size, bool optional) {
+        if (next_tensor_ >= given_.num_tensors) throw std::invalid_argument("too few tensors");
+        const void* data = given_.tensors[next_tensor_];
+        const int64_t given = given_.sizes[next_tensor_++];
+        if (data == nullptr ? !optional : given != size) throw std::invalid_argument("a tensor of another size");
+        return data;
+    }
+
+    const Description given_;
+    int64_t next_number_ = 0, next_real_ = 0, next_tensor_ = 0;
 };
+
+constexpr int64_t WIDEST = 1 << 16, MOST_LAYERS = 100;  // as in nn/config.py
 
 // A row of numbers padded with zeros to whole vectors; zeros if there is none.
 template <class T> Buffer<T> padded_row(const T* source, int count, int room) {
@@ -44,8 +81,8 @@ template <class T> struct Layer {
     Layer(Reader<T>& read, int in_, int out_) : in(padded<T>(in_)), out(padded<T>(out_)) {
         const T* weights[2];
         for (int side = 0; side < 2; ++side) {
-            weights[side] = read.tensor();
-            (side == 0 ? core_bias : gate_bias) = padded_row(read.tensor(), out_, out);
+            weights[side] = read.tensor(int64_t(out_) * in_);
+            (side == 0 ? core_bias : gate_bias) = padded_row(read.bias(out_), out_, out);
         }
         auto forward = [&](const T* w) {
             return Packed<T>(in, out_, [=](int k, int n) { return k < in_ ? w[n * in_ + k] : T(0); });
@@ -70,8 +107,8 @@ template <class T> struct FirstLayer {
         const T* weight[2];
         bias.resize(2 * hidden);
         for (int side = 0; side < 2; ++side) {
-            weight[side] = read.tensor();
-            const T* given = read.tensor();
+            weight[side] = read.tensor(int64_t(out) * width);
+            const T* given = read.tensor(out);
             for (int n = 0; n < hidden; ++n) bias[side * hidden + n] = n < out ? given[n] : T(0);
         }
         const int half = hidden;
@@ -105,11 +142,11 @@ template <class T> struct Update {
         : first(read, nodes, edges, hidden[0], true), out(padded<T>(out_)), basis(basis_), silu_scale(silu) {
         for (size_t d = 0; d < hidden.size(); ++d)
             layers.emplace_back(read, hidden[d], d + 1 < hidden.size() ? hidden[d + 1] : out_);
-        const T* weight = read.tensor();
+        const T* weight = read.tensor(int64_t(out_) * basis);
         scale.resize(size_t(basis) * out);
         for (int b = 0; b < basis; ++b)
             for (int f = 0; f < out; ++f) scale[b * out + f] = f < out_ ? weight[f * basis + b] : T(0);
-        scale_bias = padded_row(read.tensor(), out_, out);
+        scale_bias = padded_row(read.bias(out_), out_, out);
     }
 };
 
@@ -121,12 +158,12 @@ template <class T> struct ThreeBody {
 
     ThreeBody(Reader<T>& read, int nodes, int edges, int angular) {
         const int wide_nodes = padded<T>(nodes), wide_edges = padded<T>(edges), wide = padded<T>(angular);
-        const T* w = read.tensor();
+        const T* w = read.tensor(int64_t(angular) * nodes);
         atom_gate = Packed<T>(wide_nodes, angular, [=](int k, int n) { return k < nodes ? w[n * nodes + k] : T(0); });
         atom_gate_back = Packed<T>(wide, nodes, [=](int k, int n) { return k < angular ? w[k * nodes + n] : T(0); });
-        atom_gate_bias = padded_row(read.tensor(), angular, wide);
+        atom_gate_bias = padded_row(read.bias(angular), angular, wide);
         for (int side = 0; side < 2; ++side) {
-            const T* m = read.tensor();
+            const T* m = read.tensor(int64_t(edges) * angular);
             (side == 0 ? core : gate) = Packed<T>(angular, edges, [=](int k, int n) { return m[n * angular + k]; });
             (side == 0 ? core_back : gate_back) =
                 Packed<T>(wide_edges, angular, [=](int k, int n) { return k < edges ? m[k * angular + n] : T(0); });
@@ -163,26 +200,28 @@ template <class T> struct Model {
     std::vector<double> scale, reference;
 
     explicit Model(Reader<T> read) {
-        elements = read.number();
-        node_features = read.number(), edge_features = read.number();
-        num_blocks = read.number();
-        max_l = read.number(), max_n = read.number();
-        gated_by_end = read.number(), onto_centre = read.number(), atom_first = read.number();
-        silu_scale = read.number();
+        elements = read.number(1, 1000);
+        node_features = read.number(1, WIDEST), edge_features = read.number(1, WIDEST);
+        num_blocks = read.number(1, MOST_LAYERS);
+        max_l = read.number(1, 4), max_n = read.number(1, MOST_FUNCTIONS);
+        if (max_l * max_n > MOST_FUNCTIONS) throw std::invalid_argument("too many radial functions");
+        gated_by_end = read.number(0, 1), onto_centre = read.number(0, 1), atom_first = read.number(0, 1);
+        silu_scale = read.number(0, 1);
         nodes = padded<T>(node_features), edges = padded<T>(edge_features), angular = padded<T>(max_l * max_n);
         update_hidden = widths(read), readout_hidden = widths(read);
-        threebody_cutoff = read.real();
+        threebody_cutoff = read.length();
         edge_basis = radial(read), angle_basis = radial(read);
-        const T* rows = read.tensor();
+        if (angle_basis.count() != max_l * max_n) throw std::invalid_argument("the basis of the angles");
+        const T* rows = read.tensor(int64_t(elements) * node_features);
         embedding.resize(size_t(elements) * nodes);
         for (int z = 0; z < elements; ++z)
             for (int f = 0; f < nodes; ++f) embedding[z * nodes + f] = f < node_features ? rows[z * node_features + f] : T(0);
         const int basis = edge_basis.count();
-        const T* weight = read.tensor();
+        const T* weight = read.tensor(int64_t(edge_features) * basis);
         bond_weight.resize(size_t(basis) * edges);
         for (int b = 0; b < basis; ++b)
             for (int f = 0; f < edges; ++f) bond_weight[b * edges + f] = f < edge_features ? weight[f * basis + b] : T(0);
-        bond_bias = padded_row(read.tensor(), edge_features, edges);
+        bond_bias = padded_row(read.bias(edge_features), edge_features, edges);
         for (int k = 0; k < num_blocks; ++k) {
             ThreeBody<T> angles(read, node_features, edge_features, max_l * max_n);
             Update<T> bond(read, node_features, edge_features, update_hidden, edge_features, basis, false);
@@ -190,30 +229,32 @@ template <class T> struct Model {
             blocks.push_back({std::move(angles), std::move(bond), std::move(atom)});
         }
         readout.emplace_back(read, node_features, readout_hidden);
-        const double* tables[2] = {read.doubles(), read.doubles()};
+        const double* tables[2] = {read.doubles(elements), read.doubles(elements)};
         scale.assign(tables[0], tables[0] + elements);
         reference.assign(tables[1], tables[1] + elements);
+        read.finish();
     }
 
 private:
     static std::vector<int> widths(Reader<T>& read) {
-        std::vector<int> all(read.number());
-        for (int& width : all) width = read.number();
+        std::vector<int> all(read.number(1, MOST_LAYERS));
+        for (int& width : all) width = read.number(1, WIDEST);
         return all;
     }
 
     static Radial radial(Reader<T>& read) {
         Radial basis;
-        basis.smooth = read.number();
-        basis.max_l = read.number(), basis.max_n = read.number();
-        basis.cutoff = read.real();
-        const double* tables[2] = {read.doubles(), read.doubles()};
+        basis.smooth = read.number(0, 1);
+        basis.max_l = read.number(1, 4), basis.max_n = read.number(1, MOST_FUNCTIONS);
+        if (basis.count() > MOST_FUNCTIONS) throw std::invalid_argument("too many radial functions");
+        basis.cutoff = read.length();
         const int waves = basis.smooth ? basis.max_n + 1 : basis.max_l * basis.max_n;
         const int factors = basis.smooth ? basis.max_n * (basis.max_n + 1) : waves;
+        const double* tables[2] = {read.doubles(waves), read.doubles(factors)};
         basis.wave_numbers.assign(tables[0], tables[0] + waves);
         basis.factors.assign(tables[1], tables[1] + factors);
         return basis;
     }
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -8,7 +8,7 @@
 
 #include "engine/pass_atoms.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 constexpr size_t FAR_BYTES = size_t(32) << 20;  // of traces: more would drive everything else out of the caches
 
@@ -18,7 +18,7 @@ template <class T> class Pass : PassAtoms<T> {
     using Base::m_, Base::g_, Base::p_, Base::w_, Base::threads_, Base::bond_width_, Base::atom_width_, Base::row_width_;
     using Base::by_tile, Base::by_atom, Base::bond_parts, Base::atom_parts_and_gate, Base::gates, Base::all_parts;
     using Base::bond_parts_backward, Base::atom_parts_and_gate_backward, Base::all_parts_backward, Base::read_out;
-    using Base::sum_far_messages, Base::clear_if;
+    using Base::sum_far_messages, Base::clear_if, Base::fetch, Base::send_back, Base::clear_ghosts;
 
 public:
     // trace_bytes: what the derivatives of the activations may take, so that the way back computes nothing twice.
@@ -29,7 +29,7 @@ public:
         make_room(trace_bytes);
     }
 
-    // Energy of every atom (eV) and dE/dr of every bond (eV/Å).
+    // Energy of every owned atom (eV) and dE/dr of every bond (eV/Å).
     void run(double* energies, double* gradient) {
         this->energies_ = energies;
         by_tile([&](const Tile& tile, Worker&) { w_.bases.set(m_, g_, tile); });
@@ -243,12 +243,14 @@ private:
             atom_forward(k, tile, after, nodes_after(k, tile), traced(k, tile) ? &atom : nullptr, s);
         }, clear_if(!m_.onto_centre));
         if (!m_.onto_centre) sum_far_messages(k);
+        if (k + 1 < m_.num_blocks) fetch(w_.nodes[k + 1]);
     }
 
     void backward(int k) {
         const bool last = k + 1 == m_.num_blocks, there_too = last && fused_;
         if (there_too || (!last && !all_traced(k))) all_parts(k, w_.nodes[k]);
         else if (!last) gates(k, w_.nodes[k]);
+        if (!m_.onto_centre) fetch(w_.d_nodes);  // the messages went there
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
             if (there_too) {
@@ -269,7 +271,11 @@ private:
             angles_backward(k, tile, d_edges, s);
             if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
         }, clear_if(true));
-        if (k > 0) all_parts_backward(k);  // the first v are constants
+        if (k == 0) return;  // the first v are constants
+        if (!m_.onto_centre) clear_ghosts(w_.d_nodes);
+        all_parts_backward(k);
+        send_back(w_.d_nodes);
+        clear_ghosts(w_.d_nodes);
     }
 
     // Atoms before bonds: the bonds of the last block are never heard of again.
@@ -283,6 +289,7 @@ private:
         }, clear_if(!m_.onto_centre));
         if (!m_.onto_centre) sum_far_messages(k);
         if (k + 1 == m_.num_blocks) return;
+        fetch(w_.nodes[k + 1]);
         bond_parts(k, w_.nodes[k + 1]);
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> trace = bond_trace(k, tile, s);
@@ -300,7 +307,10 @@ private:
                 bond_backward(k, tile, trace, edges_of(m_.num_blocks - 1, tile), s);
             }, clear_if(true));
             bond_parts_backward(k);
+            send_back(w_.d_nodes);
+            clear_ghosts(w_.d_nodes);
         }
+        if (!m_.onto_centre) fetch(w_.d_nodes);
         all_traced(k) ? gates(k, w_.nodes[k]) : atom_parts_and_gate(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> trace = atom_trace(k, tile, s);
@@ -320,7 +330,9 @@ private:
             angles_backward(k, tile, d_edges, s);
             if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
         }, clear_if(true));
-        if (k > 0) atom_parts_and_gate_backward(k);
+        if (k == 0) return;
+        if (!m_.onto_centre) clear_ghosts(w_.d_nodes);
+        atom_parts_and_gate_backward(k);
     }
 
     const Angles<T> angles_;
@@ -330,4 +342,4 @@ private:
     bool far_ = false;  // the traces are more than the caches hold
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -6,9 +6,11 @@
 #include "common/threads.hpp"
 #include "engine/workspace.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 constexpr int64_t ATOMS_AT_ONCE = 32;  // in work that is done atom by atom
+
+struct ExchangeFailed {};
 
 template <class T> class PassAtoms {
 protected:
@@ -143,21 +145,48 @@ protected:
                                    m_.blocks[k].angles.atom_gate_back, w_.d_nodes.begin() + first * m_.nodes, m_.nodes);
     }
 
+    // Ghosts have no energy.
     void read_out(int64_t first, int64_t last, const T* v, Worker& s) {
-        s.readout.run(m_, g_.element + first, int(last - first), v, energies_ + first, w_.d_nodes.begin() + first * m_.nodes);
+        const int64_t end = std::max(first, std::min(last, g_.owned));
+        if (end > first)
+            s.readout.run(m_, g_.element + first, int(end - first), v, energies_ + first, w_.d_nodes.begin() + first * m_.nodes);
+        std::fill(w_.d_nodes.begin() + end * m_.nodes, w_.d_nodes.begin() + last * m_.nodes, T(0));
     }
 
-    // v after a block whose messages went to the far ends of the bonds.
+    // ------------------------------------------------------------------------------------------- other processes
+
+    // Rows of ghosts from their owners.
+    void fetch(Buffer<T>& rows) {
+        if (g_.exchange.forward == nullptr) return;
+        if (g_.exchange.forward(g_.exchange.context, rows.begin(), m_.nodes) != 0) throw ExchangeFailed();
+    }
+
+    // Rows of ghosts added to their owners.
+    void send_back(Buffer<T>& rows) {
+        if (g_.exchange.reverse == nullptr) return;
+        if (g_.exchange.reverse(g_.exchange.context, rows.begin(), m_.nodes) != 0) throw ExchangeFailed();
+    }
+
+    // What is in the rows of ghosts has been dealt with by their owners.
+    void clear_ghosts(Buffer<T>& rows) {
+        if (g_.exchange.reverse != nullptr) std::fill(rows.begin() + g_.owned * m_.nodes, rows.begin() + g_.atoms * m_.nodes, T(0));
+    }
+
+    // v after a block whose messages went to the far ends of the bonds; of atoms whose owner is another process, what goes
+    // there.
     void sum_far_messages(int k) {
         constexpr int W = LANES<T>;
+        const int64_t owned = g_.exchange.reverse != nullptr ? g_.owned : g_.atoms;
         by_atom([&](int64_t first, int64_t last, Worker&) {
             for (int64_t i = first; i < last; ++i) {
                 const T* before = w_.nodes[k].begin() + i * m_.nodes;
                 T* after = w_.nodes[k + 1].begin() + i * m_.nodes;
                 sum_rows(i, 0, m_.nodes, after);
+                if (i >= owned) continue;
                 for (int f = 0; f < m_.nodes; f += W) store(after + f, load(after + f) + load(before + f));
             }
         });
+        send_back(w_.nodes[k + 1]);
     }
 
     const Model<T>& m_;
@@ -169,4 +198,4 @@ protected:
     double* energies_ = nullptr;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -3,7 +3,7 @@
 
 #include "engine/update.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 template <class T> struct ReadoutScratch {
     Buffer<T> values, slopes;  // layer after layer (rows, core and gate): x, then g(x); g'(x)
@@ -56,4 +56,4 @@ template <class T> struct ReadoutScratch {
     }
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

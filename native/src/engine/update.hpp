@@ -3,7 +3,7 @@
 
 #include "engine/model.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 constexpr int ROWS_AT_ONCE = 24;  // go through all layers together, in the first-level cache
 
@@ -194,4 +194,4 @@ void update_backward(const Update<T>& u, int count, const Trace<T>& trace, Updat
     }
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -4,7 +4,7 @@
 #include "engine/bond_bases.hpp"
 #include "engine/readout.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 template <class T> struct Workspace {
     struct Worker {
@@ -29,4 +29,4 @@ template <class T> struct Workspace {
     Buffer<T> d_bond_centre, d_atom_centre, d_gate, rows;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

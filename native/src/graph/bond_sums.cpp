@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/instruction_set.hpp"
 #include "common/outcome.hpp"
 
 using namespace tribond;
@@ -28,7 +29,7 @@ double volume(const double* cell) {
 
 // r_j + S·cell - r_i, (bonds, 3). `ends` (2, bonds) are centres and neighbours, `system` (atoms,) says whose cell, (systems,
 // 3, 3) row by row.
-PUBLIC int tribond_bond_vectors(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* ends, const int64_t* system,
+PUBLIC int FUNCTION(bond_vectors)(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* ends, const int64_t* system,
                                 const double* positions, const double* cells, const double* shifts, double* vectors) {
     const int64_t *centre = ends, *neighbour = ends + bonds;
     if (!valid(atoms, bonds, systems, centre, neighbour, system)) return BAD_GRAPH;
@@ -44,7 +45,7 @@ PUBLIC int tribond_bond_vectors(int64_t atoms, int64_t bonds, int64_t systems, c
 // From g = dE/dr of every bond: Σ g over the bonds that start at an atom minus Σ g over those that end there, and the
 // symmetric part of Σ r ⊗ g of every system. Adds to forces (atoms, 3) and virial (systems, 3, 3), which are zero. The
 // stress is the virial by the volume of the cell, NaN if it is not periodic along all axes, (systems, 3) 0 or 1.
-PUBLIC int tribond_bond_sums(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* ends, const int64_t* system,
+PUBLIC int FUNCTION(bond_sums)(int64_t atoms, int64_t bonds, int64_t systems, const int64_t* ends, const int64_t* system,
                              const double* cells, const uint8_t* periodic, const double* vectors,
                              const double* gradient, double* forces, double* virial, double* stress) {
     const int64_t *centre = ends, *neighbour = ends + bonds;

@@ -2,7 +2,9 @@
 // What includes this is compiled without contraction of a product and a sum into one operation (see build.json).
 #pragma once
 
-namespace tribond {
+#include "common/instruction_set.hpp"
+
+namespace tribond::INSTRUCTION_SET {
 
 // |r_j + S·cell - r_i|², from r_j - r_i and S·cell; as in BondList.squared_lengths.
 inline double squared_length(const double* difference, double x, double y, double z) {
@@ -10,4 +12,4 @@ inline double squared_length(const double* difference, double x, double y, doubl
     return (dx * dx + dy * dy) + dz * dz;
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -2,16 +2,18 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/instruction_set.hpp"
 #include "common/outcome.hpp"
 #include "graph/lengths.hpp"
 
 using namespace tribond;
+using namespace tribond::INSTRUCTION_SET;
 
 // Which of the pairs that are kept, ends (2, pairs) and image (pairs,), are bonds: kind (pairs,) is 0 for none, 1 for a
 // bond, 2 for one that takes part in angles; by squared lengths. `offsets` (3, images) are the vectors of the
 // images in the cell. In `counts`: how many bonds and angles, and the shortest pair, the first if there are several, or -1;
 // `least` is its squared length.
-PUBLIC int tribond_pairs_measure(int64_t atoms, int64_t pairs, int64_t images, const double* positions,
+PUBLIC int FUNCTION(pairs_measure)(int64_t atoms, int64_t pairs, int64_t images, const double* positions,
                                  const int64_t* ends, const int64_t* image, const double* offsets, double longest,
                                  double longest_of_angles, uint8_t* kind, int64_t* counts, double* least) {
     const double *x = offsets, *y = offsets + images, *z = offsets + 2 * images;
@@ -33,7 +35,7 @@ PUBLIC int tribond_pairs_measure(int64_t atoms, int64_t pairs, int64_t images, c
 }
 
 // Those pairs that are bonds, after `measure` has said which: their ends (2, bonds), shifts (bonds, 3) and angles.
-PUBLIC int tribond_pairs_take(int64_t pairs, int64_t images, const int64_t* ends, const int64_t* image,
+PUBLIC int FUNCTION(pairs_take)(int64_t pairs, int64_t images, const int64_t* ends, const int64_t* image,
                               const int64_t* table, const uint8_t* kind, int64_t bonds, int64_t most_angles, int64_t* taken,
                               double* shifts, int64_t* angles) {
     int64_t bond = 0, angle = 0;

@@ -9,12 +9,13 @@
 #include <new>
 #include <vector>
 
+#include "common/instruction_set.hpp"
 #include "common/outcome.hpp"
 #include "common/simd.hpp"
 #include "common/threads.hpp"
 #include "graph/lengths.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 namespace {
 
 constexpr double FARTHEST = 1e6;           // Å; beyond, this search does not answer for its rounding
@@ -324,15 +325,16 @@ private:
 };
 
 }  // namespace
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET
 
 // All pairs whose squared length is below `longest`, within the radius, to be written by the next function. In `counts`: how
 // many bonds there are, how many below `longest_of_angles`, and the shortest bond, the first if there are several, or -1;
 // `least` is its squared length. BAD_GRAPH where the search is not possible or tries more than `most_tries`.
-PUBLIC int tribond_search(int64_t atoms, const double* positions, const double* cell, const uint8_t* periodic, double radius,
+PUBLIC int FUNCTION(search)(int64_t atoms, const double* positions, const double* cell, const uint8_t* periodic, double radius,
                           double longest, double longest_of_angles, double most_tries, int threads, void** found,
                           int64_t* counts, double* least) {
     using namespace tribond;
+    using namespace tribond::INSTRUCTION_SET;
     try {
         const Search search(atoms, positions, cell, periodic, radius, threads);
         if (!search.possible() || !(search.most_tries() <= most_tries)) return BAD_GRAPH;
@@ -354,8 +356,9 @@ PUBLIC int tribond_search(int64_t atoms, const double* positions, const double* 
 }
 
 // Centres and neighbours, ends (2, bonds), shifts (bonds, 3), and the bonds that take part in angles, angles (angles,).
-PUBLIC int tribond_search_write(const void* found, int64_t bonds, int64_t* ends, double* shifts, int64_t* angles) {
+PUBLIC int FUNCTION(search_write)(const void* found, int64_t bonds, int64_t* ends, double* shifts, int64_t* angles) {
     using namespace tribond;
+    using namespace tribond::INSTRUCTION_SET;
     try {
         const Found& all = *static_cast<const Found*>(found);
         share_out(int(all.pieces.size()), all.threads, [&](int number, int) {
@@ -378,4 +381,4 @@ PUBLIC int tribond_search_write(const void* found, int64_t bonds, int64_t* ends,
     }
 }
 
-PUBLIC void tribond_search_delete(void* found) { delete static_cast<tribond::Found*>(found); }
+PUBLIC void FUNCTION(search_delete)(void* found) { delete static_cast<tribond::INSTRUCTION_SET::Found*>(found); }

@@ -6,7 +6,7 @@
 
 #include "common/gemm.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 template <class T> struct Dual {
     Vec<T> a, b;
@@ -103,4 +103,4 @@ template <class T> void add_changes(int count, const T* y, int y_width, int colu
         for (int f = 0; f < columns; f += LANES<T>) store(c + f, load(c + f) + load(y + (2 * r + 1) * y_width + f));
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -6,7 +6,7 @@
 #include "training/dual.hpp"
 #include "training/gradient.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 // What (2) needs of every angle bond.
 template <class T> struct DualAngleBases {
@@ -143,4 +143,4 @@ private:
     const int angular_, edges_, harmonics_;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -6,7 +6,7 @@
 #include "training/dual_workspace.hpp"
 #include "training/gradient.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 constexpr int MOST_SLOTS = 16;
 
@@ -190,4 +190,4 @@ protected:
     const int slots_;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

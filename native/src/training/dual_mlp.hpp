@@ -5,7 +5,7 @@
 #include "training/dual.hpp"
 #include "training/gradient.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 // Room for the rows that go through all layers together.
 template <class T> struct DualMlp {
@@ -69,4 +69,4 @@ void mlp_backward(const std::vector<Layer<T>>& layers, const MlpPlaces& places, 
     }
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -11,7 +11,7 @@
 
 #include "training/dual_atoms.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 template <class T> class DualPass : DualAtoms<T> {
     using Base = DualAtoms<T>;
@@ -284,4 +284,4 @@ private:
     const double *const d_energies_, *const d_gradient_;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

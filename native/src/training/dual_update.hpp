@@ -4,7 +4,7 @@
 
 #include "training/dual_mlp.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 constexpr int DUALS_AT_ONCE = 24;  // bonds that go through all layers together, in the cache
 
@@ -118,4 +118,4 @@ void dual_update_backward(const Update<T>& u, const UpdatePlaces& places, const 
     }
 }
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

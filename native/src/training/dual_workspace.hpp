@@ -4,7 +4,7 @@
 #include "training/dual_angles.hpp"
 #include "training/dual_update.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 // What the rows of an atom hold: W₁ v_i + b or W₂ v_j of the bond and of the atom update, and what the parts keep of it.
 struct DualWidths {
@@ -69,4 +69,4 @@ template <class T> struct DualWorkspace {
     }
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -7,7 +7,7 @@
 #include "common/threads.hpp"
 #include "engine/model.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 struct LayerPlaces {
     size_t core, gate, core_bias, gate_bias;  // (in, out), (out,)
@@ -152,4 +152,4 @@ private:
     Buffer<T>& memory_;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -2,7 +2,7 @@
 
 #include "training/dual_pass.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 template <class T> struct Training<T>::Memory {
     DualWorkspace<T> workspace;
@@ -27,4 +27,4 @@ void Training<T>::run(const Model<T>& model, const Graph& graph, int threads, co
 template class Training<float>;
 template class Training<double>;
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

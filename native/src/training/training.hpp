@@ -6,7 +6,7 @@
 #include "engine/graph.hpp"
 #include "engine/model.hpp"
 
-namespace tribond {
+namespace tribond::INSTRUCTION_SET {
 
 // The gradient by the weights of a loss, and the memory for it, kept from one time to the next.
 template <class T> class Training {
@@ -24,4 +24,4 @@ private:
     std::unique_ptr<Memory> memory_;
 };
 
-}  // namespace tribond
+}  // namespace tribond::INSTRUCTION_SET

@@ -8,7 +8,7 @@ again. Symbols and equation numbers are those of the paper; ∂x stands for dE/d
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -52,7 +52,25 @@ def energy_and_gradient(model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tup
         (atoms,) eV and (edges, 3) eV/Å, both float64.
     """
     with torch.no_grad():
-        return Pass(model, vectors, graph).run()
+        beyond = torch.linalg.vector_norm(vectors, dim=1) >= model.config.cutoff
+        if not model.config.edge_gate_bias or not beyond.any():
+            return Pass(model, vectors, graph).run()
+        # A bias in the gates of e⁰ would give messages to bonds that count nothing.
+        gradient = torch.zeros_like(vectors)
+        energies, gradient[~beyond] = Pass(model, vectors[~beyond], _without(graph, beyond)).run()
+        return energies, gradient
+
+
+def _without(graph: AtomGraph, beyond: Tensor) -> AtomGraph:
+    """The graph without some of its bonds, (edges,) bool."""
+    number = (~beyond).cumsum(0) - 1  # of a bond among those that stay
+    angles = graph.angle_edges[~beyond[graph.angle_edges]]
+    return replace(
+        graph,
+        edge_index=graph.edge_index[:, ~beyond],
+        cell_shifts=graph.cell_shifts[~beyond],
+        angle_edges=number[angles],
+    )
 
 
 @dataclass(frozen=True)

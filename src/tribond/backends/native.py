@@ -58,22 +58,30 @@ class Engine:
 
     Raises:
         MemoryError: if there is no room for the weights.
-        ValueError: if the weights are not all of one precision, on the CPU.
+        ValueError: if the weights are not all of one precision, on the CPU, or not those that the config asks for.
     """
 
     def __init__(self, model: M3GNet, compiled: Library) -> None:
         self._functions = compiled.functions
         self.trace_bytes = TRACE_BYTES
         numbers, reals, tensors = _description(model)
-        self._engine: int | None = self._functions.tribond_engine_new(
+        self._engine: int | None = None
+        engine = ctypes.c_void_p()
+        outcome = self._functions.tribond_engine_new(
             int(model.dtype == torch.float64),
-            (ctypes.c_int64 * len(numbers))(*numbers),
-            (ctypes.c_double * len(reals))(*reals),
-            _pointers(tensors),
+            *(len(numbers), (ctypes.c_int64 * len(numbers))(*numbers)),
+            *(len(reals), (ctypes.c_double * len(reals))(*reals)),
+            *(len(tensors), _pointers(tensors)),
+            (ctypes.c_int64 * len(tensors))(*[0 if it is None else it.numel() for it in tensors]),
+            ctypes.byref(engine),
         )
-        if not self._engine:
+        if outcome == NO_MEMORY:
             msg = "not enough memory for the model"
             raise MemoryError(msg)
+        if outcome != 0:
+            msg = "the model's layers are not those that its config asks for"
+            raise ValueError(msg)
+        self._engine = engine.value
         self._row_of_element = model.row_of_element
 
     def __del__(self) -> None:

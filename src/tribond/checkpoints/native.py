@@ -2,10 +2,15 @@
 
 Nothing in it can execute. The JSON is, under the key "tribond":
 
-    {"format_version": 2, "config": {M3GNetConfig fields}, "metadata": {name, licence, training data, ...}}
+    {"checksum": "crc32:01234567", "format_version": 2, "config": {M3GNetConfig fields},
+     "metadata": {name, licence, training data, ...}}
+
+The checksum is the CRC-32 of the whole file with zeros in the place of its digits. Files of earlier versions have none.
 """
 
 import json
+import re
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +27,7 @@ from tribond.nn.m3gnet import M3GNet, state_shapes
 
 FORMAT_VERSION = 2
 HEADER_KEY = "tribond"
+CHECKSUM = re.compile(rb'\\"checksum\\": \\"crc32:([0-9a-f]{8})\\"')  # in the header, where our JSON is a string
 
 
 def _hidden_layer_of_the_state(header: dict[str, Any]) -> dict[str, Any]:
@@ -42,9 +48,37 @@ def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> 
         model: its weights are stored in the precision they have.
         metadata: provenance, anything JSON can hold; "name" is what `repr` and `tribond info` show.
     """
-    header = {"format_version": FORMAT_VERSION, "config": model.config.to_dict(), "metadata": dict(metadata)}
+    header = {
+        "checksum": "crc32:00000000",
+        "format_version": FORMAT_VERSION,
+        "config": model.config.to_dict(),
+        "metadata": dict(metadata),
+    }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomically(Path(path), save(tensors, metadata={HEADER_KEY: json.dumps(header)}))
+    content = save(tensors, metadata={HEADER_KEY: json.dumps(header)})
+    at = _checksum_place(content)
+    write_atomically(Path(path), content[:at] + f"{zlib.crc32(content):08x}".encode() + content[at + 8 :])
+
+
+def _checksum_place(content: bytes) -> int:
+    """Where the digits of the checksum are; -1 without one. It stands first in our JSON."""
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    found = CHECKSUM.search(header)
+    return -1 if found is None else 8 + found.start(1)
+
+
+def _verify(path: Path | str) -> None:
+    """Compare the checksum of a file that has one.
+
+    Raises:
+        CheckpointError: if it is another one.
+    """
+    content = Path(path).read_bytes()
+    at = _checksum_place(content)
+    found = zlib.crc32(content[at + 8 :], zlib.crc32(b"0" * 8, zlib.crc32(content[:at])))
+    if at < 0 or f"{found:08x}".encode() != content[at : at + 8]:
+        msg = f"{path} is damaged: its checksum is another one; download or copy it again"
+        raise CheckpointError(msg)
 
 
 def read_header(path: Path | str) -> dict[str, Any]:
@@ -89,6 +123,8 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
         CheckpointError: if the file cannot be read, or its tensors are not exactly those that its config asks for.
     """
     header = read_header(path)
+    if "checksum" in header:
+        _verify(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     stored = tensors["atom_embedding.weight"].dtype if "atom_embedding.weight" in tensors else torch.float32

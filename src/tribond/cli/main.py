@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tribond.cli import models, output
+from tribond.cli import lammps, models, output
 from tribond.cli.convert import convert
 from tribond.cli.export import export
 from tribond.cli.info import info
@@ -55,7 +55,7 @@ class Verbs(TyperGroup):
             self.add_command(command)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
-        return ["relax", "predict", "train", "evaluate", "bench", "models", "info", "convert", "export"]
+        return ["relax", "predict", "train", "evaluate", "bench", "models", "info", "convert", "export", "lammps"]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
         try:
@@ -89,6 +89,7 @@ app.command()(info)
 app.command()(convert)
 app.command()(export)
 app.add_typer(models.app, name="models")
+app.add_typer(lammps.app, name="lammps")
 
 
 def _print_version(asked: bool) -> None:
