@@ -54,7 +54,7 @@ clean: ## Remove everything that these commands made
 
 # PyTorch comes first, at the pinned version. Which build of it that is, is for pip's own settings to say: with
 # PIP_EXTRA_INDEX_URL pointing at PyTorch's CPU index, no gigabytes of CUDA come along.
-$(READY): pyproject.toml constraints.txt hatch_build.py native/build.json $(wildcard native/src/*/*) $(if $(SOUND),,anew)
+$(READY): pyproject.toml constraints.txt hatch_build.py native/build.json native/include/tribond.h $(wildcard native/src/*/*) $(if $(SOUND),,anew)
 	@if [ -z "$(SOUND)" ]; then \
 		"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 			echo "tribond needs Python 3.11 or later; '$(PYTHON)' is older or missing. Name another: make PYTHON=..." >&2; \

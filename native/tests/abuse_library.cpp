@@ -1,6 +1,7 @@
 // For sanitizers: spoilt model files and graphs, then evaluations from several threads at once and domains that exchange.
 //
 //     abuse_library MODEL.safetensors SEED MILLISECONDS
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>

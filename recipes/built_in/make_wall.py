@@ -5,7 +5,7 @@
 DFT curves are at hand for pairs of the same element alone. At x = r / (R_A + R_B), R the covalent radii, the force between
 A and B is taken as the geometric mean of those of A-A and B-B at the same x. Kept elements (excluded, or of the validation
 fold) have the universal screened repulsion of Ziegler, Biersack and Littmark instead of their curve. Forces are bounded
-smoothly at 40 eV/Å: it is enough that atoms part. Where the formula AB is kept, a third atom out of reach makes it A2B or so.
+smoothly at 400 eV/Å; a bound of 40 contradicts DFT frames at 1000 GPa and made them worse. Where the formula AB is kept, a third atom out of reach makes it A2B or so.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tribond.data.split import reduced_formula
 
 CLOSEST = 0.5  # Å
 WALL = 0.62  # of R_A + R_B: where the wall ends
-LARGEST_FORCE = 40.0  # eV/Å
+LARGEST_FORCE = 400.0  # eV/Å
 SMALLEST_FORCE = 1.0  # eV/Å | weaker ones are not wall but bond
 POINTS = 8  # a pair
 FAR = 30.0  # Å

@@ -200,6 +200,27 @@ def test_what_is_not_a_number_comes_out_as_that(structures, library, dtype):
     assert gradient.isnan().any()
 
 
+def _cut_short(model):
+    del model.blocks[-1]
+
+
+def _narrow(model):
+    model.blocks[0].bond_update.edge_gate.weight = torch.nn.Parameter(torch.zeros(3, 3, dtype=torch.float64))
+
+
+def _one_more_layer(model):
+    for side in (model.readout.phi.core, model.readout.phi.gate):
+        side.append(torch.nn.Linear(1, 1).double())
+
+
+@pytest.mark.parametrize("spoil", [_cut_short, _narrow, _one_more_layer])
+def test_models_whose_layers_are_not_those_of_their_config_are_refused(spoil):
+    model = random_model(small_config())
+    spoil(model)
+    with pytest.raises(ValueError, match="layers are not those that its config asks for"):
+        cpu.Engine(model, compiled.library())
+
+
 def _unsorted(graph):
     return replace(graph, edge_index=graph.edge_index.flip(1))
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from tests.kernels.test_chunked import VARIANTS
+from tests.kernels.test_chunked import VARIANTS, by_autograd
 
 from tests.native import binding
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import Potential, compiled
+from tribond.backends import chunked
 from tribond.checkpoints.native import save_model
 from tribond.graph.build import atom_graph
 
@@ -122,6 +123,10 @@ def test_any_number_of_threads_and_any_memory_give_the_same_bit_by_bit(load):
         assert (result["forces"] == expected["forces"]).all()
 
 
+def arguments(pass_, model, graph):
+    return (model, graph) if pass_ is by_autograd else (model, graph.edge_vectors(), graph)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_edges_beyond_the_cutoff_count_nothing(potentials, load, variant):
     """Also where a bias in the e⁰ gates would give them a message; in the library and in Python."""
@@ -138,6 +143,10 @@ def test_edges_beyond_the_cutoff_count_nothing(potentials, load, variant):
     same = model.graph(atoms.numbers, len(atoms), graph.edge_index.numpy(), graph.edge_vectors().numpy())
     assert same["energy"] == result["energy"]
     assert (result["edge_gradients"][~beyond] == same["edge_gradients"]).all()
+    for pass_ in (by_autograd, chunked.energy_and_gradient):
+        energies, gradient = pass_(*arguments(pass_, potential.model, wide))
+        torch.testing.assert_close(energies.sum() + 0.25, expected.energy[0], rtol=1e-13, atol=0)
+        np.testing.assert_allclose(gradient.numpy(), result["edge_gradients"], rtol=0, atol=1e-13)
     in_python = potential.evaluate(wide)
     torch.testing.assert_close(in_python.energy, expected.energy, rtol=1e-13, atol=0)
     torch.testing.assert_close(in_python.forces, expected.forces, rtol=0, atol=1e-13)

@@ -21,8 +21,8 @@ COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 @pytest.mark.parametrize("detectors", ["address,undefined", "thread"])
 def test_no_detector_finds_anything(tmp_path, detectors):
     recipe = json.loads((NATIVE / "build.json").read_text(encoding="utf-8"))
-    sources = [NATIVE / "src" / source for source in recipe["sources"] + recipe["sources_of_each_set"]]
-    sources.append(NATIVE / "tests" / "abuse_library.cpp")
+    sources = [NATIVE / "tests" / "abuse_library.cpp"]
+    sources += [NATIVE / "src" / source for source in recipe["sources"] + recipe["sources_of_each_set"]]
     flags = ["-std=c++17", "-O1", "-g", "-pthread", f"-fsanitize={detectors}", "-fno-sanitize-recover=all"]
     flags += ["-DTRIBOND_PLAIN_ALONE", f"-I{NATIVE / 'src'}", f"-I{NATIVE / 'include'}"]
     (tmp_path / "empty.cpp").write_text("int main() { return 0; }\n", encoding="utf-8")
