@@ -218,7 +218,7 @@ def test_models_whose_layers_are_not_those_of_their_config_are_refused(spoil):
     model = random_model(small_config())
     spoil(model)
     with pytest.raises(ValueError, match="layers are not those that its config asks for"):
-        cpu.Engine(model, compiled.library())
+        native.Engine(model, compiled.library())
 
 
 def _unsorted(graph):

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 from ase.build import bulk
-from tests.kernels.test_chunked import VARIANTS
 
+from tests.backends.reference import VARIANTS
 from tests.native import binding
 from tests.small_models import random_model, small_config
 from tests.structures import rattled

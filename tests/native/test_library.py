@@ -8,8 +8,8 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from tests.kernels.test_chunked import VARIANTS, by_autograd
 
+from tests.backends.reference import VARIANTS, by_autograd
 from tests.native import binding
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
