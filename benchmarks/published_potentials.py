@@ -1,6 +1,6 @@
 """Errors of published potentials on the same structures, as one page: docs/published_potentials.md.
 
-    python recipes/built_in/write_validation.py DATA HELD_OUT                     # frames tribond-mp-1 was not trained on
+    python recipes/built_in/write_validation.py DATA HELD_OUT                     # frames tribond-mp-2 was not trained on
     python benchmarks/published_potentials.py evaluate HELD_OUT/* --output RUNS_HELD_OUT
     python benchmarks/published_potentials.py evaluate DATA/* --output RUNS       # tribond evaluate, a model at a time
     python benchmarks/published_potentials.py write RUNS_HELD_OUT RUNS            # the page
@@ -85,7 +85,7 @@ PBE(+U) as the Materials Project computes it.
 
 def write(held_out: Path, everything: Path) -> None:
     """Make the page from the summaries of both runs."""
-    lines = [INTRODUCTION.rstrip() + "\n", "## Compounds that tribond-mp-1 was not trained on\n"]
+    lines = [INTRODUCTION.rstrip() + "\n", "## Compounds that tribond-mp-2 was not trained on\n"]
     lines += ["Too few frames to fit a shift for every element.\n"]
     lines += _tables(held_out, [DEFAULT, *catalogue()], [it for it in QUANTITIES if "shifted" not in it[0]])
     lines += ["## All frames\n", f"Without {DEFAULT}, which was trained on nine tenths of them.\n"]

@@ -56,8 +56,8 @@ def listed(tribond) -> dict[str, tuple[bool, str]]:
 
 def test_the_list_has_every_model_with_where_it_comes_from(tribond):
     blocks = listed(tribond)
-    assert blocks["tribond-mp-1"][0]
-    assert set(blocks) == {"tribond-mp-1", *catalogue()}
+    assert blocks["tribond-mp-2"][0]
+    assert set(blocks) == {"tribond-mp-2", *catalogue()}
     for entry in catalogue().values():
         said = blocks[entry.name][1]
         for fact in (entry.code, f"{entry.num_elements} element", entry.level_of_theory, entry.published_errors):
@@ -117,9 +117,9 @@ def test_get_says_so_when_a_file_of_the_users_own_has_the_name(tribond, tmp_path
 
 
 def test_a_model_that_comes_with_tribond_needs_no_get(tribond):
-    result = tribond("models", "get", "tribond-mp-1")
+    result = tribond("models", "get", "tribond-mp-2")
     assert result.exit_code == 0, result.output
-    assert "tribond-mp-1 is in" in result.output
+    assert "tribond-mp-2 is in" in result.output
 
 
 # convert

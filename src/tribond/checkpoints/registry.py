@@ -17,7 +17,7 @@ from tribond.models.trained_model import resolve_device, resolve_dtype
 from tribond.nn.m3gnet import M3GNet
 
 BUILT_IN_FOLDER = Path(__file__).parent / "built_in"
-DEFAULT = "tribond-mp-1"
+DEFAULT = "tribond-mp-2"
 ALIASES = {"default": DEFAULT}
 
 
