@@ -18,6 +18,7 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
 from tribond.graph.elements import check_elements
 from tribond.graph.neighbors import bonds_within
+from tribond.reading.occupancy import is_full, refuse_partial_occupancy
 from tribond.typing import Positions
 
 if TYPE_CHECKING:
@@ -122,24 +123,14 @@ def as_atoms(structure: "AnyStructure") -> Atoms:
     if not all(hasattr(structure, name) for name in ("is_ordered", "cart_coords")):
         msg = f"a structure must be ase.Atoms or a pymatgen Structure or Molecule, not {type(structure).__name__}"
         raise StructureError(msg)
-    if not structure.is_ordered:
+    if not structure.is_ordered and not all(is_full(site.species.num_atoms) and len(site.species) == 1 for site in structure):
         msg = f"{structure.formula} has partly occupied sites; order it first (pymatgen's OrderDisorderedStructure...)"
         raise StructureError(msg)
-    numbers = [specie.Z for specie in structure.species]
+    numbers = [next(iter(site.species)).Z for site in structure]
     lattice: Any = getattr(structure, "lattice", None)
     if lattice is None:
         return Atoms(numbers=numbers, positions=structure.cart_coords, pbc=False)
     return Atoms(numbers=numbers, positions=structure.cart_coords, cell=lattice.matrix, pbc=lattice.pbc)
-
-
-def refuse_partial_occupancy(atoms: Atoms) -> None:
-    """Raise StructureError if the file that the atoms came from (a CIF) has sites that are only partly occupied."""
-    occupancy = atoms.info.get("occupancy") or {}
-    partial = {symbol: value for site in occupancy.values() for symbol, value in site.items() if value < 1}
-    if partial:
-        sites = ", ".join(f"{symbol} {value:g}" for symbol, value in partial.items())
-        msg = f"sites are partly occupied ({sites}); make an ordered structure of it first"
-        raise StructureError(msg)
 
 
 def graphs_of(
