@@ -50,9 +50,14 @@ def evaluate(
         str, typer.Option(metavar="NAMES", help="What to compare, with commas in between.")
     ] = "energy,forces,stress",
     stress_unit: Annotated[
-        StressUnit, typer.Option(help="Of the stress in the files; tension is positive, but for kbar, VASP's, where it is negative.")
+        StressUnit,
+        typer.Option(
+            help="Of the stress in the files; tension is positive, but for kbar, VASP's, where it is negative."
+        ),
     ] = StressUnit.EV_PER_A3,
-    energy_key: Annotated[str | None, typer.Option(metavar="NAME", help="Energies have this name in the files.")] = None,
+    energy_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Energies have this name in the files.")
+    ] = None,
     forces_key: Annotated[str | None, typer.Option(metavar="NAME", help="Forces have this name.")] = None,
     stress_key: Annotated[str | None, typer.Option(metavar="NAME", help="Stresses have this name.")] = None,
     virial_key: Annotated[

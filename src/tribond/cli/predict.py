@@ -77,9 +77,7 @@ def _parse_state(text: str | None, *, categorical: bool) -> "State | None":
         raise typer.BadParameter(f"{text!r} must be {wanted}", param_hint="--state") from error
 
 
-def _predict_file(
-    name: str, index: str, trained: Any, state: "State | None", reading: "Options"
-) -> list[Result]:
+def _predict_file(name: str, index: str, trained: Any, state: "State | None", reading: "Options") -> list[Result]:
     frames: list[Frame] = []
     with output.failures_reported(name) as errors:
         frames = read_frames(name, index, reading)

@@ -92,7 +92,9 @@ def relax(
     if pressure and fix_cell:
         raise typer.BadParameter("a pressure has no effect with --fix-cell", param_hint="--pressure-GPa")
     if cell_axes is not None and (fix_cell or not set(cell_axes) <= set("abc") or not cell_axes):
-        wrong = "it has no effect with --fix-cell" if fix_cell else f"{cell_axes!r} must be some of a, b and c, such as ab"
+        wrong = (
+            "it has no effect with --fix-cell" if fix_cell else f"{cell_axes!r} must be some of a, b and c, such as ab"
+        )
         raise typer.BadParameter(wrong, param_hint="--cell-axes")
     if output_folder is not None:
         options.check_folder(output_folder)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 FALLBACK_FORMAT = "extxyz"  # ASE's most complete text format
 WRITING: dict[str, dict[str, Any]] = {"lammps-data": {"masses": True, "atom_style": "atomic"}}  # what ASE leaves out
+LOSABLE = {"momenta": "velocities", "initial_magmoms": "spins", "initial_charges": "charges", "tags": "tags"}
+NOT_TOLD = {"numbers", "positions", "masses", "unique_id", "key_value_pairs", "data"}
+INPUTS = {"espresso-in", "castep-cell", "gaussian-in", "nwchem-in", "abinit-in", "cp2k-restart", "octopus-in", "magres"}
 LOSSLESS = 1e-3  # Å | a format that moves atoms or lattice vectors by more cannot hold the structure
 
 
@@ -92,20 +95,45 @@ def write_structure(atoms: "Atoms", path: Path, kind: str) -> Path:
     with quiet_libraries():
         if kind in ioformats and get_ioformat(kind).can_write:
             with atomic_path(path) as temporary:
-                held = _writes_losslessly(atoms, temporary, kind)
-                if not held:
+                held = _written(atoms, temporary, kind)
+                if held is None:
                     temporary.unlink(missing_ok=True)
-            if held:
+            if held is not None:
+                _note_losses(atoms, held, path, kind)
                 return path
         fallback = path.with_suffix(f".{FALLBACK_FORMAT}")
         with atomic_path(fallback) as temporary:
             write(str(temporary), atoms, format=FALLBACK_FORMAT)
-    note(f"ASE cannot write this structure in the input's format ({kind}) without loss; wrote {fallback.name} instead")
+    note(
+        f"ASE cannot write this structure in the input's format ({kind}) without loss; wrote {fallback.name} instead"
+        f"{', without the settings of the calculation' if kind in INPUTS else ''}"
+    )
     return fallback
 
 
-def _writes_losslessly(atoms: "Atoms", path: Path, kind: str) -> bool:
-    """Write, read again, and compare elements in order, axes, lattice and positions, whatever the orientation."""
+def _note_losses(atoms: "Atoms", back: "Atoms", path: Path, kind: str) -> None:
+    """Say what the format does not keep of what the input had."""
+    lost = [
+        words for name, words in LOSABLE.items() if atoms.has(name) and atoms.arrays[name].any() and not back.has(name)
+    ]
+    keys = sorted(set(atoms.info) - set(back.info) - NOT_TOLD)
+    keys += sorted(set(atoms.arrays) - set(back.arrays) - set(LOSABLE) - NOT_TOLD)
+    if keys:
+        lost.append(", ".join(keys))
+    if atoms.constraints and not back.constraints:
+        lost.append("constraints")
+    if kind in INPUTS:
+        lost.append("settings of the calculation (k-points, cutoffs, pseudopotentials)")
+    if lost:
+        note(f"{path.name} does not keep what the input had besides the structure: {'; '.join(lost)}")
+
+
+def _written(atoms: "Atoms", path: Path, kind: str) -> "Atoms | None":
+    """Write, read again, and compare elements in order, axes, lattice and positions, whatever the orientation.
+
+    Returns:
+        What was read again; None if it is another structure.
+    """
     import numpy as np
     from ase.io import write
 
@@ -113,24 +141,33 @@ def _writes_losslessly(atoms: "Atoms", path: Path, kind: str) -> bool:
     from tribond.reading.read import read_file
 
     try:
-        write(str(path), atoms, format=kind, **WRITING.get(kind, {}))
+        write(str(path), atoms, format=kind, **WRITING.get(kind, {}), **_kept_in_databases(atoms, kind))
         (back,) = read_file(path, slice(-1, None), Options(format=kind)).images
     except OSError:
         raise
     except Exception:  # noqa: BLE001, pseudopotentials missing, a molecule in a crystal's format: all mean no
-        return False
+        return None
     if not np.array_equal(back.numbers, atoms.numbers) or not np.array_equal(back.pbc, atoms.pbc):
-        return False
+        return None
     if atoms.cell.rank < 3:
         pairs = [(back.cell.array, atoms.cell.array), (back.positions, atoms.positions)]
-        return all(np.allclose(read_back, original, rtol=0, atol=LOSSLESS) for read_back, original in pairs)
+        same = all(np.allclose(read_back, original, rtol=0, atol=LOSSLESS) for read_back, original in pairs)
+        return back if same else None
     shift = back.get_scaled_positions(wrap=False) - atoms.get_scaled_positions(wrap=False)
     shift -= np.where(atoms.pbc, np.round(shift), 0.0)
-    return bool(
+    same = bool(
         np.allclose(back.cell.lengths(), atoms.cell.lengths(), rtol=0, atol=LOSSLESS)
         and np.allclose(back.cell.angles(), atoms.cell.angles(), rtol=0, atol=0.01)
         and np.abs(shift * atoms.cell.lengths()).max(initial=0.0) < LOSSLESS
     )
+    return back if same else None
+
+
+def _kept_in_databases(atoms: "Atoms", kind: str) -> dict[str, Any]:
+    """What ASE's reader of databases hands over beside the atoms, for its writer."""
+    if kind not in {"db", "json"}:
+        return {}
+    return {name: atoms.info[name] for name in ("key_value_pairs", "data") if atoms.info.get(name)}
 
 
 class OutputNames:

@@ -28,9 +28,7 @@ class NotPlainError(Exception):
     """The file is for ASE."""
 
 
-def read_plain(
-    text: str, origin: str, keys: LabelKeys | None = None, seen: Seen | None = None
-) -> FrameTable | None:
+def read_plain(text: str, origin: str, keys: LabelKeys | None = None, seen: Seen | None = None) -> FrameTable | None:
     """All frames of an extended XYZ file, with every label it has and stresses in its own unit.
 
     Args:
@@ -162,7 +160,9 @@ def _read_frame(rows: _Rows, values: dict[str, str], keys: LabelKeys, seen: Seen
     cell = [0.0] * 9 if lattice is None else _nine(lattice)
     rows.cells.extend(cell)
     pbc = [FLAG[word] for word in values["pbc"].split()] if "pbc" in values else [lattice is not None] * 3
-    if len(pbc) != 3 or (lattice is not None and max(map(abs, cell)) < 2.0):  # no cell: the other reader has words for it
+    if len(pbc) != 3 or (
+        lattice is not None and max(map(abs, cell)) < 2.0
+    ):  # no cell: the other reader has words for it
         raise NotPlainError
     rows.pbc += pbc
     name = keys.energy or "energy"

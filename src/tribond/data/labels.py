@@ -37,9 +37,7 @@ class LabelKeys:
     def given(self) -> dict[str, str]:
         """Those that the user named, by option."""
         named = {"energy_key": self.energy, "forces_key": self.forces, "stress_key": self.stress}
-        return {
-            option: name for option, name in (named | {"virial_key": self.virial}).items() if name is not None
-        }
+        return {option: name for option, name in (named | {"virial_key": self.virial}).items() if name is not None}
 
     def check(self) -> None:
         """Raise DataError for two names of one label."""
@@ -70,7 +68,9 @@ class Seen:
         notes = sorted(self.taken)
         unused = sorted(name for name in self.names - self.used if self._wanted(name, wanted))
         if unused:
-            notes.append(f"{', '.join(unused)} {'are' if len(unused) > 1 else 'is'} in the file and not used; {hint(unused)}")
+            notes.append(
+                f"{', '.join(unused)} {'are' if len(unused) > 1 else 'is'} in the file and not used; {hint(unused)}"
+            )
         missing = [f"{option} {name}" for option, name in keys.given().items() if name not in self.used]
         if missing:
             notes.append(f"no structure has {', '.join(missing)}")
@@ -124,7 +124,7 @@ def find(atoms: Atoms, keys: LabelKeys, wanted: Collection[str], seen: Seen, ori
                 value = stress_of_virial(full(virial), atoms.cell.array)
                 seen.taken.add("virials were turned into stresses: stress = -virial / volume")
                 found["is_virial"] = True
-        elif keys.stress is None and keys.virial is None and "virial" in atoms.info:
+        elif value is not None and keys.stress is None and "virial" in atoms.info:
             _check_sign(full(value), atoms, seen)
         found["stress"] = None if value is None else full(value)
     return found
@@ -188,12 +188,12 @@ def _check_sign(stress: NDArray[np.float64], atoms: Atoms, seen: Seen) -> None:
     other = stress_of_virial(full(virial), atoms.cell.array)
     size = np.abs(other).max()
     if size > 1e-6 and np.abs(stress + other).max() < 0.1 * size:
-        seen.taken.add("stress and virial have the same sign, but stress = -virial / volume: one of the two has another sign")
+        seen.taken.add(
+            "stress and virial have the same sign, but stress = -virial / volume: one of the two has another sign"
+        )
 
 
-def size_notes(
-    stresses: NDArray[np.float64], largest_forces: NDArray[np.float64], unit: str
-) -> list[str]:
+def size_notes(stresses: NDArray[np.float64], largest_forces: NDArray[np.float64], unit: str) -> list[str]:
     """Notes on units that cannot be, by the size of the numbers.
 
     Args:

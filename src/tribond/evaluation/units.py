@@ -52,11 +52,15 @@ def unit_notes(results: Sequence[FrameResult]) -> list[str]:
         if found is None:
             continue
         likely = [
-            (name, known) for known, name in FACTORS[label].items() if known * found > 0 and abs(found / known - 1) < NEAR
+            (name, known)
+            for known, name in FACTORS[label].items()
+            if known * found > 0 and abs(found / known - 1) < NEAR
         ]
         if likely:
             name, known = min(likely, key=lambda pair: abs(found / pair[1] - 1))
-            notes.append(f"the labels of {label} are {found:.4g} times the predictions: they look like {name} ({known:g})")
+            notes.append(
+                f"the labels of {label} are {found:.4g} times the predictions: they look like {name} ({known:g})"
+            )
         elif abs(found) > 10 or abs(found) < 0.1 or found < 0:
             notes.append(
                 f"the labels of {label} are {found:.4g} times the predictions: they may have another unit or another sign"

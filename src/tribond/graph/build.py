@@ -123,7 +123,9 @@ def as_atoms(structure: "AnyStructure") -> Atoms:
     if not all(hasattr(structure, name) for name in ("is_ordered", "cart_coords")):
         msg = f"a structure must be ase.Atoms or a pymatgen Structure or Molecule, not {type(structure).__name__}"
         raise StructureError(msg)
-    if not structure.is_ordered and not all(is_full(site.species.num_atoms) and len(site.species) == 1 for site in structure):
+    if not structure.is_ordered and not all(
+        is_full(site.species.num_atoms) and len(site.species) == 1 for site in structure
+    ):
         msg = f"{structure.formula} has partly occupied sites; order it first (pymatgen's OrderDisorderedStructure...)"
         raise StructureError(msg)
     numbers = [next(iter(site.species)).Z for site in structure]

@@ -165,7 +165,9 @@ def _formula(block: Any) -> _Said | None:
 
 
 def _cell(block: Any) -> NDArray[np.float64]:
-    names = [f"_cell_length_{axis}" for axis in "abc"] + [f"_cell_angle_{angle}" for angle in ("alpha", "beta", "gamma")]
+    names = [f"_cell_length_{axis}" for axis in "abc"] + [
+        f"_cell_angle_{angle}" for angle in ("alpha", "beta", "gamma")
+    ]
     values = [_number(_value(block, name)) for name in names]
     values[3:] = [90.0 if value is None else value for value in values[3:]]
     for name, value in zip(names, values, strict=True):
@@ -202,25 +204,24 @@ def _sites(block: Any, cell: NDArray[np.float64], among: set[str]) -> tuple[_Sit
     flags = _column(block, "_atom_site_calc_flag") or ["."] * count
     fractions = _column(block, "_atom_site_occupancy") or ["?"] * count
     groups = _column(block, "_atom_site_disorder_group") or ["."] * count
-    keep = np.array([flag.lower() != "dum" for flag in flags])
+    chosen = [number for number, flag in enumerate(flags) if flag.lower() != "dum"]
     symbols: list[str] = []
-    for number in np.flatnonzero(keep):
+    for number in chosen:
         name = labels[number] if types[number] in UNKNOWN else types[number]
         symbol = element_of(name, among)
         symbols += [symbol] if symbol is not None else of_labels([labels[number]], among)
-    if not keep.all():
-        notes.append(f"{(~keep).sum()} dummy sites (_atom_site_calc_flag dum) were left out")
-    known = ~np.isnan(fractional).any(axis=1)
-    lost = [index for index, number in enumerate(np.flatnonzero(keep)) if not known[number]]
+    if len(chosen) < count:
+        notes.append(f"{count - len(chosen)} dummy sites (_atom_site_calc_flag dum) were left out")
+    known: list[bool] = (~np.isnan(fractional).any(axis=1)).tolist()
+    lost = [(number, symbol) for number, symbol in zip(chosen, symbols, strict=True) if not known[number]]
     if lost:
-        heavy = [labels[np.flatnonzero(keep)[index]] for index in lost if symbols[index] != "H"]
+        heavy = [labels[number] for number, symbol in lost if symbol != "H"]
         if heavy:
             msg = f"the site {heavy[0]} has no coordinates; write them or remove the site"
             raise StructureError(msg)
         notes.append(f"{len(lost)} hydrogen sites have no coordinates and were left out")
-        symbols = [symbol for index, symbol in enumerate(symbols) if index not in set(lost)]
-    keep &= known
-    chosen = np.flatnonzero(keep)
+        symbols = [symbol for number, symbol in zip(chosen, symbols, strict=True) if known[number]]
+        chosen = [number for number in chosen if known[number]]
     occupied = [
         Occupied(labels[n], symbols[i], _number(fractions[n]), fractional[n], group=groups[n].strip("-"))
         for i, n in enumerate(chosen)
@@ -238,7 +239,7 @@ def _coordinates(block: Any, cell: NDArray[np.float64]) -> tuple[NDArray[np.floa
     else:
         msg = "the sites lack one of _atom_site_fract_x, _y and _z"
         raise StructureError(msg)
-    rows = []
+    rows: list[list[float | None]] = []
     for texts in zip(*columns, strict=True):
         row = [math.nan if text in UNKNOWN else _number(text) for text in texts]
         if None in row:
@@ -256,8 +257,14 @@ def _names(block: Any) -> dict[str, str]:
         "H-M": ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M"),
         "number": ("_space_group_IT_number", "_symmetry_Int_Tables_number"),
         "choice": ("_space_group_IT_coordinate_system_code",),
-        "magnetic": ("_space_group_magn.name_BNS", "_space_group_magn_name_BNS", "_space_group_magn.number_BNS",
-                     "_space_group_magn_number_BNS", "_space_group.magn_name_BNS", "_space_group.magn_number_BNS"),
+        "magnetic": (
+            "_space_group_magn.name_BNS",
+            "_space_group_magn_name_BNS",
+            "_space_group_magn.number_BNS",
+            "_space_group_magn_number_BNS",
+            "_space_group.magn_name_BNS",
+            "_space_group.magn_number_BNS",
+        ),
     }
     found = {kind: next(filter(None, (_value(block, tag) for tag in names)), "") for kind, names in tags.items()}
     return {kind: text for kind, text in found.items() if text}
@@ -267,10 +274,18 @@ def _operations(block: Any) -> list[tuple[list[str], list[str]]]:
     """Operations and centrings, as the file lists them; the magnetic ones first, which are the structure's."""
     lists = []
     for operations, centrings in (
-        (("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_operation_xyz",
-          "_space_group_symop.magn_operation_xyz"),
-         ("_space_group_symop_magn_centering.xyz", "_space_group_symop_magn_centering_xyz",
-          "_space_group_symop.magn_centering_xyz")),
+        (
+            (
+                "_space_group_symop_magn_operation.xyz",
+                "_space_group_symop_magn_operation_xyz",
+                "_space_group_symop.magn_operation_xyz",
+            ),
+            (
+                "_space_group_symop_magn_centering.xyz",
+                "_space_group_symop_magn_centering_xyz",
+                "_space_group_symop.magn_centering_xyz",
+            ),
+        ),
         (("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz"), ()),
     ):
         found = next(filter(None, (_column(block, tag) for tag in operations)), [])

@@ -65,7 +65,9 @@ def compare(symbols: list[str], said: Mapping[str, float], where: str, times: fl
     heavy = {symbol: count for symbol, count in said.items() if symbol != "H"}
     heavy_read = {symbol: count for symbol, count in read.items() if symbol != "H"}
     if read.get("H", 0.0) < said.get("H", 0.0) * (times or 1.0) and heavy and fits(heavy_read, heavy, times):
-        return [f"hydrogen atoms are missing: {where} is {show(said)}, but the file has positions for {show(read)} only"]
+        return [
+            f"hydrogen atoms are missing: {where} is {show(said)}, but the file has positions for {show(read)} only"
+        ]
     units = "" if times is None or times == 1 else f", {times:g} times in the cell"
     msg = (
         f"the file contradicts itself: {where} is {show(said)}{units}, but its atoms and symmetry give {show(read)}; mend "

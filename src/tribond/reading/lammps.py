@@ -81,11 +81,13 @@ def _sections(text: str) -> dict[str, tuple[str, list[str]]]:
 
 
 def _style(comment: str, rows: list[str], kinds: int | None) -> str:
-    word = comment.split()[0].lower() if comment.split() else ""
+    word = comment.split(maxsplit=1)[0].lower() if comment.split() else ""
     widths = {len(row.partition("#")[0].split()) for row in rows}
     width = min(widths) if widths else 5
     if len(widths) > 1:
-        msg = f"the lines of the section Atoms differ in their number of columns ({', '.join(map(str, sorted(widths)))})"
+        msg = (
+            f"the lines of the section Atoms differ in their number of columns ({', '.join(map(str, sorted(widths)))})"
+        )
         raise StructureError(msg)
     if word in COLUMNS:
         if width not in (COLUMNS[word], COLUMNS[word] + 3):
@@ -172,7 +174,7 @@ def _given(options: Options, used: list[int]) -> list[str]:
 
 def element_of_mass(mass: float, comment: str = "") -> str | None:
     """The element of this mass, of those in question the one that a comment names."""
-    said = element_of(comment.split()[0]) if comment.split() else None
+    said = element_of(comment.split(maxsplit=1)[0]) if comment.split() else None
     if said is not None and abs(atomic_masses[atomic_numbers[said]] - mass) < 1.5:
         return said
     if abs(mass - 2.014) < 0.02:

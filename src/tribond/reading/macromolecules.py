@@ -167,7 +167,8 @@ def read_gro(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
     """
     del options
     lines = text.splitlines()
-    images, notes = [], []
+    images: list[Atoms] = []
+    notes: list[str] = []
     start = 0
     while start < len(lines) and any(line.strip() for line in lines[start:]):
         try:

@@ -60,7 +60,6 @@ def refuse_partial(sites: Sequence[Occupied]) -> None:
         raise StructureError(msg)
 
 
-
 def refuse_partial_occupancy(atoms: Atoms) -> None:
     """Raise StructureError if ASE's reader left word that sites are only partly occupied."""
     partial: dict[str, float] = {}

@@ -5,7 +5,9 @@ import re
 from tribond.errors import StructureError
 from tribond.reading.elements import element_of
 
-NUMBERS = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?)*\s*")
+NUMBERS = re.compile(
+    r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?)*\s*"
+)
 MOST = 10_000_000  # atoms
 
 
@@ -49,7 +51,9 @@ def check_poscar(text: str) -> tuple[str, list[str]]:
         symbols = _from_comment(lines[0], len(counts))
         lines.insert(5, " ".join(symbols))
         at += 1
-        notes.append(f"the POSCAR names no elements where VASP 5 does; {' '.join(symbols)} were taken from its first line")
+        notes.append(
+            f"the POSCAR names no elements where VASP 5 does; {' '.join(symbols)} were taken from its first line"
+        )
     lines[at] = " ".join(map(str, counts))
     total = sum(counts)
     first = at + 1
@@ -80,7 +84,7 @@ def _check_rest(rows: list[str], rest: list[str], symbols: list[str], counts: li
     for number, (row, symbol) in enumerate(zip(rows, wanted, strict=True)):
         words = [word for word in row.split()[3:] if word not in {"T", "F", ".TRUE.", ".FALSE."}]
         said = element_of(words[0]) if words and words[0][:1].isalpha() else None
-        if said is not None and words[0].rstrip("0123456789") in {said} and said != symbol:
+        if said is not None and words[0].rstrip("0123456789") == said and said != symbol:
             msg = (
                 f"the file contradicts itself: by its counts atom {number} (counted from 0) is {symbol}, but its line says "
                 f"{words[0]}"

@@ -85,11 +85,16 @@ def _atoms(structure: Mapping[str, Any]) -> Atoms:
         msg = f"this structure of pymatgen is incomplete: {type(error).__name__}: {error}"
         raise StructureError(msg) from error
     labels = [part[0] if part else "X" for part in names]
-    shared = [Occupied(", ".join(part), part[0], sum(occu), place) for part, occu, place in
-              zip(names, fractions, places, strict=True) if len(part) != 1]
+    shared = [
+        Occupied(", ".join(part), part[0], sum(occu), place)
+        for part, occu, place in zip(names, fractions, places, strict=True)
+        if len(part) != 1
+    ]
     if shared:
         msg = f"sites are shared by several species ({shared[0].label}); make an ordered structure of it first"
         raise StructureError(msg)
-    sites = [Occupied(label, label, occu[0], place) for label, occu, place in zip(labels, fractions, places, strict=True)]
+    sites = [
+        Occupied(label, label, occu[0], place) for label, occu, place in zip(labels, fractions, places, strict=True)
+    ]
     refuse_partial(sites)
     return Atoms(of_labels(labels), positions=np.array(places).reshape(-1, 3), cell=cell, pbc=pbc)

@@ -43,6 +43,7 @@ READERS: dict[str, TextReader] = {
     "proteindatabank": read_pdb,
     "gromacs": read_gro,
 }
+ALWAYS_PERIODIC = {"eon"}
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
@@ -135,11 +136,12 @@ def _read(path: Path, kind: str, frames: slice, options: Options) -> tuple[list[
         if kind == "lammps-dump-text":
             settings = check_dump(text_of(path), options)
         images = _read_any(path, kind, frames, settings)
-        if kind.startswith("lammps-dump"):
-            for atoms in images:
+        for atoms in images:
+            if kind in ALWAYS_PERIODIC and atoms.cell.rank == 3:
+                atoms.pbc = True  # ASE's reader leaves it out
+            if kind.startswith("lammps-dump"):
                 if atoms.calc is not None:
                     atoms.calc.results.pop("energy", None)  # ASE puts zero there, which no dump says
-        return images, []
     except (StructureError, FileNotFoundError, PermissionError, *DAMAGED):
         raise
     except MemoryError as error:
@@ -149,6 +151,7 @@ def _read(path: Path, kind: str, frames: slice, options: Options) -> tuple[list[
         raise
     except Exception as error:  # readers raise whatever a malformed line makes them trip over
         raise StructureError(_explained(kind, error)) from error
+    return images, []
 
 
 def _explained(kind: str, error: Exception) -> str:

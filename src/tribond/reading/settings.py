@@ -49,11 +49,9 @@ def settings_of(
         import gemmi
 
         try:
-            found = gemmi.symops_from_hall(names["Hall"])
+            return [Setting(f"Hall symbol {names['Hall']}", _operations(gemmi.symops_from_hall(names["Hall"])))]
         except (RuntimeError, ValueError):
-            found = None
-        if found is not None:
-            return [Setting(f"Hall symbol {names['Hall']}", _operations(found))]
+            pass  # misspelt; the other names may say it
     if "H-M" in names:
         found_by_name = _by_name(names["H-M"], names.get("choice", ""), cell)
         if found_by_name:
@@ -77,7 +75,7 @@ def _by_name(name: str, choice: str, cell: NDArray[np.float64]) -> list[Setting]
     if choice.strip() in {"1", "2", "h", "H", "r", "R"} and ":" not in plain:
         plain = f"{plain}:{choice.strip().upper()}"
     alpha, _, gamma = cell_to_cellpar(cell)[3:]
-    found = gemmi.find_spacegroup_by_name(plain, alpha, gamma)
+    found: Any = gemmi.find_spacegroup_by_name(plain, alpha, gamma)
     if found is None and re.search(r"(?<=[A-Za-z0-9]) [HR]$", plain):
         found = gemmi.find_spacegroup_by_name(f"{plain[:-2]}:{plain[-1]}")
     if found is None:
@@ -94,7 +92,7 @@ def _origin(match: "re.Match[str]") -> str:
 def _by_number(number: int, name: str | None, cell: NDArray[np.float64]) -> list[Setting]:
     import gemmi
 
-    found = gemmi.find_spacegroup_by_number(number)
+    found: Any = gemmi.find_spacegroup_by_number(number)
     if found is None:
         msg = f"there is no space group number {number}; they go from 1 to 230"
         raise StructureError(msg)

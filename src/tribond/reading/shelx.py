@@ -15,7 +15,7 @@ from tribond.reading.formulas import compare
 from tribond.reading.settings import parse, unique, with_centrings
 from tribond.reading.symmetry import SAME, Operation, expand
 
-CENTRINGS = {
+CENTRINGS: dict[int, list[tuple[float, float, float]]] = {
     1: [],
     2: [(1 / 2, 1 / 2, 1 / 2)],
     3: [(2 / 3, 1 / 3, 1 / 3), (1 / 3, 2 / 3, 2 / 3)],
