@@ -48,7 +48,7 @@ FORMATS = {
     "x.car": ("dmol-car", ROCK_SALT),
     "x.arc": ("dmol-arc", ROCK_SALT),
     "x.rmc6f": ("rmc6f", ROCK_SALT),
-    "x.con": ("eon", ROCK_SALT),
+    "x.con": ("eon", bulk("NaCl", "rocksalt", a=5.64, cubic=True)),
     "x.ascii": ("v-sim", ROCK_SALT),
     "x.nwi": ("nwchem-in", WATER),
     "x.magres": ("magres", ROCK_SALT),

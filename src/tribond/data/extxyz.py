@@ -190,6 +190,12 @@ def _read_frame(rows: _Rows, values: dict[str, str], keys: LabelKeys, seen: Seen
     rows.stresses.extend([xx, xy, xz, xy, yy, yz, xz, yz, zz])
 
 
+def _is_odd(cell: list[float], pbc: list[bool]) -> bool:
+    """Whether a cell may be none: no larger than 1 Å, or with a vector of zero along a periodic axis."""
+    rows = [cell[:3], cell[3:6], cell[6:]]
+    return max(map(abs, cell)) < 1.1 or any(on and not any(row) for row, on in zip(rows, pbc, strict=True))
+
+
 def _read_virial(rows: _Rows, numbers: list[float], cell: list[float], periodic: bool) -> None:  # noqa: FBT001
     """As a stress in eV/Å³."""
     virial = np.array(numbers).reshape(3, 3).T

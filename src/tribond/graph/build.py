@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     AnyStructure: TypeAlias = Atoms | Structure | Molecule
 
+LONGEST_AXIS = 1e6  # Å | searches for neighbours count cells in 32 bits
+FARTHEST = 1e9  # Å | beyond, positions in float64 no longer resolve bonds to 1e-6 Å
 SMALLEST_RELATIVE_VOLUME = 1e-6  # volume over the product of the lattice vectors' lengths
 
 
@@ -182,13 +184,23 @@ def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None
         first = int(np.flatnonzero(~finite.all(axis=1))[0])
         msg = f"the position of atom {first} ({atoms.symbols[first]}) is {positions[first].tolist()}; it must be finite"
         raise StructureError(msg)
+    if np.abs(positions).max(initial=0.0) > FARTHEST:
+        first = int(np.argmax(np.abs(positions).max(axis=1)))
+        msg = (
+            f"atom {first} ({atoms.symbols[first]}) is at {positions[first].tolist()} Å: so far away numbers do not resolve "
+            "bonds; bring it into the cell"
+        )
+        raise StructureError(msg)
     if not np.isfinite(cell).all():
         msg = f"the cell {cell.tolist()} must be finite"
         raise StructureError(msg)
 
 
 def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
-    """Raise StructureError for periodic axes without volume; the cell must be finite."""
+    """Raise StructureError for periodic axes without volume or longer than any; the cell must be finite."""
+    if np.abs(cell).max(initial=0.0) > LONGEST_AXIS and np.abs(cell[pbc]).max(initial=0.0) > LONGEST_AXIS:
+        msg = f"a periodic axis is longer than {LONGEST_AXIS:g} Å: {cell[pbc].tolist()}; make it an open one, or mend the cell"
+        raise StructureError(msg)
     if _is_ordinary(cell, pbc):
         return
     periodic = cell[pbc]

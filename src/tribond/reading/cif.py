@@ -212,7 +212,7 @@ def _sites(block: Any, cell: NDArray[np.float64], among: set[str]) -> tuple[_Sit
         symbols += [symbol] if symbol is not None else of_labels([labels[number]], among)
     if len(chosen) < count:
         notes.append(f"{count - len(chosen)} dummy sites (_atom_site_calc_flag dum) were left out")
-    known: list[bool] = (~np.isnan(fractional).any(axis=1)).tolist()
+    known = [not np.isnan(place).any() for place in fractional]
     lost = [(number, symbol) for number, symbol in zip(chosen, symbols, strict=True) if not known[number]]
     if lost:
         heavy = [labels[number] for number, symbol in lost if symbol != "H"]

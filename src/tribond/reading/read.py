@@ -136,12 +136,7 @@ def _read(path: Path, kind: str, frames: slice, options: Options) -> tuple[list[
         if kind == "lammps-dump-text":
             settings = check_dump(text_of(path), options)
         images = _read_any(path, kind, frames, settings)
-        for atoms in images:
-            if kind in ALWAYS_PERIODIC and atoms.cell.rank == 3:
-                atoms.pbc = True  # ASE's reader leaves it out
-            if kind.startswith("lammps-dump"):
-                if atoms.calc is not None:
-                    atoms.calc.results.pop("energy", None)  # ASE puts zero there, which no dump says
+        _tidy(images, kind)
     except (StructureError, FileNotFoundError, PermissionError, *DAMAGED):
         raise
     except MemoryError as error:
@@ -152,6 +147,15 @@ def _read(path: Path, kind: str, frames: slice, options: Options) -> tuple[list[
     except Exception as error:  # readers raise whatever a malformed line makes them trip over
         raise StructureError(_explained(kind, error)) from error
     return images, []
+
+
+def _tidy(images: list[Atoms], kind: str) -> None:
+    """Mend what ASE's readers are known to get wrong."""
+    for atoms in images:
+        if kind in ALWAYS_PERIODIC and atoms.cell.rank == 3:
+            atoms.pbc = True
+        if kind.startswith("lammps-dump") and atoms.calc is not None:
+            atoms.calc.results.pop("energy", None)  # zero, which no dump says
 
 
 def _explained(kind: str, error: Exception) -> str:
