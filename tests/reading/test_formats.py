@@ -13,7 +13,6 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from tribond.errors import StructureError
-from tribond.reading.checks import checked
 from tribond.reading.content import Options
 from tribond.reading.read import read_file
 
@@ -151,13 +150,6 @@ def test_nothing_is_run(tmp_path):
     (tmp_path / "x.py").write_text("raise SystemExit\n")
     with pytest.raises(StructureError, match="no format for structures"):
         read_file(tmp_path / "x.py", slice(None))
-
-
-def test_a_cell_that_is_not_finite():
-    atoms = bulk("Cu")
-    atoms.cell[0, 0] = np.nan
-    with pytest.raises(StructureError, match="cell is not finite"):
-        checked(atoms)
 
 
 def test_options_have_defaults():

@@ -138,10 +138,13 @@ def _written(atoms: "Atoms", path: Path, kind: str) -> "Atoms | None":
     from ase.io import write
 
     from tribond.reading.content import Options
-    from tribond.reading.read import read_file
+    from tribond.reading.read import DATABASES, read_file
 
     try:
-        write(str(path), atoms, format=kind, **WRITING.get(kind, {}), **_kept_in_databases(atoms, kind))
+        if kind in DATABASES:
+            _write_database(atoms, path, kind)
+        else:
+            write(str(path), atoms, format=kind, **WRITING.get(kind, {}))
         (back,) = read_file(path, slice(-1, None), Options(format=kind)).images
     except OSError:
         raise
@@ -163,11 +166,15 @@ def _written(atoms: "Atoms", path: Path, kind: str) -> "Atoms | None":
     return back if same else None
 
 
-def _kept_in_databases(atoms: "Atoms", kind: str) -> dict[str, Any]:
-    """What ASE's reader of databases hands over beside the atoms, for its writer."""
-    if kind not in {"db", "json"}:
-        return {}
-    return {name: atoms.info[name] for name in ("key_value_pairs", "data") if atoms.info.get(name)}
+def _write_database(atoms: "Atoms", path: Path, kind: str) -> None:
+    """A database of one row, with the key-value pairs and data that the input had."""
+    from ase.db import connect
+
+    plain = atoms.copy()
+    plain.calc = atoms.calc
+    pairs, data = (plain.info.pop(name, None) or {} for name in ("key_value_pairs", "data"))
+    with connect(str(path), type=kind, serial=True) as database:
+        database.write(plain, key_value_pairs=pairs, data=data)
 
 
 class OutputNames:

@@ -160,9 +160,7 @@ def _read_frame(rows: _Rows, values: dict[str, str], keys: LabelKeys, seen: Seen
     cell = [0.0] * 9 if lattice is None else _nine(lattice)
     rows.cells.extend(cell)
     pbc = [FLAG[word] for word in values["pbc"].split()] if "pbc" in values else [lattice is not None] * 3
-    if len(pbc) != 3 or (
-        lattice is not None and max(map(abs, cell)) < 2.0
-    ):  # no cell: the other reader has words for it
+    if len(pbc) != 3 or (lattice is not None and _is_odd(cell, pbc)):  # no cell: the other reader has words for it
         raise NotPlainError
     rows.pbc += pbc
     name = keys.energy or "energy"

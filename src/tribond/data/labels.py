@@ -105,8 +105,9 @@ def find(atoms: Atoms, keys: LabelKeys, wanted: Collection[str], seen: Seen, ori
         DataError: for labels of the wrong shape under a name that the user gave.
     """
     results: Mapping[str, Any] = atoms.calc.results if atoms.calc is not None else {}
-    places: tuple[Mapping[str, Any], ...] = (atoms.info, atoms.arrays, results)
-    seen.look([*results, *atoms.info, *(name for name in atoms.arrays if name not in ("numbers", "positions"))])
+    pairs = atoms.info.get("key_value_pairs") or {}  # of a database
+    places: tuple[Mapping[str, Any], ...] = (atoms.info, pairs, atoms.arrays, results)
+    seen.look([*results, *atoms.info, *pairs, *(name for name in atoms.arrays if name not in ("numbers", "positions"))])
     found: dict[str, Any] = {}
     if "energy" in wanted:
         found["energy"] = _take("energy", keys.energy, ["energy"], places, results, ((),), seen, origin)

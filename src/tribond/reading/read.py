@@ -44,6 +44,7 @@ READERS: dict[str, TextReader] = {
     "gromacs": read_gro,
 }
 ALWAYS_PERIODIC = {"eon"}
+DATABASES = {"db", "json"}
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
@@ -191,10 +192,20 @@ def _by_ase(source: Path | StringIO, kind: str, frames: slice, settings: dict[st
     from ase.io import read
     from ase.io.formats import get_ioformat
 
+    if kind in DATABASES and isinstance(source, Path):
+        return _read_database(source, kind)[frames]
     frames = slice(None) if get_ioformat(kind).single else frames  # ASE trips over other slices there
     given: Any = str(source) if isinstance(source, Path) else source
     images = read(given, index=frames, format=kind, do_not_split_by_at_sign=True, **(settings or {}))
     return cast("list[Atoms]", images)
+
+
+def _read_database(path: Path, kind: str) -> list[Atoms]:
+    """All rows, with their key-value pairs, which `ase.io.read` leaves out."""
+    from ase.db import connect
+
+    with connect(str(path), type=kind, serial=True) as database:
+        return [row.toatoms(add_additional_information=True) for row in database.select()]
 
 
 def text_of(path: Path) -> str:
