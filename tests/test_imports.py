@@ -16,6 +16,7 @@ SOURCE = Path(tribond.__file__).parent
 # draws it. A name may stand here before its room is opened.
 ROWS: list[set[str]] = [
     {"units", "typing", "errors", "files", "compiled"},
+    {"reading"},
     {"graph"},
     {"nn"},
     {"backends"},

@@ -80,7 +80,7 @@ def test_frames_are_chosen_by_index(tribond, inputs, model_file):
 
 
 def test_one_bad_frame_does_not_take_the_others_along(tribond, model_file, tmp_path):
-    flat = Atoms("Cu", cell=[3, 3, 0], pbc=True)
+    flat = Atoms("Cu", cell=[(3, 0, 0), (0, 3, 0), (3, 3, 0)], pbc=True)
     write(tmp_path / "run.traj", [bulk("Cu"), bulk("W"), flat, Atoms("Cu2", positions=np.zeros((2, 3))), bulk("Al")])
     out = tmp_path / "out.json"
     result = tribond("predict", tmp_path / "run.traj", "--model", model_file, "--output", out)
@@ -97,7 +97,7 @@ def test_nothing_readable_fails(tribond, model_file, tmp_path):
     out = tmp_path / "out.extxyz"
     result = tribond("predict", tmp_path / "empty.cif", "--model", model_file, "--output", out)
     assert result.exit_code == 1
-    assert "Empty file" in result.output
+    assert "the file is empty" in result.output
     assert not out.exists()
 
 

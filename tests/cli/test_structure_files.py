@@ -87,3 +87,48 @@ def test_unknown_formats_are_named(tmp_path):
     (tmp_path / "x.docx").write_text("Dear Sir,")
     with pytest.raises(StructureError, match="ASE does not know this format"):
         read_frames(str(tmp_path / "x.docx"))
+
+
+def test_what_is_lost_is_said(tmp_path, capsys):
+    from tribond.cli.structure_files import write_structure
+
+    atoms = bulk("NaCl", "rocksalt", a=5.64)
+    atoms.set_initial_magnetic_moments([1, 0])
+    atoms.set_velocities([[0.1, 0, 0], [0, 0, 0]])
+    atoms.info["project"] = "x"
+    write_structure(atoms, tmp_path / "x.cif", "cif")
+    said = capsys.readouterr().err
+    assert "x.cif does not keep" in said
+    assert all(word in said for word in ("velocities", "spins", "project"))
+    write_structure(atoms, tmp_path / "x.extxyz", "extxyz")
+    assert "spins" not in capsys.readouterr().err
+
+
+def test_key_value_pairs_of_a_database_are_kept(tmp_path):
+    from ase.db import connect
+
+    connect(tmp_path / "x.db").write(bulk("Cu"), phase="fcc", bandgap=1.5)
+    (frame,) = read_frames(str(tmp_path / "x.db"))
+    write_structure(frame.atoms, tmp_path / "y.db", frame.format)
+    assert connect(tmp_path / "y.db").get(1).key_value_pairs == {"phase": "fcc", "bandgap": 1.5}
+
+
+def test_lammps_data_is_written_back(tmp_path):
+    write(tmp_path / "x.data", bulk("NaCl", "rocksalt", a=5.64), format="lammps-data", masses=True)
+    (frame,) = read_frames(str(tmp_path / "x.data"))
+    assert write_structure(frame.atoms, tmp_path / "y.data", frame.format) == tmp_path / "y.data"
+    (back,) = read_frames(str(tmp_path / "y.data"))
+    assert str(back.atoms.symbols) == str(frame.atoms.symbols)
+
+
+def test_elements_and_format_on_the_command_line(tmp_path, tribond, model_file):
+    write(tmp_path / "x.lmp", bulk("Cu"), format="lammps-data")
+    refused = tribond("predict", tmp_path / "x.lmp", "--model", model_file)
+    assert refused.exit_code == 1
+    assert "--elements Na Cl" in refused.output
+    for words in (["--elements", "Cu", "O"], ["--elements", "Cu,O"], ["--elements", "Cu", "--format", "lammps"]):
+        done = tribond("predict", tmp_path / "x.lmp", *words, "--model", model_file)
+        assert done.exit_code == 0, done.output
+        assert "Cu" in done.stdout
+    assert tribond("predict", tmp_path / "x.lmp", "--elements", "Wat", "--model", model_file).exit_code == 2
+    assert "no format is called" in tribond("predict", "x", "--format", "word", "--model", model_file).output

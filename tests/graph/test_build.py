@@ -156,3 +156,16 @@ def test_partly_occupied_sites_of_a_cif_are_refused():
     atoms = Atoms("Cu", cell=[3, 3, 3], pbc=True, info={"occupancy": {"0": {"Cu": 0.6, "Zn": 0.4}}})
     with pytest.raises(StructureError, match="partly occupied"):
         atom_graph(atoms, 5.0, 4.0)
+
+
+def test_what_is_too_far_or_too_long():
+    from tribond.graph.build import atom_graph
+
+    for atoms, message in (
+        (Atoms("Si", cell=[1.1e6, 5.6, 5.6], pbc=True), "longer than 1e\\+06 Å"),
+        (Atoms("Si2", positions=[[0, 0, 0], [5.43e12, 1, 1]], cell=[5.43] * 3, pbc=True), "atom 1 .* so far away"),
+        (Atoms("H2", positions=[[0, 0, 0], [-1e308, 1, 1]]), "atom 1 .* so far away"),
+    ):
+        with pytest.raises(StructureError, match=message):
+            atom_graph(atoms, 5.0, 4.0)
+    atom_graph(Atoms("Si", cell=[1.1e6, 5.6, 5.6], pbc=(False, True, True)), 5.0, 4.0)

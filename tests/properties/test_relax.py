@@ -273,3 +273,89 @@ def test_converged_means_that_no_force_on_an_atom_is_larger_either(stretch):
     assert relaxation.converged
     assert relaxation.history[-1].max_force <= 0.05
     assert [step.step for step in relaxation.history] == list(range(len(relaxation.history)))
+
+
+# ------------------------------------------------------------------------- axes of the cell, springs, large cells
+
+
+def strained_slab(pbc):
+    from ase.build import fcc100
+
+    atoms = fcc100("Cu", (1, 1, 3), a=3.7, vacuum=8.0, orthogonal=True)
+    atoms.rotate(30, (1, 2, 3), rotate_cell=True)  # the axes need not lie along x, y and z
+    atoms.pbc = pbc
+    return atoms
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, True, False)])
+def test_in_plane_relaxation_keeps_the_third_axis(pbc):
+    atoms = strained_slab(pbc)
+    result = relax(atoms, EMT(), cell_axes="ab", fmax_eV_per_A=0.01)
+    assert result.converged
+    assert result.final.cell.array[2] == pytest.approx(atoms.cell.array[2], abs=1e-12)
+    assert result.final.cell.lengths()[:2] == pytest.approx([2.5] * 2, abs=0.1)
+    assert abs(result.final.cell.lengths()[0] - atoms.cell.lengths()[0]) > 0.02
+    assert result.final.pbc.tolist() == list(pbc)
+    assert (result.history[0].area is None) == all(pbc)
+    assert (result.history[0].stress is None) == (not all(pbc))
+    # a minimum: the energy of the area, by itself, has no slope
+    energies = []
+    for strain in (-1e-3, 1e-3):
+        moved = result.final.copy()
+        cell = moved.cell.array.copy()
+        cell[:2] *= 1 + strain
+        moved.set_cell(cell, scale_atoms=True)
+        moved.calc = EMT()
+        energies.append(moved.get_potential_energy())
+    assert abs(energies[1] - energies[0]) / 2e-3 < 0.05
+
+
+def test_layers_with_and_without_an_open_axis_relax_alike():
+    areas = [
+        np.linalg.norm(np.cross(*relax(strained_slab(pbc), EMT(), cell_axes="ab", fmax_eV_per_A=0.002).final.cell[:2]))
+        for pbc in ((True, True, True), (True, True, False))
+    ]
+    assert areas[0] == pytest.approx(areas[1], rel=1e-3)
+
+
+def test_one_axis_alone_and_pressure():
+    atoms = bulk("Cu", cubic=True)
+    result = relax(atoms, EMT(), cell_axes="c", pressure_GPa=5.0, fmax_eV_per_A=0.002)
+    assert result.final.cell.array[:2] == pytest.approx(atoms.cell.array[:2], abs=1e-12)
+    assert result.final.get_stress()[2] / GPa == pytest.approx(-5.0, abs=0.1)
+    assert result.summary()["settings"]["cell_axes"] == "c"
+
+
+def test_axes_that_make_no_sense():
+    with pytest.raises(ConfigError, match="some of a, b and c"):
+        relax(bulk("Cu"), EMT(), cell_axes="xy")
+    with pytest.raises(ConfigError, match="no effect on a fixed cell"):
+        relax(bulk("Cu"), EMT(), cell_axes="ab", relax_cell=False)
+    with pytest.raises(StructureError, match="axis c is open"):
+        relax(strained_slab((True, True, False)), EMT(), cell_axes="abc")
+
+
+def test_energies_are_the_models():
+    from ase.constraints import Hookean
+
+    atoms = molecule("N2")
+    atoms.positions[:] = [[0, 0, 0], [0, 0, 1.6]]
+    atoms.calc = EMT()
+    alone = atoms.get_potential_energy()
+    atoms.set_constraint(Hookean(0, 1, k=5.0, rt=1.2))
+    result = relax(atoms, EMT(), steps=3)
+    summary = result.summary()["before"]
+    spring = atoms.get_potential_energy() - alone
+    assert spring > 0.1
+    assert (summary["energy_eV"], summary["constraint_energy_eV"]) == pytest.approx((alone, spring))
+    assert result.initial.get_potential_energy(apply_constraint=False) == pytest.approx(alone)
+    assert result.enthalpy(result.history[0]) == pytest.approx(alone + spring)
+
+
+def test_the_space_group_of_large_cells_is_not_searched():
+    from tribond.properties.relax import LARGEST_SEARCHED, space_group
+
+    atoms = bulk("Cu", cubic=True) * (7, 7, 6)
+    assert len(atoms) > LARGEST_SEARCHED
+    assert space_group(atoms, largest=LARGEST_SEARCHED) is None
+    assert space_group(bulk("Cu"), largest=LARGEST_SEARCHED) == "Fm-3m (225)"

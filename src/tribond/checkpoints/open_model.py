@@ -9,6 +9,7 @@ import torch
 from tribond.checkpoints import m3gnet_pytorch, matgl, matgl_files, mattersim, native, tensorflow
 from tribond.checkpoints.catalogue import Entry, entry_with_checksum
 from tribond.checkpoints.choices import Dialect, Weights, check_choices
+from tribond.checkpoints.foreign import foreign_model
 from tribond.checkpoints.torch_file import read_torch_file
 from tribond.checkpoints.transfer import with_elements
 from tribond.errors import CheckpointError, ConfigError
@@ -53,6 +54,10 @@ def open_model(
         if len(alone) == 1:
             return open_model(alone[0], dtype, dialect=dialect, weights=weights)
         msg = f"the folder {path} holds no model that tribond reads, or several. It reads {KNOWN}"
+        raise CheckpointError(msg)
+    what = None if path.suffix == ".safetensors" else foreign_model(path)
+    if what is not None:
+        msg = f"{path} is {what}, which tribond does not read. It reads {KNOWN}"
         raise CheckpointError(msg)
     if path.suffix.lower() in PICKLED:
         _refuse(path, dialect=dialect is not None)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from tribond.models.potential import Potential
+    from tribond.reading.content import Options
     from tribond.speed.measure import Measurement
 
 GIGA = 1e9
@@ -31,6 +32,8 @@ def bench(
         ),
     ] = None,
     output_file: Annotated[Path | None, options.output("FILE", "Write everything measured as .json.")] = None,
+    format: options.Format = None,  # noqa: A002 - the option's name
+    elements: options.Elements = "",
     device: options.Device = None,
     dtype: options.Dtype = options.Precision.FLOAT32,
     quiet: options.Quiet = False,
@@ -46,7 +49,7 @@ def bench(
     potential = output.load_potential(model, device, dtype)
     if potential.config.state != "none":
         raise typer.BadParameter(f"{model} needs a state input, which this verb cannot give", param_hint="MODEL")
-    cell = _cell(structure, potential)
+    cell = _cell(structure, potential, options.reading(format, elements))
     from tribond.speed.limit import flops_per_bond, multiply_rate
 
     rate = multiply_rate(potential.device, potential.dtype)
@@ -73,7 +76,7 @@ def bench(
 app = options.verb(bench)
 
 
-def _cell(structure: str | None, potential: "Potential") -> "Atoms":
+def _cell(structure: str | None, potential: "Potential", reading: "Options") -> "Atoms":
     """What is repeated.
 
     Raises:
@@ -86,7 +89,7 @@ def _cell(structure: str | None, potential: "Potential") -> "Atoms":
     from tribond.cli.structure_files import read_frames
 
     try:
-        frames = read_frames(structure)
+        frames = read_frames(structure, None, reading)
     except StructureError as error:
         msg = f"{structure}: {error}"
         raise StructureError(msg) from error

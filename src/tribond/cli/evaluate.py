@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tribond.data.frames import Frame
     from tribond.evaluation.metrics import Errors, EvaluationReport
     from tribond.models.potential import Potential
+    from tribond.reading.content import Options
 
 MOST_ELEMENTS = 12  # rows of elements on the terminal; elements.csv has them all
 KINDS = ("energy", "forces", "stress")
@@ -26,6 +27,7 @@ class StressUnit(StrEnum):
 
     EV_PER_A3 = "eV/A^3"
     GPA = "GPa"
+    KBAR = "kbar"
 
 
 def evaluate(
@@ -48,8 +50,21 @@ def evaluate(
         str, typer.Option(metavar="NAMES", help="What to compare, with commas in between.")
     ] = "energy,forces,stress",
     stress_unit: Annotated[
-        StressUnit, typer.Option(help="Of the stress in the files; its sign is ASE's, tension positive.")
+        StressUnit,
+        typer.Option(
+            help="Of the stress in the files; tension is positive, but for kbar, VASP's, where it is negative."
+        ),
     ] = StressUnit.EV_PER_A3,
+    energy_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Energies have this name in the files.")
+    ] = None,
+    forces_key: Annotated[str | None, typer.Option(metavar="NAME", help="Forces have this name.")] = None,
+    stress_key: Annotated[str | None, typer.Option(metavar="NAME", help="Stresses have this name.")] = None,
+    virial_key: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Virials (eV) have this name; stress = -virial / volume.")
+    ] = None,
+    format: options.Format = None,  # noqa: A002 - the option's name
+    elements: options.Elements = "",
     max_force: Annotated[
         float | None,
         typer.Option(min=0, metavar="EV_PER_A", help="Leave out structures with a force component beyond, eV/Å."),
@@ -78,20 +93,27 @@ def evaluate(
     """
     wanted = _parse_labels(labels)
     options.check_folder(output_folder)
+    if stress_key is not None and virial_key is not None:
+        raise typer.BadParameter("it names the same label as --stress-key; leave one out", param_hint="--virial-key")
+    reading = options.reading(format, elements)
     potential = output.load_potential(model, device, dtype)
     settings = {
         "frames": frames,
         "seed": seed,
         "labels": wanted,
         "stress_unit": stress_unit.value,
+        "energy_key": energy_key,
+        "forces_key": forces_key,
+        "stress_key": stress_key,
+        "virial_key": virial_key,
         "max_force_eV_per_A": max_force,
         "max_stress_GPa": max_stress,
     }
     files, failed = _expand(data)
     reports: list[EvaluationReport] = []
     for file in files:
-        with output.failures_reported(file) as errors:
-            reports.append(_evaluate_file(file, potential, settings, quiet=quiet))
+        with output.failures_reported("") as errors:
+            reports.append(_evaluate_file(file, potential, settings, reading, quiet=quiet))
         failed += len(errors)
     if reports:
         from tribond.evaluation.files import write_reports
@@ -142,13 +164,21 @@ def _expand(patterns: list[str]) -> tuple[list[str], int]:
     return files, failed
 
 
-def _evaluate_file(file: str, potential: "Potential", settings: dict[str, Any], *, quiet: bool) -> "EvaluationReport":
-    from tribond.data.frames import read_frames
+def _evaluate_file(
+    file: str, potential: "Potential", settings: dict[str, Any], reading: "Options", *, quiet: bool
+) -> "EvaluationReport":
+    from tribond.data.frames import read_one
+    from tribond.data.labels import LabelKeys
     from tribond.evaluation.evaluate import evaluate_frames
+    from tribond.evaluation.units import unit_notes
+
+    keys = LabelKeys(*(settings[f"{name}_key"] for name in ("energy", "forces", "stress", "virial")))
 
     with _progress(Path(file).name, quiet=quiet) as (start, advance):
         with output.quiet_libraries():
-            frames = read_frames(file, labels=settings["labels"], stress_unit=settings["stress_unit"])
+            frames, notes = read_one(file, set(settings["labels"]), settings["stress_unit"], keys, reading)
+        for text in notes:
+            output.note(f"{file}: {text}")
         kept = _filter(frames, settings["max_force_eV_per_A"], settings["max_stress_GPa"])
         beyond = len(frames) - len(kept)
         chosen = _choose(kept, settings["frames"], settings["seed"])
@@ -159,8 +189,10 @@ def _evaluate_file(file: str, potential: "Potential", settings: dict[str, Any], 
     for reason, count in report.skipped.items():
         if not quiet:
             output.note(f"{file}: {count} of {len(chosen)} structures left out ({reason})")
+    for text in unit_notes(report.results):
+        output.note(f"{file}: {text}")
     if not report.frames:
-        raise DataError("no structure is left to evaluate")
+        raise DataError(f"{file}: no structure is left to evaluate")
     return report
 
 

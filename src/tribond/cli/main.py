@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from tribond.cli import lammps, models, output
+from tribond.cli import lammps, models, options, output
 from tribond.cli.convert import convert
 from tribond.cli.export import export
 from tribond.cli.info import info
@@ -83,8 +83,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(relax)
-app.command()(predict)
+app.command(cls=options.WithElements)(relax)
+app.command(cls=options.WithElements)(predict)
 app.command()(info)
 app.command()(convert)
 app.command()(export)

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Collection
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from tribond.reading.content import Options
 
 
 class Precision(StrEnum):
@@ -25,11 +29,62 @@ def device(help: str) -> Any:  # noqa: A002
     return typer.Option(metavar="DEVICE", help=f"{help} [default: cuda if there is one, else cpu]")
 
 
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="Format of the files, where name and content do not say it."),
+]
+Elements = Annotated[
+    str,
+    typer.Option(
+        "--elements", metavar="SYMBOLS", help="Elements of the types 1, 2, ... in LAMMPS files: --elements Na Cl."
+    ),
+]
+
+
+class WithElements(TyperCommand):
+    """A verb that takes `--elements Na Cl` as well as `--elements Na,Cl`: symbols behind the first one belong to it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102, as click has it
+        from tribond.reading.symbols import SYMBOLS
+
+        if "--elements" in args:
+            first = args.index("--elements") + 1
+            last = first
+            while last < len(args) and args[last] in SYMBOLS and not (last > first and Path(args[last]).exists()):
+                last += 1
+            if last > first:
+                args = [*args[:first], ",".join(args[first:last]), *args[last:]]
+        return super().parse_args(ctx, args)
+
+
+def reading(format_name: str | None, elements: str) -> "Options":
+    """What was said about files, checked.
+
+    Raises:
+        typer.BadParameter: for a format that is none.
+    """
+    from tribond.errors import StructureError
+    from tribond.reading.content import Options
+    from tribond.reading.elements import check_symbols
+    from tribond.reading.kinds import named_format
+
+    symbols = [word for word in elements.replace(",", " ").split() if word]
+    try:
+        named = None if format_name is None else named_format(format_name)
+    except StructureError as error:
+        raise typer.BadParameter(str(error), param_hint="--format") from error
+    try:
+        check_symbols(symbols, "--elements")
+    except StructureError as error:
+        raise typer.BadParameter(str(error).removeprefix("--elements: "), param_hint="--elements") from error
+    return Options(named, tuple(symbols))
+
+
 Structures = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE...",
-        help="Structures in any format ASE reads. FILE@INDEX names frames of a trajectory: run.traj@0, run.traj@::10.",
+        help="Structures in any of the usual formats (docs/files.md). FILE@INDEX names frames of a trajectory: run.traj@0, run.traj@::10.",
     ),
 ]
 MODEL_HELP = "Name of a model or path of a model file."
@@ -81,5 +136,5 @@ def group() -> typer.Typer:
 def verb(function: Callable[..., None]) -> typer.Typer:
     """A verb for `tribond` to find in a file that it does not import for its help."""
     app = group()
-    app.command()(function)
+    app.command(cls=WithElements)(function)
     return app

@@ -7,11 +7,13 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.predictions import ENDINGS, AnyPrediction, Result, print_results, write_results
-from tribond.cli.structure_files import Frame, read_frames, split_index
+from tribond.cli.structure_files import Frame, read_frames
 from tribond.errors import StructureError
+from tribond.reading.names import split_index
 
 if TYPE_CHECKING:
     from tribond.models.trained_model import State
+    from tribond.reading.content import Options
 
 
 def predict(
@@ -28,6 +30,8 @@ def predict(
             metavar="NUMBERS", help="State input of models that have one: a category, or 0.5,1.0 and the like."
         ),
     ] = None,
+    format: options.Format = None,  # noqa: A002 - the option's name
+    elements: options.Elements = "",
     device: options.Device = None,
     dtype: options.Dtype = options.Precision.FLOAT64,
     quiet: options.Quiet = False,
@@ -40,6 +44,7 @@ def predict(
     """
     if output_file is not None:
         _check_output(output_file, files)
+    reading = options.reading(format, elements)
     trained = output.load_model(model, device, dtype)
     given = _parse_state(state, categorical=trained.config.state == "categorical")
     if (given is None) != (trained.config.state == "none"):
@@ -47,7 +52,7 @@ def predict(
         raise typer.BadParameter(f"{model} {said}", param_hint="--state")
     results: list[Result] = []
     for name in files:
-        results += _predict_file(name, index, trained, given)
+        results += _predict_file(name, index, trained, given, reading)
     if output_file is not None:
         write_results(results, trained, output_file)
     if not quiet:
@@ -72,10 +77,10 @@ def _parse_state(text: str | None, *, categorical: bool) -> "State | None":
         raise typer.BadParameter(f"{text!r} must be {wanted}", param_hint="--state") from error
 
 
-def _predict_file(name: str, index: str, trained: Any, state: "State | None") -> list[Result]:
+def _predict_file(name: str, index: str, trained: Any, state: "State | None", reading: "Options") -> list[Result]:
     frames: list[Frame] = []
     with output.failures_reported(name) as errors:
-        frames = read_frames(name, index)
+        frames = read_frames(name, index, reading)
     if not frames:
         return [Result(name, error=errors[0])]
     try:

@@ -10,8 +10,9 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.relax_report import Outcome, plot_relaxation, print_outcomes
-from tribond.cli.structure_files import Frame, OutputNames, read_frames, split_index, unpacked, write_structure
+from tribond.cli.structure_files import Frame, OutputNames, read_frames, write_structure
 from tribond.files import atomic_path
+from tribond.reading.names import split_index, unpacked
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -42,6 +43,15 @@ def relax(
     fix_cell: Annotated[
         bool, typer.Option("--fix-cell", help="Relax the atoms only. (Molecules and slabs always keep their cell.)")
     ] = False,
+    cell_axes: Annotated[
+        str | None,
+        typer.Option(
+            "--cell-axes",
+            metavar="AXES",
+            help="Axes of the cell that may change, such as ab for a layer; also where others are open. [default: all of "
+            "fully periodic structures]",
+        ),
+    ] = None,
     pressure: Annotated[
         float, typer.Option("--pressure-GPa", metavar="GPA", help="Pressure from outside; compression is positive.")
     ] = 0.0,
@@ -61,6 +71,8 @@ def relax(
         bool, typer.Option("--fix-symmetry", help="Keep the space group, found to within 0.02 Å.")
     ] = False,
     model: options.Model = "default",
+    format: options.Format = None,  # noqa: A002 - the option's name
+    elements: options.Elements = "",
     device: options.Device = None,
     dtype: Annotated[
         options.Precision, typer.Option(help="float64 converges smoothly, float32 is faster.")
@@ -73,14 +85,20 @@ def relax(
     the way there X_relaxation.traj, a summary X_relaxation.json and a plot X_relaxation.png.
 
     Structures go to the nearest minimum of the energy, or of the enthalpy under pressure. Fully periodic ones relax
-    atoms and cell, others (molecules, wires, slabs) their atoms only.
+    atoms and cell, others (molecules, wires, slabs) their atoms only, unless --cell-axes names some of their axes.
 
     Exit status: 0 all converged, 1 some failed or did not converge, 2 wrong usage.
     """
     if pressure and fix_cell:
         raise typer.BadParameter("a pressure has no effect with --fix-cell", param_hint="--pressure-GPa")
+    if cell_axes is not None and (fix_cell or not set(cell_axes) <= set("abc") or not cell_axes):
+        wrong = (
+            "it has no effect with --fix-cell" if fix_cell else f"{cell_axes!r} must be some of a, b and c, such as ab"
+        )
+        raise typer.BadParameter(wrong, param_hint="--cell-axes")
     if output_folder is not None:
         options.check_folder(output_folder)
+    reading = options.reading(format, elements)
     calculator, model_record = _load(model, device, dtype)
     settings = {
         "fmax_eV_per_A": fmax,
@@ -89,19 +107,20 @@ def relax(
         "relax_cell": not fix_cell,
         "pressure_GPa": pressure,
         "fix_symmetry": fix_symmetry,
+        "cell_axes": cell_axes,
     }
     names = OutputNames([split_index(name)[0] for name in files], output_folder)
     outcomes = []
     for number, name in enumerate(files, start=1):
         frames: list[Frame] = []
         with output.failures_reported(name):
-            frames = read_frames(name, index)
+            frames = read_frames(name, index, reading)
         if not frames:
             outcomes.append(Outcome(name))
         for frame in frames:
             outcome = Outcome(frame.label)
             with output.failures_reported(frame.label):
-                if not (quiet or fix_cell):
+                if not (quiet or fix_cell or cell_axes):
                     _note_open_axes(frame, model_record["cutoff_A"])
                 count = f"{number}/{len(files)} " if len(files) > 1 else ""
                 with _live(count + frame.label, quiet=quiet) as on_step:
@@ -133,7 +152,9 @@ def _note_open_axes(frame: Frame, cutoff: float) -> None:
 
     atoms = frame.atoms
     if not atoms.pbc.all():
-        output.note(f"{frame.label} is not periodic along all axes: relaxing its atoms, keeping its cell")
+        axes = "".join(axis for axis, on in zip("abc", atoms.pbc, strict=True) if on)
+        hint = f" (--cell-axes {axes} relaxes that, too)" if axes else ""
+        output.note(f"{frame.label} is not periodic along all axes: relaxing its atoms, keeping its cell{hint}")
         return
     flat = not atoms.cell.volume > SMALLEST_RELATIVE_VOLUME * np.prod(atoms.cell.lengths())  # NaN counts as flat
     if flat or not np.isfinite(atoms.positions).all():
@@ -145,7 +166,7 @@ def _note_open_axes(frame: Frame, cutoff: float) -> None:
         if width > cutoff:
             output.note(
                 f"{frame.label} has {width:.1f} Å of vacuum along {axis}, more than the model sees across; if it is a "
-                "slab or a molecule, --fix-cell keeps its cell"
+                f"slab or a molecule, --fix-cell keeps its cell, and --cell-axes {'abc'.replace(axis, '')} keeps {axis}"
             )
 
 
@@ -222,6 +243,8 @@ def _write(frame: Frame, relaxation: "Relaxation", model_record: dict[str, Any],
             "energy_eV": [step.energy for step in history],
             "fmax_eV_per_A": [step.fmax_eV_per_A for step in history],
             "volume_A3": [step.volume for step in history],
+            "area_A2": [step.area for step in history],
+            "constraint_energy_eV": [step.constraint_energy for step in history],
         },
     }
     output.write_json(summary, content)

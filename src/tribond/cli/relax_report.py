@@ -54,6 +54,9 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
         table.add_row(name, show(before), show(after))
 
     row("energy (eV)", lambda state: f"{state['energy_eV']:.4f}")
+    if before["constraint_energy_eV"] or after["constraint_energy_eV"]:
+        row("of constraints (eV)", lambda state: f"{state['constraint_energy_eV']:.4f}")
+        row("with constraints (eV)", lambda state: f"{state['energy_eV'] + state['constraint_energy_eV']:.4f}")
     row("energy (eV/atom)", lambda state: f"{state['energy_eV_per_atom']:.4f}")
     if relaxation.pressure_GPa:
         row("enthalpy (eV)", lambda state: f"{state['enthalpy_eV']:.4f}")
@@ -64,9 +67,17 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
         row("volume (Å³)", lambda state: f"{state['volume_A3']:.3f}")
         row("a, b, c (Å)", lambda state: "  ".join(f"{length:.4f}" for length in state["lengths_A"]))
         row("α, β, γ (°)", lambda state: "  ".join(f"{angle:.3f}" for angle in state["angles_degree"]))
-        row("space group", lambda state: state["space_group"] or "unknown")
+        row("space group", lambda state: state["space_group"] or _no_group(state))
+    elif before["area_A2"] is not None:
+        row("area (Å²)", lambda state: f"{state['area_A2']:.3f}")
     terminal.print(table)
     terminal.print("wrote " + ", ".join(escape(str(path)) for path in outcome.written), soft_wrap=True)
+
+
+def _no_group(state: dict[str, Any]) -> str:
+    from tribond.properties.relax import LARGEST_SEARCHED
+
+    return f"not searched (more than {LARGEST_SEARCHED} atoms)" if state["num_atoms"] > LARGEST_SEARCHED else "unknown"
 
 
 def _print_many(outcomes: list[Outcome]) -> None:
@@ -141,7 +152,8 @@ def plot_relaxation(relaxation: "Relaxation", title: str, path: Path) -> None:
     axes[1].legend(loc="upper right")
     axes[-1].set_xlabel(f"step of {relaxation.optimizer}")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    moved = "atoms and cell" if relaxation.relax_cell else "atoms"
+    free = relaxation.cell_axes
+    moved = f"atoms and {', '.join(free)}" if free else "atoms and cell" if relaxation.relax_cell else "atoms"
     pressure = f" at {relaxation.pressure_GPa:g} GPa" if relaxation.pressure_GPa else ""
     text = f"{title}: {word} after {relaxation.steps} steps ({moved}{pressure})"
     axes[0].set_title(text, fontsize="medium", parse_math=False)

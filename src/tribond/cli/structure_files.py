@@ -1,20 +1,27 @@
-"""Structure files of any format that ASE knows: frames read from inputs, results written and named."""
+"""Structure files on the command line: frames read from inputs, results written and named."""
 
 import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from tribond.cli.output import note, quiet_libraries
 from tribond.errors import StructureError
 from tribond.files import atomic_path
+from tribond.reading.names import parse_index, split_index, unpacked
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from tribond.reading.content import Options
+
 FALLBACK_FORMAT = "extxyz"  # ASE's most complete text format
+WRITING: dict[str, dict[str, Any]] = {"lammps-data": {"masses": True, "atom_style": "atomic"}}  # what ASE leaves out
+LOSABLE = {"momenta": "velocities", "initial_magmoms": "spins", "initial_charges": "charges", "tags": "tags"}
+NOT_TOLD = {"numbers", "positions", "masses", "unique_id", "key_value_pairs", "data"}
+INPUTS = {"espresso-in", "castep-cell", "gaussian-in", "nwchem-in", "abinit-in", "cp2k-restart", "octopus-in", "magres"}
 LOSSLESS = 1e-3  # Å | a format that moves atoms or lattice vectors by more cannot hold the structure
 
 
@@ -36,38 +43,32 @@ class Frame:
         return str(self.path) if self.number is None else f"{self.path}@{self.number}"
 
 
-def split_index(name: str) -> tuple[Path, str | None]:
-    """Split 'run.xyz@3' or 'run.xyz@::10' into path and index; a file that has the whole name wins."""
-    path, at, index = name.rpartition("@")
-    if not at or Path(name).exists() or index.strip("-:0123456789"):
-        return Path(name), None
-    return Path(path), index
-
-
-def read_frames(name: str, index: str | None = None) -> list[Frame]:
-    """Read structures from a file that ASE can read.
+def read_frames(name: str, index: str | None = None, options: "Options | None" = None) -> list[Frame]:
+    """Read structures from a file, and say what the user should know about it.
 
     Args:
-        name: the path; 'path@index' says which frames.
+        name: the path; 'path@index' says which frames, unless a file has the whole name.
         index: which frames where the name does not say: a number or a slice such as ':' or '-5:'; None is the last.
+        options: what the user says about the file.
 
     Raises:
-        StructureError: if there is no such file or frame, ASE cannot read it, or sites are partly occupied.
+        StructureError: if there is no such file or frame, it cannot be read, or it contradicts itself.
     """
+    from tribond.reading.read import read_file
+
     path, own_index = split_index(name)
-    wanted = _parse_index(own_index or index)
-    if not path.exists():
-        raise StructureError("no such file")
-    if path.is_dir():
-        raise StructureError("this is a folder; name the files in it")
+    wanted = parse_index(own_index or index)
     # The last two frames tell whether there are more; an index is resolved against all, to know its number.
-    kind, images = _read_images(path, slice(-2, None) if wanted is None else slice(None))
+    content = read_file(path, slice(-2, None) if wanted is None else slice(None), options)
+    for text in content.notes:
+        note(f"{path}: {text}")
+    images, kind = content.images, content.format
     if not images:
         raise StructureError("there is no structure in this file")
     if wanted is None:
         if len(images) > 1:
             note(f"{path} holds several structures, taking the last; name others with {path.name}@INDEX or --index")
-        return [Frame(path, None, kind, _clean(images[-1]))]
+        return [Frame(path, None, kind, images[-1])]
     numbers = range(len(images))
     try:
         chosen = numbers[wanted] if isinstance(wanted, slice) else [numbers[wanted]]
@@ -76,61 +77,7 @@ def read_frames(name: str, index: str | None = None) -> list[Frame]:
     if not chosen:
         raise StructureError(f"no structure {own_index or index}: the file holds {len(images)}, counted from 0")
     single = len(images) == 1
-    return [Frame(path, None if single else number, kind, _clean(images[number])) for number in chosen]
-
-
-def _parse_index(index: str | None) -> int | slice | None:
-    if index is None:
-        return None
-    try:
-        if ":" not in index:
-            return int(index)
-        parts = [int(part) if part else None for part in index.split(":")]
-        _ = range(1)[slice(*parts)]
-    except (TypeError, ValueError):
-        raise StructureError(f"{index!r} is no index; write a number or a slice: 0, -1, :, -5:, ::10") from None
-    return slice(*parts)
-
-
-def _read_images(path: Path, frames: slice) -> tuple[str, list["Atoms"]]:
-    """ASE's name of the format, and the frames as ASE reads them."""
-    from ase.io.formats import UnknownFileTypeError, filetype
-
-    kind = "a structure"
-    try:
-        with quiet_libraries():
-            kind = filetype(str(path))
-            return kind, _read_as(kind, path, frames)
-    except UnknownFileTypeError as error:
-        raise StructureError(
-            f"ASE does not know this format ({error}); `ase info --formats` lists those it does"
-        ) from error
-    except OSError:
-        raise
-    except Exception as error:  # readers raise whatever a malformed line makes them trip over
-        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise StructureError(f"cannot be read as {kind} ({reason})") from error
-
-
-def _read_as(kind: str, path: Path, frames: slice) -> list["Atoms"]:
-    from ase.io import read
-    from ase.io.formats import get_ioformat
-
-    frames = slice(None) if get_ioformat(kind).single else frames  # ASE trips over other slices there
-    return cast("list[Atoms]", read(str(path), index=frames, format=kind, do_not_split_by_at_sign=True))
-
-
-def _clean(atoms: "Atoms") -> "Atoms":
-    """Refuse what has no energy, and drop what a CIF said about symmetry: it stops being true when atoms move."""
-    if len(atoms) == 0:
-        raise StructureError("there are no atoms in this structure")
-    from tribond.graph.build import refuse_partial_occupancy
-
-    refuse_partial_occupancy(atoms)
-    for key in ("occupancy", "spacegroup", "unit_cell"):
-        atoms.info.pop(key, None)
-    atoms.arrays.pop("spacegroup_kinds", None)
-    return atoms
+    return [Frame(path, None if single else number, kind, images[number]) for number in chosen]
 
 
 # --------------------------------------------------------------------------------------------------- writing
@@ -143,47 +90,91 @@ def write_structure(atoms: "Atoms", path: Path, kind: str) -> Path:
         The file written: `path`, or the same with the ending .extxyz.
     """
     from ase.io import write
-    from ase.io.formats import get_ioformat
+    from ase.io.formats import get_ioformat, ioformats
 
     with quiet_libraries():
-        if get_ioformat(kind).can_write:
+        if kind in ioformats and get_ioformat(kind).can_write:
             with atomic_path(path) as temporary:
-                held = _writes_losslessly(atoms, temporary, kind)
-                if not held:
+                held = _written(atoms, temporary, kind)
+                if held is None:
                     temporary.unlink(missing_ok=True)
-            if held:
+            if held is not None:
+                _note_losses(atoms, held, path, kind)
                 return path
         fallback = path.with_suffix(f".{FALLBACK_FORMAT}")
         with atomic_path(fallback) as temporary:
             write(str(temporary), atoms, format=FALLBACK_FORMAT)
-    note(f"ASE cannot write this structure in the input's format ({kind}) without loss; wrote {fallback.name} instead")
+    note(
+        f"ASE cannot write this structure in the input's format ({kind}) without loss; wrote {fallback.name} instead"
+        f"{', without the settings of the calculation' if kind in INPUTS else ''}"
+    )
     return fallback
 
 
-def _writes_losslessly(atoms: "Atoms", path: Path, kind: str) -> bool:
-    """Write, read again, and compare elements in order, axes, lattice and positions, whatever the orientation."""
+def _note_losses(atoms: "Atoms", back: "Atoms", path: Path, kind: str) -> None:
+    """Say what the format does not keep of what the input had."""
+    lost = [
+        words for name, words in LOSABLE.items() if atoms.has(name) and atoms.arrays[name].any() and not back.has(name)
+    ]
+    keys = sorted(set(atoms.info) - set(back.info) - NOT_TOLD)
+    keys += sorted(set(atoms.arrays) - set(back.arrays) - set(LOSABLE) - NOT_TOLD)
+    if keys:
+        lost.append(", ".join(keys))
+    if atoms.constraints and not back.constraints:
+        lost.append("constraints")
+    if kind in INPUTS:
+        lost.append("settings of the calculation (k-points, cutoffs, pseudopotentials)")
+    if lost:
+        note(f"{path.name} does not keep what the input had besides the structure: {'; '.join(lost)}")
+
+
+def _written(atoms: "Atoms", path: Path, kind: str) -> "Atoms | None":
+    """Write, read again, and compare elements in order, axes, lattice and positions, whatever the orientation.
+
+    Returns:
+        What was read again; None if it is another structure.
+    """
     import numpy as np
     from ase.io import write
 
+    from tribond.reading.content import Options
+    from tribond.reading.read import DATABASES, read_file
+
     try:
-        write(str(path), atoms, format=kind)
-        (back,) = _read_as(kind, path, slice(-1, None))
+        if kind in DATABASES:
+            _write_database(atoms, path, kind)
+        else:
+            write(str(path), atoms, format=kind, **WRITING.get(kind, {}))
+        (back,) = read_file(path, slice(-1, None), Options(format=kind)).images
     except OSError:
         raise
     except Exception:  # noqa: BLE001, pseudopotentials missing, a molecule in a crystal's format: all mean no
-        return False
+        return None
     if not np.array_equal(back.numbers, atoms.numbers) or not np.array_equal(back.pbc, atoms.pbc):
-        return False
+        return None
     if atoms.cell.rank < 3:
         pairs = [(back.cell.array, atoms.cell.array), (back.positions, atoms.positions)]
-        return all(np.allclose(read_back, original, rtol=0, atol=LOSSLESS) for read_back, original in pairs)
+        same = all(np.allclose(read_back, original, rtol=0, atol=LOSSLESS) for read_back, original in pairs)
+        return back if same else None
     shift = back.get_scaled_positions(wrap=False) - atoms.get_scaled_positions(wrap=False)
     shift -= np.where(atoms.pbc, np.round(shift), 0.0)
-    return bool(
+    same = bool(
         np.allclose(back.cell.lengths(), atoms.cell.lengths(), rtol=0, atol=LOSSLESS)
         and np.allclose(back.cell.angles(), atoms.cell.angles(), rtol=0, atol=0.01)
         and np.abs(shift * atoms.cell.lengths()).max(initial=0.0) < LOSSLESS
     )
+    return back if same else None
+
+
+def _write_database(atoms: "Atoms", path: Path, kind: str) -> None:
+    """A database of one row, with the key-value pairs and data that the input had."""
+    from ase.db import connect
+
+    plain = atoms.copy()
+    plain.calc = atoms.calc
+    pairs, data = (plain.info.pop(name, None) or {} for name in ("key_value_pairs", "data"))
+    with connect(str(path), type=kind, serial=True) as database:
+        database.write(plain, key_value_pairs=pairs, data=data)
 
 
 class OutputNames:
@@ -221,8 +212,3 @@ class OutputNames:
                 break
         self.taken.update(file.resolve() for file in files)
         return files
-
-
-def unpacked(path: Path) -> Path:
-    """The path without the ending of a compression that ASE reads through; results are written plain."""
-    return path.with_suffix("") if path.suffix in {".gz", ".bz2", ".xz"} else path

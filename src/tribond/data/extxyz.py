@@ -13,6 +13,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from tribond.data.frame_table import FrameTable
+from tribond.data.labels import LabelKeys, Seen, full, stress_of_virial
 
 _PAIR = r'([A-Za-z_][A-Za-z0-9_-]*)=(?:"([^"\\{}\[\]]*)"|([^\s"\'\\{}\[\]=]+))(?:\s+|$)'
 PAIR = re.compile(_PAIR)
@@ -27,18 +28,20 @@ class NotPlainError(Exception):
     """The file is for ASE."""
 
 
-def read_plain(text: str, origin: str) -> FrameTable | None:
+def read_plain(text: str, origin: str, keys: LabelKeys | None = None, seen: Seen | None = None) -> FrameTable | None:
     """All frames of an extended XYZ file, with every label it has and stresses in its own unit.
 
     Args:
         text: the file.
         origin: its name, for messages.
+        keys: names of the labels.
+        seen: gets the names that look like labels.
 
     Returns:
         None if it is not plain: ASE must read it.
     """
     try:
-        return _read(text.split("\n"), origin)
+        return _read(text.split("\n"), origin, keys or LabelKeys(), seen or Seen.nothing())
     except (NotPlainError, ValueError, KeyError, IndexError):
         return None
 
@@ -55,8 +58,9 @@ class _Rows:
         self.has_forces: list[bool] = []
 
 
-def _read(lines: list[str], origin: str) -> FrameTable:
+def _read(lines: list[str], origin: str, keys: LabelKeys, seen: Seen) -> FrameTable:
     rows = _Rows()
+    names: set[str] = set()
     layouts: dict[str, list[tuple[str, int]]] = {}
     line = 0
     while line < len(lines) and lines[line].strip():  # ASE stops at an empty line too
@@ -66,10 +70,14 @@ def _read(lines: list[str], origin: str) -> FrameTable:
         values = _comment(lines[line + 1])
         properties = values["Properties"]
         if properties not in layouts:
-            layouts[properties] = _layout(properties)
+            layouts[properties] = _layout(properties, keys, seen)
         _read_atoms(rows, lines[line + 2 : line + 2 + size], layouts[properties])
-        _read_frame(rows, values)
+        _read_frame(rows, values, keys, seen)
+        names.update(values)
         line += 2 + size
+    if any(rest.strip() for rest in lines[line:]):  # structures behind an empty line would be lost
+        raise NotPlainError
+    seen.look(names)
     count = len(rows.sizes)
     table = FrameTable(
         offsets=np.concatenate([[0], np.cumsum(rows.sizes, dtype=np.int64)]).astype(np.int64),
@@ -101,7 +109,7 @@ def _comment(line: str) -> dict[str, str]:
     return {key: quoted or bare for key, quoted, bare in PAIR.findall(line)}
 
 
-def _layout(properties: str) -> list[tuple[str, int]]:
+def _layout(properties: str, keys: LabelKeys, seen: Seen) -> list[tuple[str, int]]:
     """Name and type of every column, as one letter: of one name there may be several."""
     fields = properties.split(":")
     columns = []
@@ -109,12 +117,19 @@ def _layout(properties: str) -> list[tuple[str, int]]:
         if kind not in ("S", "R", "I", "L") or name in TOO_MUCH:
             raise NotPlainError
         columns += [name] * int(count)
-    wanted = {"species": "S:1", "pos": "R:3"} | ({"forces": "R:3"} if "forces" in columns else {})
+    forces = keys.forces or ("forces" if "forces" in columns else "force")
+    wanted = {"species": "S:1", "pos": "R:3"} | ({forces: "R:3"} if forces in columns else {})
     if any(f":{name}:{form}:" not in f":{properties}:" for name, form in wanted.items()):
         raise NotPlainError
     if len(set(fields[::3])) != len(fields[::3]):
         raise NotPlainError
-    return [(name, columns.index(name)) for name in wanted] + [("", len(columns))]
+    seen.look(fields[::3])
+    if forces in columns:
+        seen.used.add(forces)
+        if forces == "force" and keys.forces is None:
+            seen.taken.add("force was taken as forces")
+    labels = ["species", "pos", *(["forces"] if forces in columns else [])]
+    return [(label, columns.index(name)) for label, name in zip(labels, wanted, strict=True)] + [("", len(columns))]
 
 
 def _read_atoms(rows: _Rows, lines: list[str], layout: list[tuple[str, int]]) -> None:
@@ -140,23 +155,50 @@ def _extend(target: "array[float]", words: list[str], first: int, width: int) ->
     target.extend(map(float, chain.from_iterable(zip(x, y, z, strict=True))))
 
 
-def _read_frame(rows: _Rows, values: dict[str, str]) -> None:
-    if "virial" in values:
-        raise NotPlainError
+def _read_frame(rows: _Rows, values: dict[str, str], keys: LabelKeys, seen: Seen) -> None:
     lattice = values.get("Lattice")
-    rows.cells.extend([0.0] * 9 if lattice is None else _nine(lattice))
+    cell = [0.0] * 9 if lattice is None else _nine(lattice)
+    rows.cells.extend(cell)
     pbc = [FLAG[word] for word in values["pbc"].split()] if "pbc" in values else [lattice is not None] * 3
-    if len(pbc) != 3:
+    if len(pbc) != 3 or (lattice is not None and _is_odd(cell, pbc)):  # no cell: the other reader has words for it
         raise NotPlainError
     rows.pbc += pbc
-    energy, stress = values.get("energy"), values.get("stress")
+    name = keys.energy or "energy"
+    energy, stress = values.get(name), values.get(keys.stress or "stress")
+    virial = values.get(keys.virial or "virial")
+    seen.used.update({name} & values.keys())
     rows.energies.append(np.nan if energy is None else _number(energy))
-    if stress is None:
+    if virial is not None and keys.stress is None:
+        if stress is not None and keys.virial is None:
+            raise NotPlainError  # both: they are compared
+        _read_virial(rows, _nine(virial), cell, all(pbc))
+        seen.used.add(keys.virial or "virial")
+        seen.taken.add("virials were turned into stresses: stress = -virial / volume")
+        return
+    if stress is None or keys.virial is not None:
         rows.stresses.extend([np.nan] * 9)
         return
+    seen.used.add(keys.stress or "stress")
+    numbers = _nine(stress)
+    if keys.stress is not None and keys.stress != "stress":
+        rows.stresses.extend(full(np.array(numbers)).ravel())
+        return
     # Columns first, as the format has it; then ASE keeps the upper half.
-    xx, _, _, xy, yy, _, xz, yz, zz = _nine(stress)
+    xx, _, _, xy, yy, _, xz, yz, zz = numbers
     rows.stresses.extend([xx, xy, xz, xy, yy, yz, xz, yz, zz])
+
+
+def _is_odd(cell: list[float], pbc: list[bool]) -> bool:
+    """Whether a cell may be none: no larger than 1 Å, or with a vector of zero along a periodic axis."""
+    rows = [cell[:3], cell[3:6], cell[6:]]
+    return max(map(abs, cell)) < 1.1 or any(on and not any(row) for row, on in zip(rows, pbc, strict=True))
+
+
+def _read_virial(rows: _Rows, numbers: list[float], cell: list[float], periodic: bool) -> None:  # noqa: FBT001
+    """As a stress in eV/Å³."""
+    virial = np.array(numbers).reshape(3, 3).T
+    stress = stress_of_virial(virial, np.array(cell).reshape(3, 3)) if periodic else np.full((3, 3), np.nan)
+    rows.stresses.extend(stress.ravel())
 
 
 def _nine(words: str) -> list[float]:

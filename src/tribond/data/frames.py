@@ -1,27 +1,22 @@
-"""Labelled structures from any file that ASE reads."""
+"""Labelled structures from any file that can be read."""
 
-import bz2
-import gzip
-import lzma
-import shutil
-import tempfile
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from glob import glob
-from pathlib import Path
-from typing import Any, Literal
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from tribond.errors import DataError
-from tribond.units import EV_PER_A3_TO_GPA
+from tribond.data.labels import LABELS, STRESS_FACTORS, Label, LabelKeys, Seen, StressUnit, find, hint, size_notes
+from tribond.errors import DataError, StructureError
+from tribond.reading.content import Options
+from tribond.reading.names import matching, parse_index, split_index
+from tribond.reading.read import read_file
 
-Label = Literal["energy", "forces", "stress"]
-StressUnit = Literal["eV/A^3", "GPa"]
-LABELS: tuple[Label, ...] = ("energy", "forces", "stress")
+__all__ = ["LABELS", "Frame", "Label", "LabelKeys", "StressUnit", "expand", "read_frames"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,74 +37,105 @@ def read_frames(
     labels: Iterable[Label] = LABELS,
     stress_unit: StressUnit = "eV/A^3",
     source: int = 0,
+    keys: LabelKeys | None = None,
+    options: Options | None = None,
+    on_note: Callable[[str], None] = logger.warning,
 ) -> list[Frame]:
     """Read labelled structures.
 
     Args:
-        patterns: file names, `*` allowed; compressed files are fine.
+        patterns: file names; a file of exactly this name, else `*` and `name@INDEX`. Compressed files are fine.
         labels: which labels to take; the others are left out even if the file has them.
-        stress_unit: of the file. Its sign must be ASE's (tension positive), as in every file that ASE writes.
+        stress_unit: of the file. Its sign must be ASE's (tension positive), as in every file that ASE writes; kbar is
+            VASP's and has VASP's sign.
         source: number to put into the frames.
+        keys: names of the labels, where they are not ASE's.
+        options: format, and elements of types.
+        on_note: called with what the user should know.
 
     Raises:
         DataError: if a pattern matches nothing, a file cannot be read, or holds no label at all.
     """
     frames: list[Frame] = []
     for file in expand(patterns):
-        try:
-            images = _read_images(file)
-        except (OSError, ValueError, KeyError, IndexError, ase.io.formats.UnknownFileTypeError) as error:
-            msg = f"{file} cannot be read: {error}"
-            raise DataError(msg) from error
-        factor = 1.0 if stress_unit == "eV/A^3" else 1 / EV_PER_A3_TO_GPA
-        read = [
-            _frame(atoms, set(labels), factor, f"{Path(file).name}#{index}", source)
-            for index, atoms in enumerate(images)
-        ]
-        if all(frame.energy is None and frame.forces is None and frame.stress is None for frame in read):
-            msg = (
-                f"{file}: none of its {len(read)} structures has {' or '.join(labels)}; ASE must find them as the "
-                "results of a calculator (in extxyz: energy=..., a column forces, stress=...)"
-            )
-            raise DataError(msg)
+        read, notes = read_one(file, set(labels), stress_unit, keys or LabelKeys(), options or Options(), source)
+        for text in notes:
+            on_note(f"{file}: {text}")
         frames += read
     return frames
 
 
-def _read_images(file: str) -> list[Atoms]:
-    """All structures of a file. A compressed one is unpacked first: ASE would start anew from its top for each frame."""
-    path = Path(file)
-    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    if path.suffix not in openers:
-        return list(ase.io.read(path, index=":"))
-    with tempfile.TemporaryDirectory() as folder:
-        unpacked = Path(folder) / path.stem
-        with openers[path.suffix](path, "rb") as packed, unpacked.open("wb") as plain:
-            shutil.copyfileobj(packed, plain)
-        return list(ase.io.read(unpacked, index=":"))
+def read_one(
+    file: str, labels: set[Label], stress_unit: StressUnit, keys: LabelKeys, options: Options, source: int = 0
+) -> tuple[list[Frame], list[str]]:
+    """The frames of one file, and notes.
+
+    Raises:
+        DataError: if it cannot be read, or holds no label at all.
+    """
+    keys.check()
+    path, index = split_index(file)
+    wanted = _slice(file, index)
+    try:
+        content = read_file(path, slice(None), options)
+    except (OSError, StructureError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        msg = f"{file} cannot be read: {reason}"
+        raise DataError(msg) from error
+    factor = STRESS_FACTORS[stress_unit]
+    seen = Seen.nothing()
+    chosen = range(len(content.images))[wanted]
+    read = [
+        _frame(content.images[number], labels, factor, keys, f"{path.name}#{number}", source, seen) for number in chosen
+    ]
+    ordered = [label for label in LABELS if label in labels]
+    if all(frame.energy is None and frame.forces is None and frame.stress is None for frame in read):
+        raise DataError(nothing_found(file, len(read), ordered, seen, keys))
+    notes = [*content.notes, *seen.notes(labels, keys)]
+    stresses = [np.full((3, 3), np.nan) if frame.stress is None else frame.stress for frame in read]
+    forces = [np.nan if frame.forces is None else np.abs(frame.forces).max(initial=0.0) for frame in read]
+    return read, notes + size_notes(np.array(stresses), np.array(forces), stress_unit)
+
+
+def _slice(file: str, index: str | None) -> slice:
+    try:
+        wanted = parse_index(index)
+    except StructureError as error:
+        msg = f"{file}: {error}"
+        raise DataError(msg) from error
+    if wanted is None:
+        return slice(None)
+    return wanted if isinstance(wanted, slice) else slice(wanted, wanted + 1 if wanted != -1 else None)
+
+
+def nothing_found(file: str, count: int, labels: Sequence[str], seen: Seen, keys: LabelKeys) -> str:
+    """The message for a file without labels."""
+    if count == 0:
+        return f"{file}: no structure is left of this file"
+    if keys.given():
+        named = ", ".join(f"{option} {name}" for option, name in keys.given().items())
+        others = f"; the file has {', '.join(sorted(seen.names))}" if seen.names else ""
+        return f"{file}: none of its {count} structures has what was named ({named}){others}"
+    where = "they are looked for as results of a calculator (in extxyz: energy=..., a column forces, stress=...)"
+    others = f"; the file has {', '.join(sorted(seen.names))}: {hint(seen.names)}" if seen.names else f"; {where}"
+    return f"{file}: none of its {count} structures has {' or '.join(labels)}{others}"
 
 
 def expand(patterns: str | Sequence[str]) -> list[str]:
-    """File names that match, sorted within each pattern.
+    """File names that match, sorted within each pattern; a file that has exactly the name is that file.
 
     Raises:
         DataError: if a pattern matches nothing.
     """
-    files: list[str] = []
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        found = sorted(glob(str(Path(pattern).expanduser())))  # noqa: PTH207 - absolute patterns too
-        if not found:
-            msg = f"no file matches {pattern}"
-            raise DataError(msg)
-        files += found
-    return files
+    return [file for pattern in ([patterns] if isinstance(patterns, str) else patterns) for file in matching(pattern)]
 
 
-def _frame(atoms: Atoms, labels: set[Label], stress_factor: float, origin: str, source: int) -> Frame:
-    results = atoms.calc.results if atoms.calc is not None else {}
-    energy = results.get("energy") if "energy" in labels else None
-    forces = results.get("forces") if "forces" in labels else None
-    stress = results.get("stress") if "stress" in labels and atoms.pbc.all() else None
+def _frame(
+    atoms: Atoms, labels: set[Label], factor: float, keys: LabelKeys, origin: str, source: int, seen: Seen
+) -> Frame:
+    found = find(atoms, keys, labels, seen, origin)
+    energy, forces, stress = (found.get(label) for label in LABELS)
+    stress = stress if atoms.pbc.all() else None
     for name, value in (("energy", energy), ("forces", forces), ("stress", stress)):
         if value is not None and not np.all(np.isfinite(value)):
             msg = f"{origin}: the {name} is not finite"
@@ -117,17 +143,9 @@ def _frame(atoms: Atoms, labels: set[Label], stress_factor: float, origin: str, 
     bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     return Frame(
         atoms=bare,
-        energy=None if energy is None else float(energy),
+        energy=energy,
         forces=None if forces is None else np.asarray(forces, dtype=np.float64),
-        stress=None if stress is None else _full_stress(np.asarray(stress, dtype=np.float64)) * stress_factor,
+        stress=None if stress is None else stress * (1.0 if found.get("is_virial") else factor),
         origin=origin,
         source=source,
     )
-
-
-def _full_stress(stress: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Voigt (xx, yy, zz, yz, xz, xy) or (3, 3) to (3, 3)."""
-    if stress.shape == (3, 3):
-        return stress
-    xx, yy, zz, yz, xz, xy = stress
-    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])

@@ -18,6 +18,7 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
 from tribond.graph.elements import check_elements
 from tribond.graph.neighbors import bonds_within
+from tribond.reading.occupancy import is_full, refuse_partial_occupancy
 from tribond.typing import Positions
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     AnyStructure: TypeAlias = Atoms | Structure | Molecule
 
+LONGEST_AXIS = 1e6  # Å | searches for neighbours count cells in 32 bits
+FARTHEST = 1e9  # Å | beyond, positions in float64 no longer resolve bonds to 1e-6 Å
 SMALLEST_RELATIVE_VOLUME = 1e-6  # volume over the product of the lattice vectors' lengths
 
 
@@ -122,24 +125,16 @@ def as_atoms(structure: "AnyStructure") -> Atoms:
     if not all(hasattr(structure, name) for name in ("is_ordered", "cart_coords")):
         msg = f"a structure must be ase.Atoms or a pymatgen Structure or Molecule, not {type(structure).__name__}"
         raise StructureError(msg)
-    if not structure.is_ordered:
+    if not structure.is_ordered and not all(
+        is_full(site.species.num_atoms) and len(site.species) == 1 for site in structure
+    ):
         msg = f"{structure.formula} has partly occupied sites; order it first (pymatgen's OrderDisorderedStructure...)"
         raise StructureError(msg)
-    numbers = [specie.Z for specie in structure.species]
+    numbers = [next(iter(site.species)).Z for site in structure]
     lattice: Any = getattr(structure, "lattice", None)
     if lattice is None:
         return Atoms(numbers=numbers, positions=structure.cart_coords, pbc=False)
     return Atoms(numbers=numbers, positions=structure.cart_coords, cell=lattice.matrix, pbc=lattice.pbc)
-
-
-def refuse_partial_occupancy(atoms: Atoms) -> None:
-    """Raise StructureError if the file that the atoms came from (a CIF) has sites that are only partly occupied."""
-    occupancy = atoms.info.get("occupancy") or {}
-    partial = {symbol: value for site in occupancy.values() for symbol, value in site.items() if value < 1}
-    if partial:
-        sites = ", ".join(f"{symbol} {value:g}" for symbol, value in partial.items())
-        msg = f"sites are partly occupied ({sites}); make an ordered structure of it first"
-        raise StructureError(msg)
 
 
 def graphs_of(
@@ -189,13 +184,23 @@ def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None
         first = int(np.flatnonzero(~finite.all(axis=1))[0])
         msg = f"the position of atom {first} ({atoms.symbols[first]}) is {positions[first].tolist()}; it must be finite"
         raise StructureError(msg)
+    if np.abs(positions).max(initial=0.0) > FARTHEST:
+        first = int(np.argmax(np.abs(positions).max(axis=1)))
+        msg = (
+            f"atom {first} ({atoms.symbols[first]}) is at {positions[first].tolist()} Å: so far away numbers do not resolve "
+            "bonds; bring it into the cell"
+        )
+        raise StructureError(msg)
     if not np.isfinite(cell).all():
         msg = f"the cell {cell.tolist()} must be finite"
         raise StructureError(msg)
 
 
 def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
-    """Raise StructureError for periodic axes without volume; the cell must be finite."""
+    """Raise StructureError for periodic axes without volume or longer than any; the cell must be finite."""
+    if np.abs(cell).max(initial=0.0) > LONGEST_AXIS and np.abs(cell[pbc]).max(initial=0.0) > LONGEST_AXIS:
+        msg = f"a periodic axis is longer than {LONGEST_AXIS:g} Å: {cell[pbc].tolist()}; make it an open one, or mend the cell"
+        raise StructureError(msg)
     if _is_ordinary(cell, pbc):
         return
     periodic = cell[pbc]

@@ -15,6 +15,7 @@ from ase.optimize import BFGS, FIRE, FIRE2, LBFGS
 from ase.optimize.optimize import Optimizer
 
 from tribond.errors import ConfigError, StructureError, TribondError
+from tribond.properties.cell_axes import check_axes, strained
 from tribond.units import EV_PER_A3_TO_GPA
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"LBFGS": LBFGS, "BFGS": BFGS, "FIRE": FIRE, "FIRE2": FIRE2}
@@ -23,6 +24,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"LBFGS": LBFGS, "BFGS": BFGS, "FIRE": 
 DEFAULT_OPTIMIZER = "LBFGS"
 DEFAULT_FMAX = 0.005  # eV/Å
 DEFAULT_STEPS = 500
+LARGEST_SEARCHED = 1000  # atoms | a space group is only told: a search in more takes longer than the steps
 SYMPREC = 0.02  # Å | positions this close are equivalent: what DEFAULT_FMAX leaves of noise in soft directions
 LARGEST_VOLUME_RATIO = 3.0  # a cell that grows or shrinks by more has left what any potential was trained on
 
@@ -36,11 +38,13 @@ class RelaxationStep:
     """The state after one step of the optimizer; step 0 is the start."""
 
     step: int
-    energy: float  # eV
+    energy: float  # eV, the model's
     fmax_eV_per_A: float  # what is converged: the longest force on an atom or, divided by the atoms, on the cell
     max_force: float  # eV/Å | the longest force on an atom, constraints applied
     stress: np.ndarray | None  # (3, 3) eV/Å³, ASE's sign: tension positive; None unless fully periodic
     volume: float | None  # Å³; None unless fully periodic
+    constraint_energy: float = 0.0  # eV that springs (ase.constraints.Hookean) and the like add to the model's
+    area: float | None = None  # Å²; None unless periodic along two axes
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Relaxation:
     relax_cell: bool  # False also where it was asked for but the structure is not fully periodic
     pressure_GPa: float
     fix_symmetry: bool
+    cell_axes: str | None = None  # axes that were free to change, such as "ab"; None: all, or none
 
     @property
     def steps(self) -> int:
@@ -63,8 +68,8 @@ class Relaxation:
         return self.history[-1].step
 
     def enthalpy(self, step: RelaxationStep) -> float:
-        """Energy plus pressure times volume, eV: what a relaxation under pressure lowers."""
-        return step.energy + self.pressure_GPa / EV_PER_A3_TO_GPA * (step.volume or 0.0)
+        """Energy, that of constraints included, plus pressure times volume, eV: what a relaxation lowers."""
+        return step.energy + step.constraint_energy + self.pressure_GPa / EV_PER_A3_TO_GPA * (step.volume or 0.0)
 
     def summary(self) -> dict[str, Any]:
         """Settings, outcome, and the structure before and after, as plain numbers with the unit in each name."""
@@ -75,6 +80,7 @@ class Relaxation:
                 "optimizer": self.optimizer,
                 "fmax_eV_per_A": self.fmax_eV_per_A,
                 "relax_cell": self.relax_cell,
+                "cell_axes": self.cell_axes,
                 "pressure_GPa": self.pressure_GPa,
                 "fix_symmetry": self.fix_symmetry,
                 "symprec_A": SYMPREC,
@@ -92,13 +98,15 @@ class Relaxation:
             "lengths_A": atoms.cell.lengths().tolist(),
             "angles_degree": atoms.cell.angles().tolist(),
             "volume_A3": step.volume,
+            "area_A2": step.area,
             "energy_eV": step.energy,
+            "constraint_energy_eV": step.constraint_energy,
             "energy_eV_per_atom": step.energy / len(atoms),
             "enthalpy_eV": self.enthalpy(step),
             "fmax_eV_per_A": step.fmax_eV_per_A,
             "max_force_eV_per_A": step.max_force,
             "stress_eV_per_A3": None if step.stress is None else step.stress.tolist(),
-            "space_group": space_group(atoms),
+            "space_group": space_group(atoms, largest=LARGEST_SEARCHED),
         }
 
 
@@ -112,6 +120,7 @@ def relax(
     relax_cell: bool = True,
     pressure_GPa: float = 0.0,
     fix_symmetry: bool = False,
+    cell_axes: str | None = None,
     on_step: Callable[[RelaxationStep, Atoms], object] | None = None,
 ) -> Relaxation:
     """Move atoms and cell to the nearest minimum of the energy, or of the enthalpy under pressure.
@@ -128,6 +137,8 @@ def relax(
         relax_cell: relax the cell too. Only done for structures that are periodic along all three axes.
         pressure_GPa: hydrostatic pressure from outside; compression positive.
         fix_symmetry: keep the space group found with SYMPREC.
+        cell_axes: axes that may change, such as "ab"; the others stay exactly as they are. Structures with open axes
+            relax their periodic ones only if these are named here: the area of a layer, the length of a wire.
         on_step: called with each step, the start included, and a copy of the structure that carries its results.
 
     Raises:
@@ -135,10 +146,16 @@ def relax(
         StructureError: if the calculator cannot describe the start, or pressure or symmetry do not apply to it.
         RelaxationError: if the relaxation runs away instead of coming to rest.
     """
-    _check_settings(fmax_eV_per_A, steps, optimizer, pressure_GPa, relax_cell=relax_cell)
+    _check_settings(fmax_eV_per_A, steps, optimizer, pressure_GPa, relax_cell=relax_cell, cell_axes=cell_axes)
     _check_structure(atoms, pressure_GPa, fix_symmetry=fix_symmetry)
-    relax_cell = relax_cell and bool(atoms.pbc.all())
-    moving = atoms.copy()
+    pressure = pressure_GPa / EV_PER_A3_TO_GPA
+    if cell_axes is not None:
+        cell_axes = check_axes(cell_axes)
+        moving: Atoms = strained(atoms, cell_axes, calculator, pressure)
+        pressure = 0.0  # part of the stress of strained atoms
+    else:
+        relax_cell = relax_cell and bool(atoms.pbc.all())
+        moving = atoms.copy()
     moving.calc = calculator
     _check_start(moving)
     if fix_symmetry:
@@ -146,7 +163,6 @@ def relax(
             warnings.simplefilter("ignore")  # spglib's deprecations concern ASE
             symmetry = FixSymmetry(moving, symprec=SYMPREC)
         moving.set_constraint([*moving.constraints, symmetry])
-    pressure = pressure_GPa / EV_PER_A3_TO_GPA
     history: list[RelaxationStep] = []
     snapshots: list[Atoms] = []  # the first and the latest
     converged = False
@@ -160,7 +176,7 @@ def relax(
                 if history and dynamics.nsteps == 0:
                     continue  # the state that the last filter left
                 fmax = float(np.linalg.norm(target.get_forces(), axis=1).max())  # ASE's own criterion
-                step = _observe(moving, done + dynamics.nsteps, fmax)
+                step = _observe(moving, atoms, done + dynamics.nsteps, fmax)
                 history.append(step)
                 snapshots[1:] = [_snapshot(moving, atoms)]
                 if on_step is not None:
@@ -177,19 +193,21 @@ def relax(
         relax_cell=relax_cell,
         pressure_GPa=pressure_GPa,
         fix_symmetry=fix_symmetry,
+        cell_axes=cell_axes,
     )
 
 
-def space_group(atoms: Atoms, symprec: float = SYMPREC) -> str | None:
+def space_group(atoms: Atoms, symprec: float = SYMPREC, *, largest: int | None = None) -> str | None:
     """Space group such as 'Fm-3m (225)', or None unless fully periodic or where spglib finds none.
 
     Args:
         atoms: the structure.
         symprec: largest distance in Å between positions that count as equivalent.
+        largest: of more atoms it is not asked; the search takes 10 s for 4,000 and grows with the cube.
     """
     import spglib
 
-    if not atoms.pbc.all():
+    if not atoms.pbc.all() or (largest is not None and len(atoms) > largest):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # spglib 2.7 announces its next way to fail; both are handled here
@@ -199,7 +217,11 @@ def space_group(atoms: Atoms, symprec: float = SYMPREC) -> str | None:
             return None
 
 
-def _check_settings(fmax: float, steps: int, optimizer: str, pressure_GPa: float, *, relax_cell: bool) -> None:
+def _check_settings(
+    fmax: float, steps: int, optimizer: str, pressure_GPa: float, *, relax_cell: bool, cell_axes: str | None
+) -> None:
+    if cell_axes is not None and not relax_cell:
+        raise ConfigError(f"cell_axes {cell_axes} has no effect on a fixed cell; leave one of the two out")
     if optimizer not in OPTIMIZERS:
         raise ConfigError(f"unknown optimizer {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
     if not (np.isfinite(fmax) and fmax > 0):
@@ -224,21 +246,26 @@ def _check_structure(atoms: Atoms, pressure_GPa: float, *, fix_symmetry: bool) -
         raise StructureError(f"keeping the space group needs a structure periodic along a, b and c, not along {axes}")
 
 
-def _observe(atoms: Atoms, step: int, fmax: float) -> RelaxationStep:
-    stress, volume = None, None
-    if atoms.pbc.all():
+def _observe(atoms: Atoms, original: Atoms, step: int, fmax: float) -> RelaxationStep:
+    stress, volume, area = None, None, None
+    if original.pbc.all():
         volume = float(atoms.get_volume())
         try:
-            stress = atoms.get_stress(voigt=False)
+            stress = Atoms.get_stress(atoms, voigt=False)
         except PropertyNotImplementedError:
             stress = None  # a calculator without stress can still relax atoms in a fixed cell
+    elif original.pbc.sum() == 2:
+        area = float(np.linalg.norm(np.cross(*atoms.cell.array[original.pbc])))
+    energy = float(atoms.get_potential_energy(apply_constraint=False))
     return RelaxationStep(
         step=step,
-        energy=float(atoms.get_potential_energy()),
+        energy=energy,
         fmax_eV_per_A=fmax,
         max_force=float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
         stress=stress,
         volume=volume,
+        constraint_energy=float(atoms.get_potential_energy()) - energy,
+        area=area,
     )
 
 
@@ -258,13 +285,16 @@ def _check_sane(step: RelaxationStep, start: RelaxationStep) -> None:
             f"the model gives an energy of {step.energy} eV and a largest force of {step.fmax_eV_per_A} eV/Å at step "
             f"{step.step}: the relaxation runs away from what the model can describe"
         )
-    if step.volume is None or start.volume is None:
+    size, size_before, unit = step.volume, start.volume, "Å³"
+    if size is None or size_before is None:
+        size, size_before, unit = step.area, start.area, "Å²"
+    if size is None or size_before is None:
         return
-    ratio = step.volume / start.volume
+    ratio = size / size_before
     if not 1 / LARGEST_VOLUME_RATIO <= ratio <= LARGEST_VOLUME_RATIO:
         change = "grew" if ratio > 1 else "shrank"
         raise RelaxationError(
-            f"the cell {change} from {start.volume:.1f} to {step.volume:.1f} Å³ by step {step.step}: the relaxation runs "
+            f"the cell {change} from {size_before:.1f} to {size:.1f} {unit} by step {step.step}: the relaxation runs "
             "away; check the input's lattice and pressure, or relax the atoms alone first, with the cell fixed"
         )
 
@@ -287,7 +317,12 @@ def _snapshot(moving: Atoms, original: Atoms) -> Atoms:
         for key in ("energy", "free_energy", "forces", "stress")
         if key in moving.calc.results
     }
-    snapshot = moving.copy()
+    if not original.pbc.all():
+        results.pop("stress", None)  # of a cell that was made for it
+    snapshot = original.copy()
     snapshot.set_constraint([constraint.copy() for constraint in original.constraints])
+    # Open axes may have been made periodic for a while; the others are the original's unless the cell moved.
+    snapshot.cell[original.pbc] = moving.cell.array[original.pbc]
+    snapshot.positions[:] = moving.positions
     snapshot.calc = SinglePointCalculator(snapshot, **results)
     return snapshot

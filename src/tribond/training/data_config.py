@@ -4,7 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tribond.data.frames import LABELS, Label, StressUnit
+from tribond.data.labels import LABELS, Label, LabelKeys, StressUnit
+from tribond.reading.content import Options
 
 
 class Strict(BaseModel):
@@ -28,6 +29,12 @@ class SourceConfig(Strict):
     files: list[str] = Field(min_length=1)  # relative to the training file; `*` allowed
     labels: list[Label] = Field(default=list(LABELS), min_length=1)
     stress_unit: StressUnit = "eV/A^3"
+    energy_key: str | None = None  # names of the labels in the files, where they are not energy, forces and stress
+    forces_key: str | None = None
+    stress_key: str | None = None
+    virial_key: str | None = None  # instead of stress_key: eV, a compressed crystal's is positive
+    format: str | None = None  # of the files, where names and contents do not say it
+    elements: list[str] = []  # of the types 1, 2, ... in files of LAMMPS
     reference_energies: str = "fit"  # "fit": of its own; or the name of the source whose zero of energy it shares
     repeat: float = Field(default=1.0, gt=0)  # times an epoch that a frame is seen
     share: float | None = Field(default=None, ge=0, le=1)  # of the structures seen; instead of `repeat`
@@ -36,6 +43,21 @@ class SourceConfig(Strict):
     unknown_elements: Literal["error", "skip"] = "error"  # what to do with frames that the model has no embedding for
     max_force_eV_per_A: float = Field(default=100.0, gt=0)  # frames beyond are left out
     max_stress_GPa: float = Field(default=1000.0, gt=0)
+
+    @model_validator(mode="after")
+    def _one_stress(self) -> Self:
+        if self.stress_key is not None and self.virial_key is not None:
+            msg = f"source {self.name}: stress_key and virial_key name the same label; leave one out"
+            raise ValueError(msg)
+        return self
+
+    def keys(self) -> LabelKeys:
+        """Names of the labels."""
+        return LabelKeys(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
+
+    def reading(self) -> Options:
+        """How the files are read."""
+        return Options(self.format, tuple(self.elements))
 
 
 class DataConfig(Strict):

@@ -102,7 +102,15 @@ def read_training_frames(config: DataConfig, folder: Path, cache: ArrayCache | N
 
 def _read_source(source: SourceConfig, folder: Path, number: int, cache: ArrayCache) -> FrameTable:
     files = [str(folder / Path(file).expanduser()) for file in source.files]
-    frames = read_table(files, labels=source.labels, stress_unit=source.stress_unit, source=number, cache=cache)
+    frames = read_table(
+        files,
+        labels=source.labels,
+        stress_unit=source.stress_unit,
+        source=number,
+        cache=cache,
+        keys=source.keys(),
+        options=source.reading(),
+    )
     # NaN marks what is missing, and is not beyond anything.
     beyond = np.zeros(len(frames), dtype=bool)
     violent = (np.abs(frames.forces) > source.max_force_eV_per_A).any(axis=1)

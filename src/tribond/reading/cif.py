@@ -1,0 +1,324 @@
+"""Crystals from CIF and magnetic CIF: gemmi knows the syntax and the settings, this file what makes a structure.
+
+ASE's reader takes origin choice 1 whatever the file says, knows no magnetic operations, and stumbles over occupancies
+that are unknown.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from ase.geometry import cellpar_to_cell
+from numpy.typing import NDArray
+
+from tribond.errors import StructureError
+from tribond.reading.content import Options
+from tribond.reading.elements import element_of, of_labels
+from tribond.reading.formulas import compare, parse_formula, ratio, show
+from tribond.reading.occupancy import Occupied, refuse_partial
+from tribond.reading.settings import Setting, settings_of
+from tribond.reading.symmetry import CRAMPED, SAME, Expanded, crowding, expand
+
+FORMULA = "_chemical_formula_sum"
+UNKNOWN = {"", "?", "."}
+LARGEST_VOLUME_ERROR = 0.02  # relative
+
+
+def read_cif(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
+    """All structures of a CIF, one for each block that has atoms.
+
+    Raises:
+        StructureError: for what is no CIF, has no atoms or contradicts itself.
+    """
+    del options
+    import gemmi
+
+    try:
+        document = gemmi.cif.read_string(text)
+    except (ValueError, RuntimeError, UnicodeError) as error:
+        msg = f"this is no sound CIF ({str(error).removeprefix('string:')})"
+        raise StructureError(msg) from error
+    images, notes = [], []
+    for block in document:
+        if block.find_loop("_atom_site.Cartn_x") or block.find_value("_atom_site.Cartn_x"):
+            from tribond.reading.macromolecules import read_block
+
+            atoms, said = read_block(block)
+        elif _column(block, "_atom_site_fract_x") or _column(block, "_atom_site_Cartn_x"):
+            atoms, said = _read_block(block)
+        else:
+            continue
+        images.append(atoms)
+        notes += said
+    if not images:
+        msg = "there are no atoms in this CIF (no _atom_site_fract_x); it may hold reflections or a powder pattern"
+        raise StructureError(msg)
+    return images, list(dict.fromkeys(notes))
+
+
+@dataclass(frozen=True)
+class _Sites:
+    """The asymmetric unit."""
+
+    labels: list[str]
+    symbols: list[str]
+    fractional: NDArray[np.float64]  # (sites, 3)
+
+
+def _read_block(block: Any) -> tuple[Atoms, list[str]]:
+    cell = _cell(block)
+    said = _formula(block)
+    sites, notes = _sites(block, cell, set() if said is None else set(said[0]))
+    candidates = settings_of(_names(block), _operations(block), cell)
+    setting, expanded, more = _choose(candidates, sites, cell, said)
+    notes += more
+    symbols = [sites.symbols[site] for site in expanded.site]
+    if said is not None:
+        counts, times = said
+        notes += compare(symbols, counts, FORMULA, times)
+        read = {symbol: float(symbols.count(symbol)) for symbol in set(symbols)}
+        if ratio(read, counts) != 1 and times is None and _crowded(symbols, expanded, cell):
+            msg = (
+                f"{FORMULA} is {show(counts)}, but atoms and symmetry give {show(read)}, too close together: the space "
+                "group has another origin or setting than the coordinates; name it (F d -3 m :2) or list the operations"
+            )
+            raise StructureError(msg)
+    if expanded.moved > SAME:
+        notes.append(
+            f"coordinates are rounded: images of one site up to {1000 * expanded.moved:.0f} mÅ apart were taken as one atom"
+        )
+    if setting.note:
+        notes.append(setting.note)
+    atoms = Atoms(symbols, scaled_positions=expanded.fractional, cell=cell, pbc=True)
+    if _column(block, "_atom_site_moment.label") or _column(block, "_atom_site_moment_label"):
+        notes.append("magnetic moments of the file are not read: the potential has no spins")
+    return atoms, notes
+
+
+# ------------------------------------------------------------------------------------------ which setting
+
+
+def _choose(
+    candidates: list[Setting], sites: _Sites, cell: NDArray[np.float64], said: "_Said | None"
+) -> tuple[Setting, Expanded, list[str]]:
+    """The setting that the file means: of several origins the one that gives the composition and sensible distances."""
+    tried: list[tuple[Setting, Expanded]] = []
+    problems: list[StructureError] = []
+    for candidate in candidates:
+        try:
+            tried.append((candidate, expand(sites.fractional, candidate.operations, cell, sites.labels)))
+        except StructureError as error:
+            problems.append(error)
+    if not tried:
+        raise problems[0]
+    if len(candidates) == 1:
+        return (*tried[0], [])
+    left = tried
+    if said is not None:
+        left = [pair for pair in left if _exactly(pair[1], sites, said)] or left
+    if len(left) > 1:
+        symbols = [[sites.symbols[site] for site in pair[1].site] for pair in left]
+        roomy = [pair for pair, own in zip(left, symbols, strict=True) if not _crowded(own, pair[1], cell)]
+        left = roomy or left
+    names = " and ".join(candidate.name for candidate in candidates)
+    if len(left) > 1:
+        msg = (
+            f"the file does not say which origin its coordinates have, and {names} are both possible; add the choice to "
+            "the name of the space group, or the list of operations"
+        )
+        raise StructureError(msg)
+    setting, expanded = left[0]
+    note = f"the file does not say which origin it has: {setting.name} agrees with composition and distances"
+    return setting, expanded, [note]
+
+
+def _exactly(expanded: Expanded, sites: _Sites, said: "_Said") -> bool:
+    counts: dict[str, float] = {}
+    for site in expanded.site:
+        counts[sites.symbols[site]] = counts.get(sites.symbols[site], 0.0) + 1
+    found = ratio(counts, said[0])
+    return found is not None and min(abs(found - 1), abs(found / (said[1] or 1.0) - 1)) < 0.01
+
+
+def _crowded(symbols: list[str], expanded: Expanded, cell: NDArray[np.float64]) -> bool:
+    """Whether atoms are closer to each other than in any crystal."""
+    return crowding(np.array([atomic_numbers[symbol] for symbol in symbols]), expanded.fractional, cell) < CRAMPED
+
+
+# --------------------------------------------------------------------------------------------- what it says
+
+_Said = tuple[dict[str, float], float | None]  # a unit, and how many of them are in the cell
+
+
+def _formula(block: Any) -> _Said | None:
+    """The composition that the file says it has."""
+    text = _value(block, FORMULA)
+    counts = None if text is None else parse_formula(text)
+    if counts is None:
+        return None
+    units = _number(_value(block, "_cell_formula_units_Z"))
+    return counts, units if units is not None and units > 0 else None
+
+
+def _cell(block: Any) -> NDArray[np.float64]:
+    names = [f"_cell_length_{axis}" for axis in "abc"] + [
+        f"_cell_angle_{angle}" for angle in ("alpha", "beta", "gamma")
+    ]
+    values = [_number(_value(block, name)) for name in names]
+    values[3:] = [90.0 if value is None else value for value in values[3:]]
+    for name, value in zip(names, values, strict=True):
+        if value is None or not value > 0 or not math.isfinite(value):
+            msg = f"{name} is {_value(block, name) or 'missing'}; a crystal needs a length, such as 5.64"
+            raise StructureError(msg)
+    try:
+        with np.errstate(all="ignore"):
+            cell = cellpar_to_cell(values)
+    except (AssertionError, ValueError, ZeroDivisionError):
+        cell = np.full((3, 3), np.nan)
+    volume = float(np.linalg.det(cell)) if np.isfinite(cell).all() else 0.0
+    lengths = np.array(values[:3], dtype=float)
+    if not volume > 1e-6 * lengths.prod():
+        angles = ", ".join(f"{value:g}" for value in values[3:] if value is not None)
+        msg = f"the angles {angles}° span no cell; each must be less than the sum of the other two, and all three less than 360°"
+        raise StructureError(msg)
+    said = _number(_value(block, "_cell_volume"))
+    if said is not None and said > 0 and abs(volume / said - 1) > LARGEST_VOLUME_ERROR:
+        msg = f"the file contradicts itself: _cell_volume is {said:g} Å³, but lengths and angles give {volume:.2f} Å³"
+        raise StructureError(msg)
+    return np.asarray(cell, dtype=np.float64)
+
+
+def _sites(block: Any, cell: NDArray[np.float64], among: set[str]) -> tuple[_Sites, list[str]]:
+    fractional, notes = _coordinates(block, cell)
+    count = len(fractional)
+    types = _column(block, "_atom_site_type_symbol")
+    labels = _column(block, "_atom_site_label") or types
+    if not labels:
+        msg = "the sites have neither _atom_site_label nor _atom_site_type_symbol: nothing says which elements they are"
+        raise StructureError(msg)
+    types = types or ["?"] * count
+    flags = _column(block, "_atom_site_calc_flag") or ["."] * count
+    fractions = _column(block, "_atom_site_occupancy") or ["?"] * count
+    groups = _column(block, "_atom_site_disorder_group") or ["."] * count
+    chosen = [number for number, flag in enumerate(flags) if flag.lower() != "dum"]
+    symbols: list[str] = []
+    for number in chosen:
+        name = labels[number] if types[number] in UNKNOWN else types[number]
+        symbol = element_of(name, among)
+        symbols += [symbol] if symbol is not None else of_labels([labels[number]], among)
+    if len(chosen) < count:
+        notes.append(f"{count - len(chosen)} dummy sites (_atom_site_calc_flag dum) were left out")
+    known = [not np.isnan(place).any() for place in fractional]
+    lost = [(number, symbol) for number, symbol in zip(chosen, symbols, strict=True) if not known[number]]
+    if lost:
+        heavy = [labels[number] for number, symbol in lost if symbol != "H"]
+        if heavy:
+            msg = f"the site {heavy[0]} has no coordinates; write them or remove the site"
+            raise StructureError(msg)
+        notes.append(f"{len(lost)} hydrogen sites have no coordinates and were left out")
+        symbols = [symbol for number, symbol in zip(chosen, symbols, strict=True) if known[number]]
+        chosen = [number for number in chosen if known[number]]
+    occupied = [
+        Occupied(labels[n], symbols[i], _number(fractions[n]), fractional[n], group=groups[n].strip("-"))
+        for i, n in enumerate(chosen)
+    ]
+    refuse_partial(occupied)
+    return _Sites([labels[n] for n in chosen], symbols, fractional[chosen]), notes
+
+
+def _coordinates(block: Any, cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:
+    """(sites, 3) fractional; NaN where the file says that it does not know."""
+    for kind in ("fract", "Cartn"):
+        columns = [_column(block, f"_atom_site_{kind}_{axis}") for axis in "xyz"]
+        if all(columns):
+            break
+    else:
+        msg = "the sites lack one of _atom_site_fract_x, _y and _z"
+        raise StructureError(msg)
+    rows: list[list[float | None]] = []
+    for texts in zip(*columns, strict=True):
+        row = [math.nan if text in UNKNOWN else _number(text) for text in texts]
+        if None in row:
+            msg = f"the coordinates {' '.join(texts)} of site {len(rows)} are no numbers"
+            raise StructureError(msg)
+        rows.append(row)
+    values = np.array(rows, dtype=np.float64)
+    return (values if kind == "fract" else values @ np.linalg.inv(cell)), []
+
+
+def _names(block: Any) -> dict[str, str]:
+    """What the file calls its space group."""
+    tags = {
+        "Hall": ("_space_group_name_Hall", "_symmetry_space_group_name_Hall"),
+        "H-M": ("_space_group_name_H-M_alt", "_symmetry_space_group_name_H-M", "_space_group_name_H-M"),
+        "number": ("_space_group_IT_number", "_symmetry_Int_Tables_number"),
+        "choice": ("_space_group_IT_coordinate_system_code",),
+        "magnetic": (
+            "_space_group_magn.name_BNS",
+            "_space_group_magn_name_BNS",
+            "_space_group_magn.number_BNS",
+            "_space_group_magn_number_BNS",
+            "_space_group.magn_name_BNS",
+            "_space_group.magn_number_BNS",
+        ),
+    }
+    found = {kind: next(filter(None, (_value(block, tag) for tag in names)), "") for kind, names in tags.items()}
+    return {kind: text for kind, text in found.items() if text}
+
+
+def _operations(block: Any) -> list[tuple[list[str], list[str]]]:
+    """Operations and centrings, as the file lists them; the magnetic ones first, which are the structure's."""
+    lists = []
+    for operations, centrings in (
+        (
+            (
+                "_space_group_symop_magn_operation.xyz",
+                "_space_group_symop_magn_operation_xyz",
+                "_space_group_symop.magn_operation_xyz",
+            ),
+            (
+                "_space_group_symop_magn_centering.xyz",
+                "_space_group_symop_magn_centering_xyz",
+                "_space_group_symop.magn_centering_xyz",
+            ),
+        ),
+        (("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz"), ()),
+    ):
+        found = next(filter(None, (_column(block, tag) for tag in operations)), [])
+        if found:
+            lists.append((found, next(filter(None, (_column(block, tag) for tag in centrings)), [])))
+    return lists
+
+
+# -------------------------------------------------------------------------------------------------- syntax
+
+
+def _column(block: Any, tag: str) -> list[str]:
+    """All values of a tag, without quotes; empty where it is not there."""
+    import gemmi
+
+    return [gemmi.cif.as_string(text) or "?" for text in block.find_values(tag)]
+
+
+def _value(block: Any, tag: str) -> str | None:
+    import gemmi
+
+    text = block.find_value(tag)
+    if text is None or text in UNKNOWN:
+        return None
+    return str(gemmi.cif.as_string(text)).strip() or None
+
+
+def _number(text: str | None) -> float | None:
+    """1.000(4) as 1.0, 0.9999 as it is, ? and . as None."""
+    if text is None or text.strip() in UNKNOWN:
+        return None
+    try:
+        value = float(re.sub(r"\([^)]*\)?", "", text))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,80 @@
+"""XYZ and extended XYZ: the counts are checked before ASE reads, and labels become elements where they are plain."""
+
+import re
+from collections.abc import Iterator
+
+from tribond.errors import StructureError
+from tribond.reading.elements import of_labels
+
+PROPERTIES = re.compile(r'Properties="?([A-Za-z0-9_:-]+)', re.IGNORECASE)
+
+
+def check_counts(text: str) -> None:
+    """Raise StructureError where a frame claims more atoms than there are lines, or frames follow an empty line.
+
+    ASE's reader waits for the lines that are not there, and leaves out without a word what follows an empty line.
+    """
+    lines = text.split("\n")
+    at = frame = 0
+    while at < len(lines) and lines[at].strip():
+        word = lines[at].split()[0]
+        if not word.isdigit():
+            return  # lattice vectors behind the atoms, or a mistake that ASE explains
+        if at + 2 + int(word) > len(lines):
+            msg = f"structure {frame} claims {int(word)} atoms, but {max(len(lines) - at - 2, 0)} lines follow; the file is cut off"
+            raise StructureError(msg)
+        at += 2 + int(word)
+        frame += 1
+    rest = next((number for number in range(at, len(lines)) if lines[number].strip()), None)
+    if rest is not None and at < len(lines):
+        msg = (
+            f"line {at + 1} is empty, but line {rest + 1} goes on: remove the empty line, or the structures after it would be "
+            "left out"
+        )
+        raise StructureError(msg)
+
+
+def with_elements(text: str) -> str:
+    """The same file with elements instead of labels such as Ow2, Na+ and D.
+
+    Raises:
+        StructureError: naming frame, atom and label where a label does not say the element.
+    """
+    lines = text.split("\n")
+    for frame, first, rows, column in _frames(lines):
+        words = [line.split() for line in rows]
+        if any(len(row) <= column for row in words):
+            msg = f"structure {frame}: an atom has too few columns"
+            raise StructureError(msg)
+        try:
+            symbols = of_labels([row[column] for row in words], capitals=True)
+        except StructureError as error:
+            msg = f"structure {frame}: {error}" if frame else str(error)
+            raise StructureError(msg) from error
+        for number, (row, symbol) in enumerate(zip(words, symbols, strict=True)):
+            if row[column] != symbol:
+                row[column] = symbol
+                lines[first + number] = " ".join(row)
+    return "\n".join(lines)
+
+
+def _frames(lines: list[str]) -> Iterator[tuple[int, int, list[str], int]]:
+    """Number, first line, lines and column of the species of every frame."""
+    at = frame = 0
+    while at + 1 < len(lines) and lines[at].strip():
+        count = int(lines[at].split()[0]) if lines[at].split()[0].isdigit() else 0
+        if count == 0:
+            return
+        named = PROPERTIES.search(lines[at + 1])
+        column = 0
+        if named is not None:
+            fields = named[1].split(":")
+            for name, width in zip(fields[::3], fields[2::3], strict=False):
+                if name.lower() in {"species", "symbols"}:
+                    break
+                column += int(width) if width.isdigit() else 0
+            else:
+                column = 0
+        yield frame, at + 2, lines[at + 2 : at + 2 + count], column
+        at += 2 + count
+        frame += 1
