@@ -88,7 +88,7 @@ def write(held_out: Path, everything: Path) -> None:
     lines = [INTRODUCTION.rstrip() + "\n", "## Compounds that tribond-mp-2 was not trained on\n"]
     lines += ["Too few frames to fit a shift for every element.\n"]
     lines += _tables(held_out, [DEFAULT, *catalogue()], [it for it in QUANTITIES if "shifted" not in it[0]])
-    lines += ["## All frames\n", f"Without {DEFAULT}, which was trained on nine tenths of them.\n"]
+    lines += ["## All frames\n", f"Without {DEFAULT}, which was trained on most of them.\n"]
     lines += _tables(everything, list(catalogue()), QUANTITIES)
     PAGE.write_text("\n".join(lines), encoding="utf-8")
     print(f"wrote {PAGE}")
