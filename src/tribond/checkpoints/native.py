@@ -123,8 +123,6 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
         CheckpointError: if the file cannot be read, or its tensors are not exactly those that its config asks for.
     """
     header = read_header(path)
-    if "checksum" in header:
-        _verify(path)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     stored = tensors["atom_embedding.weight"].dtype if "atom_embedding.weight" in tensors else torch.float32
@@ -140,6 +138,8 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
         wrong = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         msg = f"{path}: these tensors are missing, left over or of another shape than the config asks: {wrong}"
         raise CheckpointError(msg)
+    if "checksum" in header:
+        _verify(path)
     model = M3GNet(config, precision)
     model.load_state_dict(tensors)
     return model, header["metadata"]
