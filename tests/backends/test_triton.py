@@ -1,4 +1,4 @@
-"""The Triton kernels, in Triton's interpreter on the CPU, give what chunked.py gives in float64."""
+"""The Triton kernels, in Triton's interpreter on the CPU, give what nn gives in float64."""
 
 from importlib.util import find_spec
 
@@ -8,7 +8,6 @@ import torch
 from tests.backends import reference
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
-from tribond.backends import chunked
 from tribond.backends.triton.availability import triton_runs_on
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
@@ -51,7 +50,7 @@ def test_energies_and_derivatives_of_every_dialect(graph, variant):
     double, single = models(name, **changes)
     assert network.supports(single)
     energies, gradient = energy_and_gradient(single, graph.edge_vectors(), graph)
-    expected_energies, expected = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
+    expected_energies, expected = reference.by_autograd(double, graph)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, expected, rtol=0, atol=2e-6 * expected.abs().max().item())
     assert expected.abs().max() > 1e-3
@@ -62,7 +61,7 @@ def test_structures_with_few_bonds(structure):
     double, single = models()
     graph = batch(structure)
     energies, gradient = energy_and_gradient(single, graph.edge_vectors(), graph)
-    expected_energies, expected = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
+    expected_energies, expected = reference.by_autograd(double, graph)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6)
 
@@ -77,7 +76,7 @@ def test_bonds_of_any_length():
     # Bonds of the angular sum are told by their length here, by a list there.
     graph = AtomGraph(**(vars(graph) | {"angle_edges": torch.arange(graph.num_edges)}))
     energies, gradient = energy_and_gradient(single, vectors, graph)
-    expected_energies, expected = chunked.energy_and_gradient(double, vectors, graph)
+    expected_energies, expected = reference.by_autograd(double, graph, vectors)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-6)
 
@@ -88,7 +87,7 @@ def test_every_precision(precision):
     double, single = models()
     graph = batch("methanol")
     energies, gradient = energy_and_gradient(single, graph.edge_vectors(), graph, precision=precision)
-    expected_energies, expected = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
+    expected_energies, expected = reference.by_autograd(double, graph)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6)
 

@@ -17,7 +17,7 @@ class GraphUpdate(nn.Module):
 
     def __init__(self, config: M3GNetConfig, out_features: int, state_width: int, *, activate_gate: bool) -> None:
         super().__init__()
-        self.parts = [config.node_features, config.node_features, config.edge_features, state_width]
+        self.parts = (config.node_features, config.node_features, config.edge_features, state_width)
         self.phi = GatedMLP([sum(self.parts), *config.update_hidden, out_features])
         self.edge_gate = nn.Linear(config.num_edge_basis, out_features, bias=config.edge_gate_bias)
         self.activate_gate = activate_gate
@@ -29,6 +29,7 @@ class GraphUpdate(nn.Module):
         state_of_atom: Tensor | None,
         edge_basis: EdgeBasis,
         edge_index: EdgeIndex,
+        inside: Tensor | None = None,
     ) -> Tensor:
         """The message of every bond.
 
@@ -38,6 +39,8 @@ class GraphUpdate(nn.Module):
             state_of_atom: (atoms, state_width) u of the system of every atom, or None.
             edge_basis: (edges, num_edge_basis) e⁰.
             edge_index: (2, edges).
+            inside: (edges, 1) bool, bonds shorter than the cutoff: those that are not have no message. None where e⁰ alone
+                sees to that, because its gate has no bias.
 
         Returns:
             (edges, out_features), zero with two derivatives at the cutoff if e⁰ is.
@@ -51,6 +54,8 @@ class GraphUpdate(nn.Module):
         centre, neighbour = edge_index
         first = linear(edges, of_edge) + centre_part[centre] + linear(nodes, of_neighbour)[neighbour]
         gate = self.edge_gate(edge_basis)
+        if inside is not None:
+            gate = torch.where(inside, gate, 0.0)
         return self.phi.after_first(first) * (silu(gate) if self.activate_gate else gate)
 
 
@@ -83,24 +88,31 @@ class M3GNetBlock(nn.Module):
         edge_index: EdgeIndex,
         angle_edges: AngleEdges,
         system_index: SystemIndex,
+        inside: Tensor | None = None,
     ) -> tuple[NodeFeatures, EdgeFeatures, StateFeatures | None]:
         """v, e and u after this block."""
         edges = self.three_body(nodes, edges, angular_basis, edge_index, angle_edges)  # (2), (3)
         state_of_atom = None if state is None else state[system_index]
         if self.atom_first:
-            nodes = self._update_atoms(nodes, edges, state_of_atom, edge_basis, edge_index)
-        edges = edges + self.bond_update(nodes, edges, state_of_atom, edge_basis, edge_index)  # (4)
+            nodes = self._update_atoms(nodes, edges, state_of_atom, edge_basis, edge_index, inside)
+        edges = edges + self.bond_update(nodes, edges, state_of_atom, edge_basis, edge_index, inside)  # (4)
         if not self.atom_first:
-            nodes = self._update_atoms(nodes, edges, state_of_atom, edge_basis, edge_index)
+            nodes = self._update_atoms(nodes, edges, state_of_atom, edge_basis, edge_index, inside)
         if self.state_update is not None and state is not None:
             mean = system_mean(nodes, system_index, state.shape[0])
             state = self.state_update(torch.cat([state, mean], dim=1))  # (6)
         return nodes, edges, state
 
     def _update_atoms(
-        self, nodes: Tensor, edges: Tensor, state_of_atom: Tensor | None, edge_basis: Tensor, edge_index: Tensor
+        self,
+        nodes: Tensor,
+        edges: Tensor,
+        state_of_atom: Tensor | None,
+        edge_basis: Tensor,
+        edge_index: Tensor,
+        inside: Tensor | None,
     ) -> Tensor:
-        messages = self.atom_update(nodes, edges, state_of_atom, edge_basis, edge_index)
+        messages = self.atom_update(nodes, edges, state_of_atom, edge_basis, edge_index, inside)
         return nodes.index_add(0, edge_index[self.onto], messages)  # (5)
 
 

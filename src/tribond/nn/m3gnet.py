@@ -90,6 +90,8 @@ class M3GNet(nn.Module):
         angular_basis = self.angular_basis(vectors[graph.angle_edges], lengths[graph.angle_edges])
         nodes = self.atom_embedding(self.row_of_element[graph.atomic_numbers])
         edges = self.bond_embedding(edge_basis)
+        # Without a bias the gates of e⁰ are zero beyond the cutoff.
+        inside = (lengths < self.config.cutoff)[:, None] if self.config.edge_gate_bias else None
         state = self._embed_state(graph)
         for block in self.blocks:
             nodes, edges, state = block(
@@ -101,6 +103,7 @@ class M3GNet(nn.Module):
                 edge_index=graph.edge_index,
                 angle_edges=graph.angle_edges,
                 system_index=graph.system_index,
+                inside=inside,
             )
         return Features(nodes, edges, state)
 
