@@ -1,3 +1,4 @@
+# ruff: noqa: B023 - of the functions in loops each is called before the next is made
 """Whatever is done to the modules of a model, the result is that of the modules, or a sentence: nothing else."""
 
 import copy
@@ -77,7 +78,7 @@ def _touches_of_a_tensor(module, name, tensor):
     yield "sparse", lambda: _parameter_of(module, name, tensor.to_sparse())
     yield "on meta", lambda: _parameter_of(module, name, tensor.to("meta"))
     yield (
-        "another order in memory",
+        "columns first",
         lambda: _parameter(module, name, tensor.mT.contiguous().mT if tensor.ndim > 1 else tensor.clone()),
     )
     yield "turned by .data", lambda: _data(tensor, tensor.mT if tensor.ndim > 1 else tensor.flip(0))
@@ -174,7 +175,7 @@ def _touches(model):
             if tensor.is_floating_point():
                 yield f"{path}.{name}: scaled in place", lambda: tensor.mul_(1.01)
                 yield f"{path}.{name}: single", lambda: _attribute(module, name, tensor.float())
-                yield f"{path}.{name}: shorter", lambda: _attribute(module, name, tensor[..., :-1])
+                yield f"{path}.{name}: shorter", lambda: _attribute(module, name, tensor.flatten()[:-1].clone())
             yield f"{path}.{name}: missing", lambda: _attribute(module, name, None)
             yield f"{path}.{name}: a place less", lambda: _attribute(module, name, tensor.flatten()[:-1])
 
@@ -192,6 +193,7 @@ PARTS = 8
 GRAPH = atom_graph(STRUCTURES["crystal"](), 5.0, 4.0)
 
 
+@pytest.mark.filterwarnings("ignore:The use of `x.T` on tensors")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_is_touched_the_modules_are_obeyed(part):
     """A model that has been evaluated, touched, and evaluated again: with the weights packed before, and packed anew."""
@@ -211,7 +213,7 @@ def test_whatever_is_touched_the_modules_are_obeyed(part):
         name, touch = next(pair for number, pair in enumerate(_touches(model)) if number == index)
         touch()
         found = _result(model, GRAPH, evaluator)
-        if "memory" in name:  # PyTorch itself would read what is not there
+        if "memory" in name or "on meta" in name:  # PyTorch itself would read what is not there
             assert found is None, name
             refused += 1
             continue
@@ -284,7 +286,10 @@ def test_a_config_that_says_something_else_does_not_change_the_modules(model):
 
 def test_the_error_says_what_was_changed(model):
     model.blocks[0].bond_update.phi.core[0] = nn.Linear(7, 16, dtype=torch.float64)
-    with pytest.raises(ConfigError, match=r"blocks.0.bond_update.phi.core.0.in_features is 7, not 48; then: Sizes of tensors must match"):
+    with pytest.raises(
+        ConfigError,
+        match=r"blocks.0.bond_update.phi.core.0.in_features is 7, not 48; then: Sizes of tensors must match",
+    ):
         evaluate(model, GRAPH)
     with pytest.raises(ConfigError, match="no backend computes this model as it is"):
         check(model)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     AnyStructure: TypeAlias = Atoms | Structure | Molecule
 
+# A periodic atom farther out than this, Å, has lost the digits that say where in the cell it is: float64 has sixteen.
+FARTHEST = 1e9
+LONGEST_VECTOR = 1e5  # Å; the search divides a cell into parts as wide as the cutoff, and there may not be too many
 SMALLEST_RELATIVE_VOLUME = 1e-6  # volume over the product of the lattice vectors' lengths
 
 
@@ -41,7 +44,8 @@ def atom_graph(structure: "AnyStructure", cutoff: float, threebody_cutoff: float
         atoms are all valid.
 
     Raises:
-        StructureError: for positions or cells that are not finite, periodic axes without volume, or coinciding atoms.
+        StructureError: for positions or cells that are not finite or far too large, periodic axes without volume, or
+            coinciding atoms.
     """
     atoms = as_atoms(structure)
     check_atoms(atoms)
@@ -174,6 +178,22 @@ def check_atoms(atoms: Atoms) -> None:
     """Raise StructureError for what is no element, for what is not finite, and for periodic axes without volume."""
     _check_finite(atoms, positions_of(atoms), cell_of(atoms))
     check_cell(cell_of(atoms), atoms.pbc)
+    _check_near(atoms, positions_of(atoms))
+
+
+def _check_near(atoms: Atoms, positions: np.ndarray) -> None:
+    """Only along periodic axes: an atom that has flown off along an open one is nobody's neighbour."""
+    if not atoms.pbc.any() or np.abs(positions).max(initial=0.0) <= FARTHEST:
+        return
+    periodic = cell_of(atoms)[atoms.pbc]
+    along = np.abs(positions @ (periodic / np.linalg.norm(periodic, axis=1)[:, None]).T).max(axis=1)
+    if along.max() > FARTHEST:
+        first = int(np.argmax(along))
+        msg = (
+            f"atom {first} ({atoms.symbols[first]}) is at {positions[first].tolist()}: more than {FARTHEST:g} Å out along a "
+            "periodic axis, its place in the cell is no longer resolved; move it into the cell (atoms.wrap())"
+        )
+        raise StructureError(msg)
 
 
 def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None:
@@ -202,6 +222,9 @@ def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
     if len(periodic) == 0:
         return
     lengths = np.linalg.norm(periodic, axis=1)
+    if lengths.max() > LONGEST_VECTOR:
+        msg = f"a periodic lattice vector is {lengths.max():.3g} Å long, more than {LONGEST_VECTOR:g} Å; mend the cell or pbc"
+        raise StructureError(msg)
     extent = np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))  # length, area or volume that the vectors span
     if lengths.min() == 0 or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
         axes = ", ".join(axis for axis, on in zip("abc", pbc, strict=True) if on)
@@ -224,7 +247,7 @@ def _is_ordinary(cell: np.ndarray, pbc: np.ndarray) -> bool:
     lengths = [math.hypot(*vector) for vector in (a, b, c)]
     # A little stricter than `check_cell`, to leave it what lies at the edge, and what is too large to be multiplied.
     upright = volume > 0.11 * lengths[0] * lengths[1] * lengths[2]
-    return upright and min(lengths) > 2 * SMALLEST_DISTANCE and bool(pbc.all())
+    return upright and 2 * SMALLEST_DISTANCE < min(lengths) <= max(lengths) <= LONGEST_VECTOR and bool(pbc.all())
 
 
 def _refuse_clash(atoms: Atoms, i: int, j: int, distance: float) -> NoReturn:

@@ -42,6 +42,9 @@ def evaluate(
         fast = (evaluator.trainable if create_graph else evaluator.energy_and_gradient)(model, vectors, graph)
         atomic_energies, gradient = fast or _differentiate(model, vectors, graph, create_graph=create_graph)
         energy = model.system_energies(atomic_energies, graph)
+        if energy.shape != (graph.num_systems,) or atomic_energies.shape != (graph.num_atoms,):
+            msg = f"energies of shapes {tuple(energy.shape)} and {tuple(atomic_energies.shape)} came out"
+            raise ValueError(msg)
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         if (told := explained(model, error)) is error:
             raise
