@@ -122,9 +122,9 @@ def test_unchanged_weights_are_packed_once(potential, atoms, monkeypatch):
     packed = []
 
     class Counted(native.Engine):
-        def __init__(self, *given):
+        def __init__(self, *given, **named):
             packed.append(1)
-            super().__init__(*given)
+            super().__init__(*given, **named)
 
     monkeypatch.setattr(choose.native, "Engine", Counted)
     for _ in range(3):

@@ -1,4 +1,4 @@
-# ruff: noqa: B023 - of the functions in loops each is called before the next is made
+# ruff: noqa: B023, PLW0108 - of the functions in loops each is called before the next is made
 """Whatever is done to the modules of a model, the result is that of the modules, or a sentence: nothing else."""
 
 import copy

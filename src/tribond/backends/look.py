@@ -1,16 +1,17 @@
 """Noticing, before every evaluation and in little time, that anything of a model has changed since it was packed."""
 
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules import module as torch_module
 
 from tribond.backends.known import CLASSES, HOOKS, difference
 from tribond.nn.m3gnet import M3GNet
 
 _CHANGES = attrgetter("_version")  # how often a tensor was written to
-_SHAPE = attrgetter("dtype", "shape")  # `.data = ...` may change it and leave everything else
+_TYPE = attrgetter("dtype")
 
 
 class Look:
@@ -23,10 +24,17 @@ class Look:
 
     def __init__(self, model: M3GNet) -> None:
         self.model = model
-        self._modules: list[nn.Module] = list(model.modules())
-        self._facts = self._now()
+        modules = list(model.modules())
+        # The dictionaries themselves: they are among the values of those of their modules, so another one is noticed.
+        self._children = [vars(module)["_modules"] for module in modules]
+        of_modules = [vars(module)[name] for module in modules for name in ("_parameters", "_buffers")]
+        self._dictionaries = [vars(model.config), *map(vars, modules), *self._children, *of_modules]
+        self._hooks = [vars(module)[name] for module in modules for name in HOOKS]
+        self._modules = modules
+        self._weights = [weight for of in of_modules for weight in of.values() if weight is not None]
         # As long as this is compared, places in memory are given to nobody else.
-        self._held = [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+        self._held = [tensor.detach() for tensor in self._weights]
+        self._facts = self._now()
 
     @staticmethod
     def at(model: M3GNet) -> "Look | None":
@@ -44,32 +52,25 @@ class Look:
             return False
 
     def _now(self) -> list[Any] | None:
+        """Everything that tells the model from another, in one list; None with hooks.
+
+        All loops are within Python's own functions: this runs before every evaluation, in a tenth of a millisecond.
+        """
+        if any(self._hooks) or torch_module._has_any_global_hook():  # noqa: SLF001
+            return None
         facts: list[Any] = list(map(type, self._modules))
-        tensors: list[Tensor | None] = []
-        for module in self._modules:
-            of = vars(module)
-            for hooks in HOOKS:
-                if of[hooks]:
-                    return None
-            facts += of.values()
-            if children := of["_modules"]:
-                facts += children
-                facts += children.values()
-            if parameters := of["_parameters"]:
-                tensors += parameters.values()
-            if buffers := of["_buffers"]:
-                tensors += buffers.values()
-        facts += vars(self.model.config).values()
+        facts += chain.from_iterable(map(dict.values, self._dictionaries))
+        facts += chain.from_iterable(self._children)
         for kind in CLASSES:
             facts += vars(kind).values()
-        weights = [tensor for tensor in tensors if tensor is not None]
-        facts += tensors
+        weights = self._weights
         facts += map(Tensor.data_ptr, weights)
         facts += map(Tensor.stride, weights)
-        facts += map(_SHAPE, weights)
+        facts += map(Tensor.size, weights)  # `.data = ...` may change it, and the type, and nothing else
+        facts += map(_TYPE, weights)
         try:
             facts += map(_CHANGES, weights)
         except RuntimeError:
             # Tensors of PyTorch's inference mode have no count: what is written to them goes unnoticed, too.
             facts += [-1 if it.is_inference() else it._version for it in weights]  # noqa: SLF001
-        return None if torch_module._has_any_global_hook() else facts  # noqa: SLF001
+        return facts

@@ -248,8 +248,8 @@ def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | N
         int(config.block_order == "atom_first"),
         int(config.atom_gate_activation == "silu"),
     ]
-    for widths in (config.update_hidden, config.readout_hidden):
-        numbers += [len(widths), *widths]
+    for layers in (config.update_hidden, config.readout_hidden):
+        numbers += [len(layers), *layers]
     reals = [config.threebody_cutoff]
     tensors: list[Tensor | None] = []
     for smooth, max_l, max_n, tables in _radial_bases(model):

@@ -63,14 +63,12 @@ def read_header(path: Path | str) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         msg = f"{path} is not a readable model file ({error}); tribond reads whole .safetensors files of its own"
         raise CheckpointError(msg) from error
-        if not _is_text(header):
-            msg = f"{path} has a header with characters that are no text; download or copy it again"
-            raise CheckpointError(msg)
-    except CheckpointError:
-        raise
     except (KeyError, ValueError, RecursionError) as error:  # no JSON, or nested, or numbers, beyond all measure
         msg = f"{path} is a safetensors file, but not one that tribond wrote"
         raise CheckpointError(msg) from error
+    if not _is_text(header):
+        msg = f"{path} has a header with characters that are no text; download or copy it again"
+        raise CheckpointError(msg)
     wanted = {"format_version": int, "config": dict, "metadata": dict}
     if not isinstance(header, dict) or not all(isinstance(header.get(key), kind) for key, kind in wanted.items()):
         msg = f"{path} has a header that makes no sense; download or copy it again"

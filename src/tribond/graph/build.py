@@ -221,10 +221,11 @@ def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
     periodic = cell[pbc]
     if len(periodic) == 0:
         return
-    lengths = np.linalg.norm(periodic, axis=1)
-    if lengths.max() > LONGEST_VECTOR:
-        msg = f"a periodic lattice vector is {lengths.max():.3g} Å long, more than {LONGEST_VECTOR:g} Å; mend the cell or pbc"
+    if np.abs(periodic).max() > LONGEST_VECTOR:
+        longest = float(np.abs(periodic).max())
+        msg = f"a periodic lattice vector is {longest:.3g} Å long, more than {LONGEST_VECTOR:g} Å; mend the cell or pbc"
         raise StructureError(msg)
+    lengths = np.linalg.norm(periodic, axis=1)
     extent = np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))  # length, area or volume that the vectors span
     if lengths.min() == 0 or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
         axes = ", ".join(axis for axis, on in zip("abc", pbc, strict=True) if on)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tribond.backends.coverage import ANY, NOT_READ, Coverage, Table, at_most, one_of, widths
+from tribond.backends.coverage import ANY, NOT_READ, Coverage, at_most, one_of, widths
+from tribond.backends.coverage import Table as CoverageTable
 from tribond.backends.known import check
 from tribond.backends.triton.bonds import Bonds
 from tribond.backends.triton.launch import Angles, Bases, Launcher, Tile, Tiles
@@ -24,7 +25,7 @@ MOST_FUNCTIONS = 32  # radial functions of any kind
 PRECISION: Precision = "fp16x3"  # the fastest that is as close to float64 as float32 is
 
 # What is computed, field by field: see coverage.py.
-TABLE: Table = {
+TABLE: CoverageTable = {
     "elements": ANY,
     "cutoff": ANY,
     "threebody_cutoff": ANY,
