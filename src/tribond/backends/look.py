@@ -27,11 +27,11 @@ class Look:
         modules = list(model.modules())
         # The dictionaries themselves: they are among the values of those of their modules, so another one is noticed.
         self._children = [vars(module)["_modules"] for module in modules]
-        of_modules = [vars(module)[name] for module in modules for name in ("_parameters", "_buffers")]
-        self._dictionaries = [vars(model.config), *map(vars, modules), *self._children, *of_modules]
+        self._tensors = [vars(module)[name] for module in modules for name in ("_parameters", "_buffers")]
+        self._dictionaries = [vars(model.config), *map(vars, modules), *self._children, *self._tensors]
         self._hooks = [vars(module)[name] for module in modules for name in HOOKS]
         self._modules = modules
-        self._weights = [weight for of in of_modules for weight in of.values() if weight is not None]
+        self._weights = [weight for of in self._tensors for weight in of.values() if weight is not None]
         # As long as this is compared, places in memory are given to nobody else.
         self._held = [tensor.detach() for tensor in self._weights]
         self._facts = self._now()
@@ -63,6 +63,8 @@ class Look:
         facts += chain.from_iterable(self._children)
         for kind in CLASSES:
             facts += vars(kind).values()
+        # Tensors of one number are equal to others of the same value, wherever those lie and whatever they are.
+        facts += map(id, chain.from_iterable(map(dict.values, self._tensors)))
         weights = self._weights
         facts += map(Tensor.data_ptr, weights)
         facts += map(Tensor.stride, weights)
