@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import settings
 
 from tests.small_models import random_model, small_config
 from tests.structures import BONDED, PERIODIC, STRUCTURES
+from tribond.backends.triton.availability import triton_runs_on
 from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS, M3GNetConfig
 from tribond.nn.m3gnet import M3GNet
@@ -18,12 +20,38 @@ from tribond.nn.m3gnet import M3GNet
 # Small models are fastest on one thread, and other work on the machine does not stall it. For commands started, too.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Triton kernels run in its interpreter, on a machine with a GPU, too; it reads this when it is first imported.
-os.environ["TRITON_INTERPRET"] = "1"
 
 # The same examples every time, however slow the machine, and no files left behind.
 settings.register_profile("tribond", derandomize=True, deadline=None, max_examples=10, database=None)
 settings.load_profile("tribond")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Triton kernels run in its interpreter, on a machine with a GPU, too, unless the GPU is asked for: `-m gpu`.
+
+    Triton reads this when it is first imported, so a run has one or the other.
+    """
+    if on_gpu(config):
+        os.environ.pop("TRITON_INTERPRET", None)
+    else:
+        os.environ["TRITON_INTERPRET"] = "1"
+
+
+def on_gpu(config: pytest.Config) -> bool:
+    """Whether tests marked `gpu` were asked for."""
+    words = str(config.option.markexpr).split()
+    return any(word.strip("()") == "gpu" and before != "not" for before, word in pairwise(["", *words]))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a GPU, say so and skip; with the kernels compiled for it, leave out tests of the interpreter."""
+    if not on_gpu(config):
+        return
+    missing = pytest.mark.skip(reason="needs an NVIDIA GPU, Triton and a C compiler")
+    if not triton_runs_on(torch.device("cuda")):
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(missing)
 
 
 @pytest.fixture(scope="session")

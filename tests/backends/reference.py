@@ -16,8 +16,8 @@ VARIANTS = {name: (name, {}) for name in PRESETS} | {
 LIBRARIES = {library.instruction_set: library for library in compiled.libraries()}
 
 
-def by_autograd(model, graph):
-    vectors = graph.edge_vectors().detach().requires_grad_()
+def by_autograd(model, graph, vectors=None):
+    vectors = (graph.edge_vectors() if vectors is None else vectors).detach().requires_grad_()
     energies = model.atomic_energies(vectors, graph)
     (gradient,) = torch.autograd.grad(energies.sum(), vectors, materialize_grads=True)
     return energies.detach(), gradient

@@ -15,7 +15,7 @@ from tribond.backends import choose, native
 from tribond.backends.choose import backend, describe
 from tribond.models.potential import Potential, evaluate
 
-FAST = "compiled" if compiled.library() else "chunked"
+FAST = "compiled" if compiled.library() else "autograd"
 
 
 def forces(model, graph):
@@ -58,7 +58,8 @@ def test_potentials_that_no_backend_computes_are_computed_all_the_same(atoms):
 def test_without_a_compiled_library_pytorch_does_it(potential, atoms, monkeypatch):
     before = potential.predict(atoms)[0]
     monkeypatch.setattr(compiled, "library", lambda: None)
-    assert backend(potential.model) == "chunked"
+    assert backend(potential.model) == "autograd"
+    assert backend(potential.model, 10**5) == "chunked"
     assert "install tribond where there is a C++ compiler" in describe(potential.model)
     np.testing.assert_allclose(potential.predict(atoms)[0].forces, before.forces, rtol=1e-10, atol=1e-12)
 
@@ -121,9 +122,9 @@ def test_unchanged_weights_are_packed_once(potential, atoms, monkeypatch):
     packed = []
 
     class Counted(native.Engine):
-        def __init__(self, *given):
+        def __init__(self, *given, **named):
             packed.append(1)
-            super().__init__(*given)
+            super().__init__(*given, **named)
 
     monkeypatch.setattr(choose.native, "Engine", Counted)
     for _ in range(3):

@@ -7,18 +7,26 @@ import pytest
 import torch
 from ase.build import bulk
 
+from tests.backends.conformance import Conformance
 from tests.backends.reference import LIBRARIES, VARIANTS
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES, rattled
 from tribond import compiled
 from tribond.backends import native
 from tribond.backends.choose import Evaluator
-from tribond.backends.trainable import trainable
+from tribond.backends.trainable import COVERAGE, trainable
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
 from tribond.models.potential import evaluate
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="tribond was installed without a C++ compiler")
+
+
+class TestTrainable(Conformance):
+    coverage = COVERAGE
+
+    def compute(self, model, vectors, graph):
+        return trainable(native.Engine(model, compiled.library()), model, vectors, graph)
 
 
 class ByAutograd(Evaluator):
@@ -225,3 +233,13 @@ def test_derivatives_of_another_size_are_refused(graph):
         native.Engine(model, compiled.library()).weight_gradients(
             vectors, graph, wrong, [None] * len(native.weights(model))
         )
+
+
+def test_bonds_beyond_the_cutoff_have_no_part_in_gradients(library):
+    model = random_model(small_config("m3gnet_pytorch"))
+    tight, loose = (
+        AtomGraph.batch([atom_graph(STRUCTURES[name](), cutoff, 4.0) for name in ("crystal", "methanol")])
+        for cutoff in (5.0, 5.8)
+    )
+    loss = random_loss(tight)
+    assert_same(gradients(model, loose, loss), gradients(model, tight, loss, ByAutograd()))

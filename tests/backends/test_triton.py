@@ -1,14 +1,15 @@
-"""The Triton kernels, in Triton's interpreter on the CPU, give what chunked.py gives in float64."""
+"""The Triton kernels, in Triton's interpreter on the CPU, give what nn gives in float64."""
 
+from dataclasses import fields, replace
 from importlib.util import find_spec
 
 import pytest
 import torch
 
 from tests.backends import reference
+from tests.backends.conformance import Conformance
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
-from tribond.backends import chunked
 from tribond.backends.triton.availability import triton_runs_on
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
@@ -45,26 +46,42 @@ def graph():
     return batch("isolated_atom", "methanol", "far_dimer")
 
 
+class TestTriton(Conformance):
+    """In the interpreter, which takes a second a structure: a few."""
+
+    coverage = network.COVERAGE
+    dtypes = (torch.float32,)
+    variants = VARIANTS
+    several = ("isolated_atom", "methanol", "far_dimer", "one_atom_cell")
+    unsorted = "trusted"
+    alone = ("no_atoms", "isolated_atom", "far_dimer", "one_atom_cell")
+
+    def compute(self, model, vectors, graph):
+        return energy_and_gradient(model, vectors, graph)
+
+
+@pytest.mark.gpu
+class TestTritonOnGpu(TestTriton):
+    device = "cuda"
+    several = tuple(STRUCTURES)
+    alone = tuple(STRUCTURES)
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_energies_and_derivatives_of_every_dialect(graph, variant):
+def test_a_recorded_graph_gives_what_nn_gives(variant):
+    """Recorded with a skin; replayed, moved, and with other bonds."""
     name, changes = VARIANTS[variant]
     double, single = models(name, **changes)
-    assert network.supports(single)
-    energies, gradient = energy_and_gradient(single, graph.edge_vectors(), graph)
-    expected_energies, expected = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
-    torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
-    torch.testing.assert_close(gradient, expected, rtol=0, atol=2e-6 * expected.abs().max().item())
-    assert expected.abs().max() > 1e-3
-
-
-@pytest.mark.parametrize("structure", ["no_atoms", "isolated_atom", "far_dimer", "one_atom_cell"])
-def test_structures_with_few_bonds(structure):
-    double, single = models()
-    graph = batch(structure)
-    energies, gradient = energy_and_gradient(single, graph.edge_vectors(), graph)
-    expected_energies, expected = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
-    torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
-    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6)
+    names = [structure for structure in STRUCTURES if structure != "no_atoms"]
+    step = CapturedStep(single.to("cuda"), batch(*names, cutoff=5.5).to("cuda"))
+    graph = batch(*names)
+    for _ in range(2):
+        same(on_cpu(step(graph.positions.cuda())), evaluate(double, graph))
+    moved = replace(graph, positions=graph.positions + 0.01 * torch.sin(graph.positions))
+    same(on_cpu(step(moved.positions.cuda())), evaluate(double, moved))
+    step.set_bonds(graph.to("cuda"))
+    same(on_cpu(step(graph.positions.cuda())), evaluate(double, graph))
 
 
 def test_bonds_of_any_length():
@@ -77,7 +94,7 @@ def test_bonds_of_any_length():
     # Bonds of the angular sum are told by their length here, by a list there.
     graph = AtomGraph(**(vars(graph) | {"angle_edges": torch.arange(graph.num_edges)}))
     energies, gradient = energy_and_gradient(single, vectors, graph)
-    expected_energies, expected = chunked.energy_and_gradient(double, vectors, graph)
+    expected_energies, expected = reference.by_autograd(double, graph, vectors)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-6)
 
@@ -88,20 +105,9 @@ def test_every_precision(precision):
     double, single = models()
     graph = batch("methanol")
     energies, gradient = energy_and_gradient(single, graph.edge_vectors(), graph, precision=precision)
-    expected_energies, expected = chunked.energy_and_gradient(double, graph.edge_vectors(), graph)
+    expected_energies, expected = reference.by_autograd(double, graph)
     torch.testing.assert_close(energies, expected_energies, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-6)
-
-
-def test_two_runs_give_the_same_and_nothing_given_changes(graph):
-    _, model = models()
-    vectors = graph.edge_vectors()
-    before = vectors.clone(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    first, second = (energy_and_gradient(model, vectors, graph) for _ in range(2))
-    assert torch.equal(first[0], second[0])
-    assert torch.equal(first[1], second[1])
-    assert torch.equal(vectors, before[0])
-    assert all(torch.equal(tensor, before[1][name]) for name, tensor in model.state_dict().items())
 
 
 def test_what_it_does_not_compute_it_says():
@@ -125,6 +131,10 @@ def test_a_step_gives_what_a_potential_gives(name, names):
     wider = AtomGraph(**(vars(graph) | {"positions": moved, "cell": graph.cell * 1.001}))
     step.set_bonds(graph)
     same(step(moved, wider.cell), evaluate(double, wider))
+
+
+def on_cpu(step):
+    return replace(step, **{field.name: getattr(step, field.name).cpu() for field in fields(step)})
 
 
 def same(step, evaluation):

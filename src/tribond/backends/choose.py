@@ -2,35 +2,37 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
 from tribond import compiled
 from tribond.backends import chunked, native
+from tribond.backends.known import difference, refuse_unsafe
+from tribond.backends.look import Look
+from tribond.backends.trainable import COVERAGE as TRAINABLE
 from tribond.backends.trainable import trainable
 from tribond.backends.triton.availability import triton_runs_on
-from tribond.backends.weights import Marks, marked, marks
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.m3gnet import M3GNet
 
 if TYPE_CHECKING:
     from tribond.backends.triton.weights import Weights as TritonWeights
 
-Weights = TypeVar("Weights")
-
 Backend = Literal["compiled", "triton", "chunked", "autograd"]
 
 NAMES: dict[Backend, str] = {
     "triton": "Triton",
-    "chunked": "PyTorch, derivatives written out",
+    "chunked": "PyTorch, automatic differentiation part by part",
     "autograd": "PyTorch, automatic differentiation",
 }
 
 
 def backend(model: M3GNet, num_edges: int = 0) -> Backend:
     """The backend for a batch of so many bonds."""
-    return _choose(model, marks(model), num_edges)
+    if difference(model) is not None:
+        return "autograd"
+    return _packing(model) or _by_pytorch(model, num_edges)
 
 
 def describe(model: M3GNet, num_edges: int = 0) -> str:
@@ -39,47 +41,43 @@ def describe(model: M3GNet, num_edges: int = 0) -> str:
     loaded = compiled.library()
     if chosen == "compiled" and loaded is not None:
         return f"C++ for {loaded.instruction_set}"
+    if (found := difference(model)) is not None:
+        return f"{NAMES[chosen]}, because {found}"
     without = ", for want of compiled kernels: install tribond where there is a C++ compiler"
-    return NAMES[chosen] + (without if chosen == "chunked" and loaded is None and _on_cpu(model) else "")
+    return NAMES[chosen] + (without if loaded is None and native.supports(model) else "")
 
 
-def _on_cpu(model: M3GNet) -> bool:
-    return model.row_of_element.device.type == "cpu"
-
-
-def _choose(model: M3GNet, now: Marks | None, num_edges: int) -> Backend:
-    if now is None or not chunked.supports(model.config):
-        return "autograd"
+def _packing(model: M3GNet) -> Literal["compiled", "triton"] | None:
+    """The backend that packs the weights of a model which is what its config describes; None if there is none here."""
     if compiled.library() is not None and native.supports(model):
         return "compiled"
-    if triton_runs_on(model.row_of_element.device):
+    if triton_runs_on(model.atom_embedding.weight.device):
         from tribond.backends.triton import network
 
         if network.supports(model):
             return "triton"
-    return "chunked" if chunked.preferable(model, num_edges) else "autograd"
+    return None
+
+
+def _by_pytorch(model: M3GNet, num_edges: int) -> Literal["chunked", "autograd"]:
+    return "chunked" if chunked.supports(model.config) and chunked.preferable(model, num_edges) else "autograd"
 
 
 @dataclass(frozen=True)
-class _Packed(Generic[Weights]):
-    """A model as a backend wants it, as long as the marks are what they were."""
+class _Packed:
+    """A model as a backend wants it, as long as a look at the model finds it as it was."""
 
-    model: M3GNet
-    marks: Marks | None
-    held: list[Tensor]
-    weights: Weights
-
-    def holds(self, model: M3GNet, now: Marks | None) -> bool:
-        """Whether this is the model as it is."""
-        return self.model is model and self.marks == now
+    look: Look
+    library: compiled.Library | None
+    weights: "native.Engine | TritonWeights | None"  # None where PyTorch computes, which packs nothing
 
 
 class Evaluator:
     """Energy and dE/dr of batches of a model, whose weights are packed once, and again when they have changed."""
 
     def __init__(self) -> None:
-        self._on_cpu: _Packed[native.Engine] | None = None
-        self._on_gpu: _Packed[TritonWeights] | None = None
+        self._packed: _Packed | None = None
+        self._trained: native.Engine | None = None
 
     def __reduce__(self) -> tuple[Callable[[], "Evaluator"], tuple[()]]:
         """A copy, in this process or another, packs for itself."""
@@ -89,20 +87,29 @@ class Evaluator:
         """Energy of every atom, (atoms,) eV, and dE/dr of every bond, (edges, 3) eV/Å, both float64.
 
         None where automatic differentiation alone can do it, or is the fastest.
+
+        Raises:
+            ConfigError: for a model that not even PyTorch may compute, because weights have lost their memory.
         """
         if graph.state is not None:
             return None  # wanted, or refused elsewhere
-        now = marks(model)
-        chosen = _choose(model, now, graph.num_edges)
         loaded = compiled.library()
-        if chosen == "compiled" and loaded is not None:
-            return self._engine(model, now, loaded).energy_and_gradient(vectors, graph)
-        if chosen == "triton":
+        # A name of its own: another thread may put something else in its place meanwhile.
+        packed = self._packed
+        if packed is None or packed.library is not loaded or not packed.look.still_holds(model):
+            look = Look.at(model)
+            if look is None:
+                refuse_unsafe(model)
+                self._packed = None
+                return None
+            packed = self._packed = _Packed(look, loaded, _pack(model, loaded))
+        if isinstance(packed.weights, native.Engine):
+            return packed.weights.energy_and_gradient(vectors, graph)
+        if packed.weights is not None:
             from tribond.backends.triton import network
 
-            weights = self._triton_weights(model, now)
-            return network.energy_and_gradient(model, vectors, graph, weights=weights)
-        if chosen == "chunked":
+            return network.energy_and_gradient(model, vectors, graph, weights=packed.weights)
+        if _by_pytorch(model, graph.num_edges) == "chunked":
             return chunked.energy_and_gradient(model, vectors, graph)
         return None
 
@@ -111,29 +118,30 @@ class Evaluator:
 
         The weights are packed every time: a training changes them all the time, and some of what it does with them
         (averages that change places with them through `.data`) goes unnoticed.
+
+        Raises:
+            ConfigError: as above.
         """
         loaded = compiled.library()
-        if graph.state is not None or loaded is None or _choose(model, marks(model), graph.num_edges) != "compiled":
+        if graph.state is not None or loaded is None or graph.device.type != "cpu":
             return None
-        engine = native.Engine(model, loaded)
-        self._on_cpu = _Packed(model, None, [], engine)
+        if difference(model) is not None:
+            refuse_unsafe(model)
+            return None
+        if not (native.supports(model) and TRAINABLE.computes(model.config)):
+            return None
+        engine = native.Engine(model, loaded, checked=True)
+        self._packed, self._trained = None, engine  # kept, so that its memory serves the next step
         return trainable(engine, model, vectors, graph)
 
-    # What is packed is returned from a name of its own: another thread may put something else in its place meanwhile.
 
-    def _engine(self, model: M3GNet, now: Marks | None, loaded: compiled.Library) -> native.Engine:
-        packed = self._on_cpu
-        if packed is None or not packed.holds(model, now):
-            packed = _Packed(model, now, marked(model), native.Engine(model, loaded))
-            self._on_cpu = packed
-        return packed.weights
-
-    def _triton_weights(self, model: M3GNet, now: Marks | None) -> "TritonWeights":
+def _pack(model: M3GNet, loaded: compiled.Library | None) -> "native.Engine | TritonWeights | None":
+    chosen = _packing(model)
+    if chosen == "compiled" and loaded is not None:
+        return native.Engine(model, loaded, checked=True)
+    if chosen == "triton":
         from tribond.backends.triton.network import PRECISION
         from tribond.backends.triton.weights import Weights
 
-        packed = self._on_gpu
-        if packed is None or not packed.holds(model, now):
-            packed = _Packed(model, now, marked(model), Weights.of(model, PRECISION))
-            self._on_gpu = packed
-        return packed.weights
+        return Weights.of(model, PRECISION)
+    return None

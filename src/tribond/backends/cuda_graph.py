@@ -13,11 +13,49 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from tribond.backends.coverage import ANY, NOT_READ, Coverage, Table, at_most, one_of, widths
+from tribond.backends.known import check
 from tribond.backends.triton.bonds import Bonds
-from tribond.backends.triton.network import PRECISION, Pass, supports
+from tribond.backends.triton.network import PRECISION, WIDEST, Pass, supports
 from tribond.backends.triton.weights import Precision, Weights
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.m3gnet import M3GNet
+
+# What is computed, field by field: see coverage.py.
+TABLE: Table = {
+    "elements": ANY,
+    "cutoff": ANY,
+    "threebody_cutoff": ANY,
+    "max_n": ANY,
+    "max_l": at_most(4),  # harmonics are written out up to l = 3
+    "num_blocks": ANY,
+    "node_features": at_most(WIDEST),
+    "edge_features": at_most(WIDEST),
+    "update_hidden": widths(1, 2, WIDEST),
+    "readout_hidden": ANY,
+    "edge_basis": one_of("smooth", "spherical_bessel"),
+    "angle_radial_basis": one_of("smooth", "spherical_bessel"),
+    "angle_gate": one_of("end", "centre"),
+    "message_target": one_of("centre", "neighbour"),
+    "block_order": one_of("bond_first", "atom_first"),
+    "atom_gate_activation": one_of("silu", "linear"),
+    "edge_gate_bias": one_of(False, True),
+    "bond_embedding_bias": one_of(False, True),
+    "readout": one_of("extensive"),
+    "readout_weight_hidden": NOT_READ,
+    "set2set_steps": NOT_READ,
+    "set2set_layers": NOT_READ,
+    "classification": one_of(False),
+    "num_targets": at_most(1),
+    "target_mean": NOT_READ,
+    "target_std": NOT_READ,
+    "target_is_log": one_of(False),
+    "state": one_of("none"),
+    "state_size": NOT_READ,
+    "state_features": NOT_READ,
+    "state_hidden": NOT_READ,
+}
+COVERAGE = Coverage("a CUDA graph", TABLE)  # and what `network.supports`, whose kernels it records
 
 
 @dataclass(frozen=True)
@@ -51,15 +89,16 @@ class CapturedStep:
         growth: places for bonds, over the number of bonds.
 
     Raises:
-        ValueError: for a model that `supports` does not accept.
+        ValueError: for a model that `supports` does not accept, or that is not what its config describes.
     """
 
     def __init__(
         self, model: M3GNet, graph: AtomGraph, *, precision: Precision = PRECISION, growth: float = 1.25
     ) -> None:
-        if not supports(model):
+        if not COVERAGE.computes(model.config) or not supports(model):
             msg = "this model has no Triton kernels: use tribond.models.potential.evaluate"
             raise ValueError(msg)
+        check(model)
         # A copy: a recorded graph goes on reading the places in memory where weights were.
         self.model, self.precision, self.growth = deepcopy(model), precision, growth
         self._weights = Weights.of(self.model, precision)

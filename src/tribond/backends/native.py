@@ -1,9 +1,10 @@
-"""The compiled pass for CPUs: the equations of `chunked` in C++ (folder native), a tile of bonds at a time in the cache.
+"""The compiled pass for CPUs: the equations of `nn` in C++ (folder native), a tile of bonds at a time in the cache.
 
 Without the compiled library everything works, more slowly, through PyTorch.
 """
 
 import ctypes
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, cast
@@ -11,8 +12,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from tribond.backends.coverage import ANY, NOT_READ, Coverage, Table, at_most, one_of, widths
+from tribond.backends.known import PRECISIONS, check
+from tribond.backends.skin import without_skin
 from tribond.backends.weights import linears
 from tribond.compiled import BAD_GRAPH, FAILED, NO_MEMORY, Library, plain
+from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.basis import SmoothBessel, SphericalBessel
 from tribond.nn.block import M3GNetBlock
@@ -26,6 +31,51 @@ NO_SUCH_GRAPH = (
 )
 # What may be kept of activations and their derivatives, so that the way back need not compute it again.
 TRACE_BYTES = 380 * 10**6
+
+# What is computed, field by field: see coverage.py.
+TABLE: Table = {
+    "elements": ANY,
+    "cutoff": ANY,
+    "threebody_cutoff": ANY,
+    "max_n": ANY,
+    "max_l": at_most(4),  # harmonics are written out up to l = 3
+    "num_blocks": ANY,
+    "node_features": ANY,
+    "edge_features": ANY,
+    "update_hidden": widths(1),
+    "readout_hidden": widths(1),
+    "edge_basis": one_of("smooth", "spherical_bessel"),
+    "angle_radial_basis": one_of("smooth", "spherical_bessel"),
+    "angle_gate": one_of("end", "centre"),
+    "message_target": one_of("centre", "neighbour"),
+    "block_order": one_of("bond_first", "atom_first"),
+    "atom_gate_activation": one_of("silu", "linear"),
+    "edge_gate_bias": one_of(False, True),
+    "bond_embedding_bias": one_of(False, True),
+    "readout": one_of("extensive"),
+    "readout_weight_hidden": NOT_READ,
+    "set2set_steps": NOT_READ,
+    "set2set_layers": NOT_READ,
+    "classification": one_of(False),
+    "num_targets": at_most(1),
+    "target_mean": NOT_READ,
+    "target_std": NOT_READ,
+    "target_is_log": one_of(False),
+    "state": one_of("none"),
+    "state_size": NOT_READ,
+    "state_features": NOT_READ,
+    "state_hidden": NOT_READ,
+}
+COVERAGE = Coverage(
+    "the compiled code",
+    TABLE,
+    together=(
+        (
+            f"max_n · max_l up to {MOST_FUNCTIONS}",
+            lambda config: max(config.max_n * config.max_l, config.num_edge_basis) <= MOST_FUNCTIONS,
+        ),
+    ),
+)
 
 
 def over_bonds(
@@ -53,15 +103,24 @@ class Engine:
     """A model packed for the library; what happens to the model's weights later is not noticed.
 
     Args:
-        model: one that this file and `chunked.supports`.
+        model: one that `supports` accepts.
         compiled: one of `compiled.libraries`.
+        checked: `known.check` was called already.
 
     Raises:
         MemoryError: if there is no room for the weights.
-        ValueError: if the weights are not all of one precision, on the CPU, or not those that the config asks for.
+        ConfigError: if the model is not what its config describes, or one that is not computed here: the C++ code
+            knows of a weight only where it starts.
     """
 
-    def __init__(self, model: M3GNet, compiled: Library) -> None:
+    def __init__(self, model: M3GNet, compiled: Library, *, checked: bool = False) -> None:
+        if not checked:
+            check(model)
+        if not supports(model):
+            reasons = [*COVERAGE.missing(model.config), "it needs the model on the CPU"]
+            msg = f"this model cannot be packed: {reasons[0]}"
+            raise ConfigError(msg)
+        self._cutoff = model.config.cutoff if model.config.edge_gate_bias else math.inf
         self._functions = compiled.functions
         self.trace_bytes = TRACE_BYTES
         numbers, reals, tensors = _description(model)
@@ -107,11 +166,15 @@ class Engine:
                 for vectors of another precision, or not one for each bond.
             MemoryError: if there is not enough memory.
         """
+        _check_vectors(vectors, graph)
+        vectors, graph, kept = without_skin(vectors, graph, self._cutoff)
         energies = torch.empty(graph.num_atoms, dtype=torch.float64, device="cpu")
         gradient = torch.empty(graph.num_edges, 3, dtype=torch.float64, device="cpu")
         results = (self.trace_bytes, energies.data_ptr(), gradient.data_ptr())
         self._call(self._functions.tribond_engine_run, vectors, graph, results)
-        return energies, gradient
+        if kept is None:
+            return energies, gradient
+        return energies, gradient.new_zeros(len(kept), 3).masked_scatter_(kept[:, None], gradient)
 
     def weight_gradients(
         self, vectors: Tensor, graph: AtomGraph, loss_by: tuple[Tensor, Tensor], gradients: Sequence[Tensor | None]
@@ -132,13 +195,14 @@ class Engine:
         """
         by_energies = plain(loss_by[0], torch.float64, graph.num_atoms)
         by_gradient = plain(loss_by[1], torch.float64, graph.num_edges, 3)
+        _check_vectors(vectors, graph)
+        vectors, graph, kept = without_skin(vectors, graph, self._cutoff)
+        if kept is not None:
+            by_gradient = by_gradient[kept]
         given = (by_energies.data_ptr(), by_gradient.data_ptr(), _pointers(gradients))
         self._call(self._functions.tribond_engine_weight_gradients, vectors, graph, given)
 
     def _call(self, function: Callable[..., int], vectors: Tensor, graph: AtomGraph, more: Sequence[Any]) -> None:
-        if vectors.dtype != torch.float64 or tuple(vectors.shape) != (graph.num_edges, 3):
-            msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
-            raise ValueError(msg)
         element = plain(self._row_of_element[graph.atomic_numbers], torch.int64, graph.num_atoms)
         edge_index = plain(graph.edge_index, torch.int64, 2, graph.num_edges)
         angle_edges = plain(graph.angle_edges, torch.int64, len(graph.angle_edges))
@@ -162,11 +226,19 @@ class Engine:
             raise RuntimeError(msg)
 
 
+def _check_vectors(vectors: Tensor, graph: AtomGraph) -> None:
+    if vectors.dtype != torch.float64 or tuple(vectors.shape) != (graph.num_edges, 3):
+        msg = f"{graph.num_edges} bonds need a float64 vector each; given were {tuple(vectors.shape)}, {vectors.dtype}"
+        raise ValueError(msg)
+
+
 def supports(model: M3GNet) -> bool:
-    """Whether the model lies on the CPU and its sizes fit; what kind of model it is, `chunked.supports` says."""
-    config = model.config
-    fits = max(config.max_n * config.max_l, config.num_edge_basis) <= MOST_FUNCTIONS and len(config.readout_hidden) > 0
-    return fits and model.row_of_element.device.type == "cpu" and model.dtype in {torch.float32, torch.float64}
+    """Whether the model lies on the CPU and its config is one that is computed; `known` says whether it is its config's."""
+    return (
+        COVERAGE.computes(model.config)
+        and model.atom_embedding.weight.device.type == "cpu"
+        and model.dtype in PRECISIONS
+    )
 
 
 def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | None]]:
@@ -184,8 +256,8 @@ def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | N
         int(config.block_order == "atom_first"),
         int(config.atom_gate_activation == "silu"),
     ]
-    for widths in (config.update_hidden, config.readout_hidden):
-        numbers += [len(widths), *widths]
+    for layers in (config.update_hidden, config.readout_hidden):
+        numbers += [len(layers), *layers]
     reals = [config.threebody_cutoff]
     tensors: list[Tensor | None] = []
     for smooth, max_l, max_n, tables in _radial_bases(model):
@@ -193,10 +265,6 @@ def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | N
         reals.append(config.cutoff)
         tensors += tables
     tensors += weights(model)
-    for it in tensors[4:]:
-        if it is not None and (it.dtype != model.dtype or it.device.type != "cpu"):
-            msg = f"all weights must be {model.dtype} on the CPU, but one is {it.dtype} on {it.device}"
-            raise ValueError(msg)
     tensors += [model.reference_energy.scale, model.reference_energy.reference]
     return numbers, reals, [None if it is None else it.detach().contiguous() for it in tensors]
 

@@ -9,9 +9,46 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tribond.backends.coverage import ANY, NOT_READ, Coverage, Table, at_most, one_of, widths
 from tribond.backends.native import Engine, weights
 from tribond.graph.atom_graph import AtomGraph
 from tribond.nn.m3gnet import M3GNet
+
+# What is computed, field by field: see coverage.py.
+TABLE: Table = {
+    "elements": ANY,
+    "cutoff": ANY,
+    "threebody_cutoff": ANY,
+    "max_n": ANY,
+    "max_l": at_most(4),  # harmonics are written out up to l = 3
+    "num_blocks": ANY,
+    "node_features": ANY,
+    "edge_features": ANY,
+    "update_hidden": widths(1),
+    "readout_hidden": widths(1),
+    "edge_basis": one_of("smooth", "spherical_bessel"),
+    "angle_radial_basis": one_of("smooth", "spherical_bessel"),
+    "angle_gate": one_of("end", "centre"),
+    "message_target": one_of("centre", "neighbour"),
+    "block_order": one_of("bond_first", "atom_first"),
+    "atom_gate_activation": one_of("silu", "linear"),
+    "edge_gate_bias": one_of(False, True),
+    "bond_embedding_bias": one_of(False, True),
+    "readout": one_of("extensive"),
+    "readout_weight_hidden": NOT_READ,
+    "set2set_steps": NOT_READ,
+    "set2set_layers": NOT_READ,
+    "classification": one_of(False),
+    "num_targets": at_most(1),
+    "target_mean": NOT_READ,
+    "target_std": NOT_READ,
+    "target_is_log": one_of(False),
+    "state": one_of("none"),
+    "state_size": NOT_READ,
+    "state_features": NOT_READ,
+    "state_hidden": NOT_READ,
+}
+COVERAGE = Coverage("the compiled training", TABLE)  # and what the `native.Engine` that it is given computes
 
 
 def trainable(engine: Engine, model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tuple[Tensor, Tensor]:

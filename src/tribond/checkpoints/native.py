@@ -10,6 +10,7 @@ The checksum is the CRC-32 of the whole file with zeros in the place of its digi
 
 import json
 import re
+import unicodedata
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,6 +29,9 @@ from tribond.nn.m3gnet import M3GNet, state_shapes
 FORMAT_VERSION = 2
 HEADER_KEY = "tribond"
 CHECKSUM = re.compile(rb'\\"checksum\\": \\"crc32:([0-9a-f]{8})\\"')  # in the header, where our JSON is a string
+# What a weight may be stored as, and how large it may be: beyond that, energies are no numbers any more.
+STORED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LARGEST = 1e30
 
 
 def _hidden_layer_of_the_state(header: dict[str, Any]) -> dict[str, Any]:
@@ -93,9 +97,12 @@ def read_header(path: Path | str) -> dict[str, Any]:
     except (SafetensorError, OSError) as error:
         msg = f"{path} is not a readable model file ({error}); tribond reads whole .safetensors files of its own"
         raise CheckpointError(msg) from error
-    except (KeyError, json.JSONDecodeError) as error:
+    except (KeyError, ValueError, RecursionError) as error:  # no JSON, or nested, or numbers, beyond all measure
         msg = f"{path} is a safetensors file, but not one that tribond wrote"
         raise CheckpointError(msg) from error
+    if not _is_text(header):
+        msg = f"{path} has a header with characters that are no text; download or copy it again"
+        raise CheckpointError(msg)
     wanted = {"format_version": int, "config": dict, "metadata": dict}
     if not isinstance(header, dict) or not all(isinstance(header.get(key), kind) for key, kind in wanted.items()):
         msg = f"{path} has a header that makes no sense; download or copy it again"
@@ -110,6 +117,27 @@ def read_header(path: Path | str) -> dict[str, Any]:
     for step in range(version, FORMAT_VERSION):
         header = UPGRADES[step](header)
     return header
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all strings in a header can be written and steer no terminal: no lone surrogates, no control characters."""
+    if isinstance(value, dict):
+        return all(_is_text(key) and _is_text(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_is_text, value))
+    return not isinstance(value, str) or all(
+        unicodedata.category(letter) not in {"Cc", "Cs"} or letter in "\n\r\t" for letter in value
+    )
+
+
+def _check_numbers(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype not in STORED:
+            msg = f"{path}: {name} is stored as {tensor.dtype}, and weights are floating-point numbers of 16 to 64 bits"
+            raise CheckpointError(msg)
+        if tensor.numel() and not bool((tensor.double().abs() <= LARGEST).all()):
+            msg = f"{path}: {name} holds numbers that are not finite or larger than {LARGEST:g}; download or copy it again"
+            raise CheckpointError(msg)
 
 
 def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GNet, dict[str, Any]]:
@@ -140,6 +168,7 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
         raise CheckpointError(msg)
     if "checksum" in header:
         _verify(path)
+    _check_numbers(path, tensors)
     model = M3GNet(config, precision)
     model.load_state_dict(tensors)
     return model, header["metadata"]

@@ -38,6 +38,7 @@ NONSENSE = (
     zipfile.BadZipFile,
 )
 MISTAKEN = {b"<": "this is a web page", b"version https://git-lfs": "this is a pointer of Git LFS to the real file"}
+MOST_UNFOLDED = 10**6
 LONGEST_REASON = 200  # letters of PyTorch's message that are worth repeating
 # PyTorch allows these, and each takes any size from a few bytes of a file; none is in what torch.save writes.
 MEMORY_TAKERS = re.compile(r"(builtins|__builtin__) bytearray|torch(\.cuda)?(\.sparse)? \w+Tensor")
@@ -176,9 +177,50 @@ def _check_pickle(path: Path, content: bytes) -> None:
         asked_for = [str(name) for operation, name, _ in pickletools.genops(content) if operation.name == "GLOBAL"]
     except ValueError:
         return  # nonsense, which PyTorch's reader will name
+    if _unfolds(content) > MOST_UNFOLDED:
+        msg = f"{path} is not a readable model file: tuples in it hold each other over and over; download or copy it again"
+        raise CheckpointError(msg)
     if takers := [name.replace(" ", ".") for name in asked_for if MEMORY_TAKERS.fullmatch(name)]:
         msg = f"{path} is not a readable model file: it asks for {takers[0]}, which no file of PyTorch does"
         raise CheckpointError(msg)
+
+
+def _unfolds(content: bytes) -> int:
+    """How many values the largest tuple of a pickle has, with all that are in it, those that are shared once for each time.
+
+    As a key of a dictionary a tuple is hashed value by value: forty tuples, each of twice the one before, take for ever.
+    """
+    stack: list[int] = []
+    marks: list[int] = []
+    memo: dict[Any, int] = {}
+    largest = 0
+    for operation, argument, _ in pickletools.genops(content):
+        name = operation.name
+        if name == "MARK":
+            marks.append(len(stack))
+            continue
+        if name in {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}:
+            memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1] if stack else 1
+            continue
+        if name in {"GET", "BINGET", "LONG_BINGET"}:
+            stack.append(memo.get(argument, 1))
+            continue
+        if name == "DUP":
+            stack.append(stack[-1] if stack else 1)
+            continue
+        taken = sum(kind not in {pickletools.markobject, pickletools.stackslice} for kind in operation.stack_before)
+        first = max(len(stack) - taken, 0)
+        if pickletools.markobject in operation.stack_before:
+            first = max(
+                (marks.pop() if marks else 0) - (taken if name in {"APPENDS", "SETITEMS", "ADDITEMS"} else 0), 0
+            )
+        within = min(1 + sum(stack[first:]), 2 * MOST_UNFOLDED)
+        del stack[first:]
+        # What is no tuple and not made by a call cannot be hashed, or has a hash of its own.
+        size = within if "TUPLE" in name or name in {"REDUCE", "NEWOBJ", "FROZENSET", "BINPERSID"} else 1
+        largest = max(largest, size)
+        stack += [size] * len(operation.stack_after)
+    return largest
 
 
 @contextmanager

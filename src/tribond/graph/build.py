@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     AnyStructure: TypeAlias = Atoms | Structure | Molecule
 
-LONGEST_AXIS = 1e6  # Å | searches for neighbours count cells in 32 bits
-FARTHEST = 1e9  # Å | beyond, positions in float64 no longer resolve bonds to 1e-6 Å
+# A periodic atom farther out than this, Å, has lost the digits that say where in the cell it is: float64 has sixteen.
+FARTHEST = 1e9
+LONGEST_VECTOR = 1e5  # Å; the search divides a cell into parts as wide as the cutoff, and there may not be too many
 SMALLEST_RELATIVE_VOLUME = 1e-6  # volume over the product of the lattice vectors' lengths
 
 
@@ -44,7 +45,8 @@ def atom_graph(structure: "AnyStructure", cutoff: float, threebody_cutoff: float
         atoms are all valid.
 
     Raises:
-        StructureError: for positions or cells that are not finite, periodic axes without volume, or coinciding atoms.
+        StructureError: for positions or cells that are not finite or far too large, periodic axes without volume, or
+            coinciding atoms.
     """
     atoms = as_atoms(structure)
     check_atoms(atoms)
@@ -169,6 +171,22 @@ def check_atoms(atoms: Atoms) -> None:
     """Raise StructureError for what is no element, for what is not finite, and for periodic axes without volume."""
     _check_finite(atoms, positions_of(atoms), cell_of(atoms))
     check_cell(cell_of(atoms), atoms.pbc)
+    _check_near(atoms, positions_of(atoms))
+
+
+def _check_near(atoms: Atoms, positions: np.ndarray) -> None:
+    """Only along periodic axes: an atom that has flown off along an open one is nobody's neighbour."""
+    if not atoms.pbc.any() or np.abs(positions).max(initial=0.0) <= FARTHEST:
+        return
+    periodic = cell_of(atoms)[atoms.pbc]
+    along = np.abs(positions @ (periodic / np.linalg.norm(periodic, axis=1)[:, None]).T).max(axis=1)
+    if along.max() > FARTHEST:
+        first = int(np.argmax(along))
+        msg = (
+            f"atom {first} ({atoms.symbols[first]}) is at {positions[first].tolist()}: more than {FARTHEST:g} Å out along a "
+            "periodic axis, its place in the cell is no longer resolved; move it into the cell (atoms.wrap())"
+        )
+        raise StructureError(msg)
 
 
 def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None:
@@ -184,13 +202,6 @@ def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None
         first = int(np.flatnonzero(~finite.all(axis=1))[0])
         msg = f"the position of atom {first} ({atoms.symbols[first]}) is {positions[first].tolist()}; it must be finite"
         raise StructureError(msg)
-    if np.abs(positions).max(initial=0.0) > FARTHEST:
-        first = int(np.argmax(np.abs(positions).max(axis=1)))
-        msg = (
-            f"atom {first} ({atoms.symbols[first]}) is at {positions[first].tolist()} Å: so far away numbers do not resolve "
-            "bonds; bring it into the cell"
-        )
-        raise StructureError(msg)
     if not np.isfinite(cell).all():
         msg = f"the cell {cell.tolist()} must be finite"
         raise StructureError(msg)
@@ -198,14 +209,15 @@ def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None
 
 def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
     """Raise StructureError for periodic axes without volume or longer than any; the cell must be finite."""
-    if np.abs(cell).max(initial=0.0) > LONGEST_AXIS and np.abs(cell[pbc]).max(initial=0.0) > LONGEST_AXIS:
-        msg = f"a periodic axis is longer than {LONGEST_AXIS:g} Å: {cell[pbc].tolist()}; make it an open one, or mend the cell"
-        raise StructureError(msg)
     if _is_ordinary(cell, pbc):
         return
     periodic = cell[pbc]
     if len(periodic) == 0:
         return
+    if np.abs(periodic).max() > LONGEST_VECTOR:
+        longest = float(np.abs(periodic).max())
+        msg = f"a periodic lattice vector is {longest:.3g} Å long, more than {LONGEST_VECTOR:g} Å; mend the cell or pbc"
+        raise StructureError(msg)
     lengths = np.linalg.norm(periodic, axis=1)
     extent = np.sqrt(max(np.linalg.det(periodic @ periodic.T), 0.0))  # length, area or volume that the vectors span
     if lengths.min() == 0 or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
@@ -229,7 +241,7 @@ def _is_ordinary(cell: np.ndarray, pbc: np.ndarray) -> bool:
     lengths = [math.hypot(*vector) for vector in (a, b, c)]
     # A little stricter than `check_cell`, to leave it what lies at the edge, and what is too large to be multiplied.
     upright = volume > 0.11 * lengths[0] * lengths[1] * lengths[2]
-    return upright and min(lengths) > 2 * SMALLEST_DISTANCE and bool(pbc.all())
+    return upright and 2 * SMALLEST_DISTANCE < min(lengths) <= max(lengths) <= LONGEST_VECTOR and bool(pbc.all())
 
 
 def _refuse_clash(atoms: Atoms, i: int, j: int, distance: float) -> NoReturn:

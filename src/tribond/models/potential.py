@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tribond.backends.bond_sums import edge_vectors, forces_virial_stress
 from tribond.backends.choose import Evaluator
+from tribond.backends.known import explained
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
@@ -31,14 +32,26 @@ def evaluate(
         graph: the batch.
         create_graph: make the results differentiable by the weights, to train on them: forces and stress too.
         evaluator: keeps what it packs of the model for the next call; without one, weights are packed for this call alone.
+
+    Raises:
+        ConfigError: if the model was changed so that it cannot be computed any more; it says what was changed.
     """
     vectors = edge_vectors(graph)
     evaluator = evaluator or Evaluator()
-    fast = (evaluator.trainable if create_graph else evaluator.energy_and_gradient)(model, vectors, graph)
-    atomic_energies, gradient = fast or _differentiate(model, vectors, graph, create_graph=create_graph)
+    try:
+        fast = (evaluator.trainable if create_graph else evaluator.energy_and_gradient)(model, vectors, graph)
+        atomic_energies, gradient = fast or _differentiate(model, vectors, graph, create_graph=create_graph)
+        energy = model.system_energies(atomic_energies, graph)
+        if energy.shape != (graph.num_systems,) or atomic_energies.shape != (graph.num_atoms,):
+            msg = f"energies of shapes {tuple(energy.shape)} and {tuple(atomic_energies.shape)} came out"
+            raise ValueError(msg)
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        if (told := explained(model, error)) is error:
+            raise
+        raise told from error
     forces, virial, stress = forces_virial_stress(vectors, gradient, graph)
     return Evaluation(
-        energy=model.system_energies(atomic_energies, graph),
+        energy=energy,
         atomic_energies=atomic_energies,
         forces=forces,
         virial=virial,

@@ -17,7 +17,7 @@ class GraphUpdate(nn.Module):
 
     def __init__(self, config: M3GNetConfig, out_features: int, state_width: int, *, activate_gate: bool) -> None:
         super().__init__()
-        self.parts = [config.node_features, config.node_features, config.edge_features, state_width]
+        self.parts = (config.node_features, config.node_features, config.edge_features, state_width)
         self.phi = GatedMLP([sum(self.parts), *config.update_hidden, out_features])
         self.edge_gate = nn.Linear(config.num_edge_basis, out_features, bias=config.edge_gate_bias)
         self.activate_gate = activate_gate

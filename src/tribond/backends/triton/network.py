@@ -1,4 +1,4 @@
-"""Energy and dE/dr of every bond on a GPU: the pass of chunked.py with its loops over bonds as Triton kernels.
+"""Energy and dE/dr of every bond on a GPU: the equations of `nn`, the loops over bonds as Triton kernels.
 
 Hidden features of bonds never leave the chip on the way there; e_ij before every block is kept, and the way back
 computes the rest again. What belongs to atoms, not to bonds, is left to PyTorch. The host never waits for the device,
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tribond.backends import chunked
+from tribond.backends.coverage import ANY, NOT_READ, Coverage, at_most, one_of, widths
+from tribond.backends.coverage import Table as CoverageTable
+from tribond.backends.known import check
 from tribond.backends.triton.bonds import Bonds
 from tribond.backends.triton.launch import Angles, Bases, Launcher, Tile, Tiles
 from tribond.backends.triton.weights import BlockWeights, Precision, Table, Weights
@@ -22,18 +24,50 @@ WIDEST = 128  # features: the weights of a wider layer do not fit on the chip
 MOST_FUNCTIONS = 32  # radial functions of any kind
 PRECISION: Precision = "fp16x3"  # the fastest that is as close to float64 as float32 is
 
+# What is computed, field by field: see coverage.py.
+TABLE: CoverageTable = {
+    "elements": ANY,
+    "cutoff": ANY,
+    "threebody_cutoff": ANY,
+    "max_n": ANY,
+    "max_l": at_most(4),  # harmonics are written out up to l = 3
+    "num_blocks": ANY,
+    "node_features": at_most(WIDEST),
+    "edge_features": at_most(WIDEST),
+    "update_hidden": widths(1, 2, WIDEST),
+    "readout_hidden": ANY,
+    "edge_basis": one_of("smooth", "spherical_bessel"),
+    "angle_radial_basis": one_of("smooth", "spherical_bessel"),
+    "angle_gate": one_of("end", "centre"),
+    "message_target": one_of("centre", "neighbour"),
+    "block_order": one_of("bond_first", "atom_first"),
+    "atom_gate_activation": one_of("silu", "linear"),
+    "edge_gate_bias": one_of(False, True),
+    "bond_embedding_bias": one_of(False, True),
+    "readout": one_of("extensive"),
+    "readout_weight_hidden": NOT_READ,
+    "set2set_steps": NOT_READ,
+    "set2set_layers": NOT_READ,
+    "classification": one_of(False),
+    "num_targets": at_most(1),
+    "target_mean": NOT_READ,
+    "target_std": NOT_READ,
+    "target_is_log": one_of(False),
+    "state": one_of("none"),
+    "state_size": NOT_READ,
+    "state_features": NOT_READ,
+    "state_hidden": NOT_READ,
+}
+COVERAGE = Coverage(
+    "Triton",
+    TABLE,
+    together=((f"max_n · max_l below {MOST_FUNCTIONS}", lambda config: config.max_l * config.max_n < MOST_FUNCTIONS),),
+)
+
 
 def supports(model: M3GNet) -> bool:
-    """Whether the model is one that this file computes: what chunked.py does, in float32 and not too wide."""
-    config = model.config
-    widths = (config.node_features, config.edge_features, *config.update_hidden)
-    return (
-        chunked.supports(config)
-        and model.dtype == torch.float32
-        and len(config.update_hidden) <= 2
-        and max(widths) <= WIDEST
-        and config.max_l * config.max_n < MOST_FUNCTIONS
-    )
+    """Whether the model's config is one that is computed, in float32; `known` says whether the model is its config's."""
+    return COVERAGE.computes(model.config) and model.dtype == torch.float32
 
 
 def energy_and_gradient(
@@ -57,6 +91,8 @@ def energy_and_gradient(
     Returns:
         (atoms,) eV and (edges, 3) eV/Å, both float64.
     """
+    if weights is None:
+        check(model)
     with torch.no_grad():
         element = model.row_of_element[graph.atomic_numbers]
         bonds = Bonds.of(graph.edge_index, graph.num_atoms)

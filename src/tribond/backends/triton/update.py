@@ -1,7 +1,7 @@
 """The bond update (4) and the messages of the atom update (5) as one Triton kernel.
 
 A program takes a tile of bonds through a whole gated multilayer perceptron: what the angles add to e_ij, (3), the parts
-of the first layer that both atoms bring, all layers, the gate W⁰ e⁰_ij. Symbols as in chunked.py. Weights come from
+of the first layer that both atoms bring, all layers, the gate W⁰ e⁰_ij. Symbols as in `nn`; ∂x stands for dE/dx. Weights come from
 `weights.UpdateWeights`, in one array; every program reads them anew. Few programs that keep them on the chip and
 take one tile after the other were no faster on an H100.
 """
