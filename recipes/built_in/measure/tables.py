@@ -18,7 +18,7 @@ def markdown(folders: list[Path]) -> str:
     }
     parts = [
         _table("errors: energy meV/atom / forces meV/Å / stress GPa", measured, "frames", _frames),
-        _table("crystals and moduli", measured, "elements", _elements),
+        _table("elemental crystals", measured, "elements", _elements),
         _table("textbook compounds", measured, "textbook", _textbook),
         _table("bulk moduli", measured, "moduli", _moduli),
         _table("WBM", measured, "wbm", _wbm),
