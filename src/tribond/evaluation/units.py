@@ -10,6 +10,7 @@ from tribond.evaluation.metrics import FrameResult
 FEWEST = 9  # numbers that may say something
 ALIKE = 0.8  # correlation of labels and predictions that are the same but for a factor
 NEAR = 0.3  # relative | how well a factor must be met
+FAR = 30.0  # factors beyond are told though their name is not known
 FACTORS = {
     "forces": {
         0.0194469: "hartree/bohr",
@@ -61,7 +62,7 @@ def unit_notes(results: Sequence[FrameResult]) -> list[str]:
             notes.append(
                 f"the labels of {label} are {found:.4g} times the predictions: they look like {name} ({known:g})"
             )
-        elif abs(found) > 10 or abs(found) < 0.1 or found < 0:
+        elif abs(found) > FAR or abs(found) < 1 / FAR:
             notes.append(
                 f"the labels of {label} are {found:.4g} times the predictions: they may have another unit or another sign"
             )
