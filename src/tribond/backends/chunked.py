@@ -22,7 +22,7 @@ from tribond.nn.m3gnet import M3GNet
 # What the intermediates of a part may take. Fewer bonds cost more calls of PyTorch, more of them no less time.
 PART_BYTES = 2**24
 GPU_PART_BYTES = 2**30
-# Up to so many bonds, 0.5 and 5 GB, automatic differentiation of the whole is faster, or as fast.
+# Up to so many bonds, 0.5 and 5 GB, the whole fits easily, and automatic differentiation of it is faster.
 CPU_BONDS = 20_000
 GPU_BONDS = 200_000
 
