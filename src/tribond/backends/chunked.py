@@ -191,7 +191,7 @@ class Pass:
     def _add(self, part: Part, derivatives: Sequence[Tensor]) -> None:
         """Derivatives by the bases, (edges of the part, ...), onto what there is."""
         self.derivatives[0][part.bonds] += derivatives[0]
-        for total, one in zip(self.derivatives[1:], derivatives[1:], strict=False):
+        for total, one in zip(self.derivatives[1:], derivatives[1:], strict=True):
             total[part.angles] += one
 
     def _angles_and_messages(
@@ -260,5 +260,5 @@ class Pass:
                 d_atoms, d_own, d_e0 = torch.autograd.grad(after, (of_atoms, own, e0), d_edges[part.bonds])
             result.index_add_(0, part.atoms, d_atoms)
             d_edges[part.bonds] = d_own
-            self._add(part, [d_e0])
+            self.derivatives[0][part.bonds] += d_e0
         return result
