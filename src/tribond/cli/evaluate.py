@@ -223,24 +223,21 @@ def _progress(title: str, *, quiet: bool) -> Iterator[tuple[Callable[[int], None
     Yields:
         What to call with the total once it is known, and with the number of frames done.
     """
-    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     terminal = output.console(stderr=True)
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = quiet or not terminal.is_terminal
     with Progress(*columns, console=terminal, transient=True, disable=hidden) as progress:
-        task = progress.add_task(f"reading {escape(title)}", total=None)
+        task = progress.add_task(f"reading {output.shown(title)}", total=None)
         yield (
-            lambda total: progress.update(task, description=escape(title), total=total),
+            lambda total: progress.update(task, description=output.shown(title), total=total),
             lambda count: progress.advance(task, count),
         )
 
 
 def print_reports(reports: "Sequence[EvaluationReport]") -> None:
     """Print the errors of every set, of all together, and of the elements with the largest errors."""
-    from rich.markup import escape
-
     from tribond.evaluation.metrics import make_report
 
     table = output.plain_table("data", "quantity", "MAE", "RMSE", "largest", "compared", right=NUMBERS)
@@ -248,7 +245,7 @@ def print_reports(reports: "Sequence[EvaluationReport]") -> None:
     if len(reports) > 1:
         shown.append(make_report("all", [result for report in reports for result in report.results]))
     for report in shown:
-        head = [escape(report.name), f"{report.frames} structures, {report.atoms} atoms"]
+        head = [output.shown(report.name), f"{report.frames} structures, {report.atoms} atoms"]
         for label, errors, digits in _quantities(report):
             numbers = [f"{value:.{digits}f}" for value in (errors.mae, errors.rmse, errors.largest)]
             table.add_row(head.pop(0) if head else "", label, *numbers, str(errors.count))

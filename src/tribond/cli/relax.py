@@ -182,14 +182,13 @@ def _endings(frame: Frame) -> list[str]:
 @contextmanager
 def _live(title: str, *, quiet: bool) -> Iterator["Callable[[RelaxationStep], None]"]:
     """A line on the terminal that follows the relaxation; nothing where standard error is not a terminal."""
-    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("[bold]{task.description}"), TextColumn("{task.fields[state]}"))
     terminal = output.console(stderr=True)
     hidden = quiet or not terminal.is_terminal
     with Progress(*columns, TimeElapsedColumn(), console=terminal, transient=True, disable=hidden) as progress:
-        task = progress.add_task(escape(title), total=None, state="")
+        task = progress.add_task(output.shown(title), total=None, state="")
 
         def on_step(step: "RelaxationStep") -> None:
             volume = "" if step.volume is None else f"  volume {step.volume:.2f} Å³"
@@ -220,7 +219,7 @@ def _follow(
 
         try:
             return relax_atoms(frame.atoms, calculator, on_step=record, **settings)
-        except (RelaxationError, KeyboardInterrupt) as error:
+        except (RelaxationError, KeyboardInterrupt, SystemExit) as error:  # SystemExit: SIGTERM
             stopped: BaseException = error
     output.note(f"the steps so far are in {trajectory}")
     raise stopped
