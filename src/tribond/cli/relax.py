@@ -10,7 +10,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.relax_report import Outcome, plot_relaxation, print_outcomes
-from tribond.cli.structure_files import Frame, OutputNames, read_frames, write_structure
+from tribond.cli.structure_files import BadFrame, Frame, OutputNames, read_frames, write_structure
 from tribond.files import atomic_path
 from tribond.reading.names import split_index, unpacked
 
@@ -112,13 +112,17 @@ def relax(
     names = OutputNames([split_index(name)[0] for name in files], output_folder)
     outcomes = []
     for number, name in enumerate(files, start=1):
-        frames: list[Frame] = []
+        frames: list[Frame | BadFrame] = []
         with output.failures_reported(name):
             frames = read_frames(name, index, reading)
         if not frames:
             outcomes.append(Outcome(name))
         for frame in frames:
             outcome = Outcome(frame.label)
+            if isinstance(frame, BadFrame):
+                output.report(frame.error, frame.label)
+                outcomes.append(outcome)
+                continue
             with output.failures_reported(frame.label):
                 if not (quiet or fix_cell or cell_axes):
                     _note_open_axes(frame, model_record["cutoff_A"])

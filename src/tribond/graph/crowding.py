@@ -15,7 +15,11 @@ MEASURED = 1000  # atoms of the fullest cube, among which the closest two are lo
 
 
 def check_crowding(
-    positions: NDArray[np.float64], near: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], radius: float
+    positions: NDArray[np.float64],
+    near: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+    radius: float,
 ) -> None:
     """Refuse what no matter is as dense as, where it would cost gigabytes to find that out pair by pair.
 
@@ -50,7 +54,9 @@ def check_crowding(
     if most > DENSEST * EDGE**3:
         inside = np.flatnonzero(code == fullest)
         msg = f"{most} atoms lie in a cube of {EDGE:g} Å, and no matter is as dense"
-        raise StructureError(f"{msg}; {_closest(positions, near, inside)}remove what is there twice, or mend positions and cell")
+        raise StructureError(
+            f"{msg}; {_closest(positions, near, inside)}remove what is there twice, or mend positions and cell"
+        )
 
 
 def _closest(positions: NDArray[np.float64], near: NDArray[np.float64], among: NDArray[np.int64] | None = None) -> str:

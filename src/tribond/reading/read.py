@@ -9,7 +9,7 @@ import stat
 import tempfile
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -20,15 +20,15 @@ from ase import Atoms
 from tribond.errors import StructureError
 from tribond.reading.checks import checked
 from tribond.reading.cif import read_cif
-from tribond.reading.content import Content, Options, TextReader
+from tribond.reading.content import Content, Found, Options, TextReader, good
 from tribond.reading.kinds import find_format
 from tribond.reading.lammps import check_dump, read_data
 from tribond.reading.macromolecules import read_gro, read_pdb
 from tribond.reading.names import unpacked
-from tribond.reading.poscar import check_poscar
+from tribond.reading.poscar import check_poscar, elements_of_potcar
 from tribond.reading.pymatgen_files import read_pymatgen
 from tribond.reading.shelx import read_shelx
-from tribond.reading.xyz import check_counts, with_elements
+from tribond.reading.xyz import check_counts, split_frames, with_elements
 
 HEAD = 1 << 16  # bytes that tell the format
 LARGEST_TEXT = 1 << 31  # bytes | larger files are read by ASE's readers of frames alone
@@ -57,7 +57,8 @@ def read_file(path: Path, frames: slice, options: Options | None = None) -> Cont
         options: what the user says about it.
 
     Raises:
-        StructureError: if the file cannot be read, contradicts itself, or holds what has no energy.
+        StructureError: if the file cannot be read, contradicts itself, or its only structure has no energy. Of several
+            structures each bad one has an error in its place.
         OSError: of the file system.
     """
     options = options or Options()
@@ -67,18 +68,20 @@ def read_file(path: Path, frames: slice, options: Options | None = None) -> Cont
             kind = find_format(path, head, options.format)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of ASE's readers; what matters is checked
-                images, notes = _read(plain, kind, frames, options)
+                images, notes = _read(plain, kind, frames, options, path.parent)
     except DAMAGED as error:
         msg = f"the compressed file is damaged ({error})"
         raise StructureError(msg) from error
-    for number, atoms in enumerate(images):
+    found: list[Found] = []
+    for it in images:
         try:
-            notes += checked(atoms)
+            notes += checked(good(it))
+            found.append(it)
         except StructureError as error:
-            if len(images) > 1:
-                error.args = (f"structure {number}: {error}",)
-            raise
-    return Content(kind, images, list(dict.fromkeys(notes)))
+            if len(images) == 1:
+                raise
+            found.append(error)
+    return Content(kind, found, list(dict.fromkeys(notes)))
 
 
 def _check_file(path: Path) -> None:
@@ -123,13 +126,13 @@ def _plain(path: Path) -> Iterator[tuple[Path, bytes]]:
         yield target, head
 
 
-def _read(path: Path, kind: str, frames: slice, options: Options) -> tuple[list[Atoms], list[str]]:
+def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) -> tuple[Sequence[Found], list[str]]:
     try:
         if kind in READERS:
             images, notes = READERS[kind](text_of(path), options)
             return images[frames], notes
         if kind == "vasp":
-            text, notes = check_poscar(text_of(path))
+            text, notes = check_poscar(text_of(path), elements_of_potcar(folder))
             return _by_ase(StringIO(text), kind, slice(None)), notes
         if kind in {"xyz", "extxyz"}:
             return _read_xyz(path, kind, frames), []
@@ -166,15 +169,39 @@ def _explained(kind: str, error: Exception) -> str:
     return f"cannot be read as {kind} ({reason}); if that is another format, name it with --format"
 
 
-def _read_xyz(path: Path, kind: str, frames: slice) -> list[Atoms]:
+def _read_xyz(path: Path, kind: str, frames: slice) -> Sequence[Found]:
     if path.stat().st_size > LARGEST_TEXT:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            check_counts(lines)
         return _by_ase(path, kind, frames)
     text = text_of(path)
-    check_counts(text)
+    try:
+        return _read_frames(text, kind, frames)
+    except Exception:
+        parts = split_frames(text)
+        if len(parts) < 2:
+            raise
+    return [_read_part(part, kind) for part in parts][frames]
+
+
+def _read_frames(text: str, kind: str, frames: slice) -> list[Atoms]:
+    check_counts(text.removesuffix("\n").split("\n"))
     try:
         return _by_ase(StringIO(text), kind, frames)
     except KeyError:
         return _by_ase(StringIO(with_elements(text)), kind, frames)
+
+
+def _read_part(part: str | StructureError, kind: str) -> Found:
+    """One frame of a file in which not all are good."""
+    if isinstance(part, StructureError):
+        return part
+    try:
+        return _read_frames(part, kind, slice(None))[0]
+    except StructureError as error:
+        return StructureError(str(error).removeprefix("structure 0 ").removeprefix("structure 0: "))
+    except Exception as error:  # noqa: BLE001 - whatever a malformed line makes ASE trip over
+        return StructureError(_explained(kind, error))
 
 
 def _read_any(path: Path, kind: str, frames: slice, settings: dict[str, Any]) -> list[Atoms]:

@@ -16,7 +16,13 @@ from tribond.training.lightning_internals import is_first_process, read_checkpoi
 logger = logging.getLogger(__name__)
 
 # What Lightning needs to go on.
-PARTS: dict[str, type] = {"global_step": int, "state_dict": dict, "callbacks": dict, "loops": dict, "optimizer_states": list}
+PARTS: dict[str, type] = {
+    "global_step": int,
+    "state_dict": dict,
+    "callbacks": dict,
+    "loops": dict,
+    "optimizer_states": list,
+}
 
 
 @contextmanager
