@@ -35,6 +35,7 @@ from tribond.training.module import PotentialTraining
 from tribond.training.sources import TrainingFrames, check_labels, read_training_frames
 from tribond.training.stages import TERMS, Stage, stages_of
 from tribond.training.start import Start, make_start
+from tribond.training.units import tell_units
 from tribond.training.validation import ValidationErrors, shown_errors
 from tribond.training.zero_of_energy import on_model_zero
 
@@ -87,6 +88,8 @@ def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool,
     frames = read_training_frames(config.data, folder, cache)
     start = make_start(config, frames, folder, cache)
     _check_data(config, stages, start.frames)
+    if checkpoint is None and is_first_process():
+        tell_units(start.frames.train, config.data, start.before)
     data = TrainingData(
         start.frames, config, start.model.config, start.reference_energies, progress=progress, cache=cache
     )
