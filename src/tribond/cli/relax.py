@@ -41,15 +41,14 @@ def relax(
         typer.Option(metavar="INDEX", help="Frames to relax of each file: 0, -1, :, -5:, ::10. [default: the last]"),
     ] = None,
     fix_cell: Annotated[
-        bool, typer.Option("--fix-cell", help="Relax the atoms only. (Molecules and slabs always keep their cell.)")
+        bool, typer.Option("--fix-cell", help="Relax the atoms only. (Molecules always keep their cell.)")
     ] = False,
     cell_axes: Annotated[
         str | None,
         typer.Option(
             "--cell-axes",
             metavar="AXES",
-            help="Axes of the cell that may change, such as ab for a layer; also where others are open. [default: all of "
-            "fully periodic structures]",
+            help="Axes of the cell that may change, such as ab for a layer in a periodic box. [default: the periodic ones]",
         ),
     ] = None,
     pressure: Annotated[
@@ -84,8 +83,9 @@ def relax(
     Each input X.cif gives four files, which replace older ones: the structure X_relaxed.cif in the input's format,
     the way there X_relaxation.traj, a summary X_relaxation.json and a plot X_relaxation.png.
 
-    Structures go to the nearest minimum of the energy, or of the enthalpy under pressure. Fully periodic ones relax
-    atoms and cell, others (molecules, wires, slabs) their atoms only, unless --cell-axes names some of their axes.
+    Structures go to the nearest minimum of the energy, or of the enthalpy under pressure. Crystals relax atoms and cell,
+    layers (pbc T T F) atoms and area, wires atoms and length, molecules their atoms. --fix-cell keeps the cell, as a slab
+    that stands for the surface of a crystal needs; with fixed atoms layers and wires keep it by themselves.
 
     Exit status: 0 all converged, 1 some failed or did not converge, 2 wrong usage.
     """
@@ -153,12 +153,25 @@ def _note_open_axes(frame: Frame, cutoff: float) -> None:
     import numpy as np
 
     from tribond.graph.build import SMALLEST_RELATIVE_VOLUME
+    from tribond.properties.cell_axes import own_axes
 
     atoms = frame.atoms
     if not atoms.pbc.all():
-        axes = "".join(axis for axis, on in zip("abc", atoms.pbc, strict=True) if on)
-        hint = f" (--cell-axes {axes} relaxes that, too)" if axes else ""
-        output.note(f"{frame.label} is not periodic along all axes: relaxing its atoms, keeping its cell{hint}")
+        periodic = "".join(axis for axis, on in zip("abc", atoms.pbc, strict=True) if on)
+        axes = own_axes(atoms)
+        if axes:
+            what = f"{'area' if len(axes) == 2 else 'length'} along {' and '.join(axes)}"
+            output.note(
+                f"{frame.label} is periodic along {' and '.join(axes)} alone: relaxing its atoms and its {what}; if it is a "
+                "slab of a crystal, --fix-cell keeps that crystal's lattice"
+            )
+        elif periodic:
+            output.note(
+                f"{frame.label} has fixed atoms and is not periodic along all axes: relaxing its atoms, keeping its cell "
+                f"(--cell-axes {periodic} relaxes that, too)"
+            )
+        else:
+            output.note(f"{frame.label} is not periodic along any axis: relaxing its atoms, keeping its cell")
         return
     flat = not atoms.cell.volume > SMALLEST_RELATIVE_VOLUME * np.prod(atoms.cell.lengths())  # NaN counts as flat
     if flat or not np.isfinite(atoms.positions).all():
