@@ -16,7 +16,7 @@ from ase.geometry import cellpar_to_cell
 from numpy.typing import NDArray
 
 from tribond.errors import StructureError
-from tribond.reading.content import Found, Options
+from tribond.reading.content import Found, Options, good
 from tribond.reading.elements import element_of, of_labels
 from tribond.reading.formulas import compare, parse_formula, ratio, show
 from tribond.reading.occupancy import Occupied, refuse_partial
@@ -32,7 +32,7 @@ def read_cif(text: str, options: Options) -> tuple[list[Found], list[str]]:
     """All structures of a CIF, one for each block that has atoms; an error in the place of one that contradicts itself.
 
     Raises:
-        StructureError: for what is no CIF, or has no atoms.
+        StructureError: for what is no CIF, has no atoms, or whose only block contradicts itself.
     """
     del options
     import gemmi
@@ -56,6 +56,8 @@ def read_cif(text: str, options: Options) -> tuple[list[Found], list[str]]:
     if not images:
         msg = "there are no atoms in this CIF (no _atom_site_fract_x); it may hold reflections or a powder pattern"
         raise StructureError(msg)
+    if len(images) == 1:
+        good(images[0])
     return images, list(dict.fromkeys(notes))
 
 

@@ -44,6 +44,7 @@ READERS: dict[str, TextReader] = {
     "gromacs": read_gro,
 }
 ALWAYS_PERIODIC = {"eon"}
+COUNTS = {"rmc6f": re.compile(rb"^Number of atoms:\s*(\d+)", re.MULTILINE)}
 DATABASES = {"db", "json"}
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
@@ -141,6 +142,8 @@ def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) 
             settings = check_dump(text_of(path), options)
         images = _read_any(path, kind, frames, settings)
         _tidy(images, kind)
+        if kind in COUNTS:
+            _check_count(path, kind, images)
     except (StructureError, FileNotFoundError, PermissionError, *DAMAGED):
         raise
     except MemoryError as error:
@@ -150,7 +153,25 @@ def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) 
         raise
     except Exception as error:  # readers raise whatever a malformed line makes them trip over
         raise StructureError(_explained(kind, error)) from error
-    return images, []
+    return images, _notes_on_end(path, kind)
+
+
+def _notes_on_end(path: Path, kind: str) -> list[str]:
+    """ASE's reader takes what there is of a vasprun.xml: of a run that was stopped perhaps the first structure alone."""
+    if kind != "vasp-xml":
+        return []
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 1000))
+        ended = b"</modeling>" in stream.read()
+    return [] if ended else ["the file ends early, as of a run that was stopped: what was there so far was read"]
+
+
+def _check_count(path: Path, kind: str, images: list[Atoms]) -> None:
+    """Compare with the number of atoms that a file says, where ASE's reader takes what it finds."""
+    said = COUNTS[kind].search(path.read_bytes()[:HEAD])
+    if said is not None and images and int(said[1]) != len(images[0]):
+        msg = f"the file contradicts itself: it says {int(said[1])} atoms, but has positions of {len(images[0])}"
+        raise StructureError(msg)
 
 
 def _tidy(images: list[Atoms], kind: str) -> None:
@@ -166,6 +187,8 @@ def _explained(kind: str, error: Exception) -> str:
     reason = f"{type(error).__name__}: {error}".removesuffix(": ").replace("\n", " ")[:200]
     if isinstance(error, KeyError) and re.fullmatch(r"[A-Za-z][A-Za-z0-9+_-]{0,7}", str(error.args[0])):
         return f"cannot be read as {kind}: {error.args[0]!r} is no element or not what the format wants ({reason})"
+    if isinstance(error, IndexError) or "StopIteration" in reason or "inhomogeneous" in reason or "unpack" in reason:
+        return f"cannot be read as {kind}: the file or one of its lines ends too early ({reason})"
     return f"cannot be read as {kind} ({reason}); if that is another format, name it with --format"
 
 
