@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
 from ase.build import bulk
 
 from tribond.data.frames import Frame

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ from tribond.reading.names import unpacked
 from tribond.reading.poscar import check_poscar, elements_of_potcar
 from tribond.reading.pymatgen_files import read_pymatgen
 from tribond.reading.shelx import read_shelx
+from tribond.reading.stream import open_text
 from tribond.reading.xyz import check_counts, split_frames, with_elements
 
 HEAD = 1 << 16  # bytes that tell the format
@@ -245,8 +246,13 @@ def _by_ase(source: Path | StringIO, kind: str, frames: slice, settings: dict[st
     if kind in DATABASES and isinstance(source, Path):
         return _read_database(source, kind)[frames]
     frames = slice(None) if get_ioformat(kind).single else frames  # ASE trips over other slices there
-    given: Any = str(source) if isinstance(source, Path) else source
-    images = read(given, index=frames, format=kind, do_not_split_by_at_sign=True, **(settings or {}))
+    known = get_ioformat(kind)
+    with ExitStack() as stack:
+        given: Any = source
+        if isinstance(source, Path):
+            plain = known.acceptsfd and not known.isbinary
+            given = stack.enter_context(open_text(source, known.encoding)) if plain else str(source)
+        images = read(given, index=frames, format=kind, do_not_split_by_at_sign=True, **(settings or {}))
     return cast("list[Atoms]", images)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from tribond.errors import StructureError
 from tribond.reading.elements import of_labels
 
+WIDEST = 10_000  # numbers in a column
 PROPERTIES = re.compile(r'Properties="?([A-Za-z0-9_:-]+)', re.IGNORECASE)
 
 
@@ -14,9 +15,12 @@ def check_counts(lines: Iterable[str]) -> None:
 
     ASE's reader waits for the lines that are not there, and leaves out without a word what follows an empty line.
     """
+    claimed = 0
     left, frame, empty = 0, -1, 0  # lines of the frame that are still to come; its number; line that was empty
     for number, line in enumerate(lines, 1):
         if left:
+            if left == claimed + 1:
+                _check_widths(line, frame)
             left -= 1
         elif empty:
             if line.strip():
@@ -30,6 +34,15 @@ def check_counts(lines: Iterable[str]) -> None:
             left, frame, claimed = int(word) + 1, frame + 1, int(word)
     if left:
         raise StructureError(f"structure {frame} {_cut_off(claimed, claimed - left)}")
+
+
+def _check_widths(comment: str, frame: int) -> None:
+    """ASE makes a list as long as a column claims to be wide, whatever the lines hold."""
+    named = PROPERTIES.search(comment)
+    widths = [] if named is None else named[1].split(":")[2::3]
+    if any(word.isdigit() and int(word) > WIDEST for word in widths):
+        msg = f"structure {frame}: a column of {max(int(word) for word in widths if word.isdigit())} numbers an atom; Properties is damaged"
+        raise StructureError(msg)
 
 
 def split_frames(text: str) -> list[str | StructureError]:
