@@ -219,7 +219,11 @@ ODD = {
     "x.xsf": [(cut, "ends too early"), (other("2 1\n", "3 1\n"), "cannot be read as xsf")],
     "x.cube": [(cut, "cannot be read as cube"), (first_number, "cannot be read as cube")],
     "x.gen": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
-    "x.cfg": [(cut, "Number of atoms reported"), (UNKNOWN, "cannot be read as cfg")],
+    "x.cfg": [
+        (cut, "Number of atoms reported"),
+        (UNKNOWN, "cannot be read as cfg"),
+        (other("particles = 2", "particles = 1000000000"), "claims 1000000000 atoms"),
+    ],
     "geometry.in": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
     "x.pdb": [
         (cut, "has no coordinates"),

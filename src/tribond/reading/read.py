@@ -46,6 +46,7 @@ READERS: dict[str, TextReader] = {
 }
 ALWAYS_PERIODIC = {"eon"}
 COUNTS = {"rmc6f": re.compile(rb"^Number of atoms:\s*(\d+)", re.MULTILINE)}
+CLAIMS = {"cfg": re.compile(rb"^\s*(?:Number of particles|entry_count)\s*=\s*(\d+)", re.MULTILINE)}
 DATABASES = {"db", "json"}
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
@@ -141,6 +142,8 @@ def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) 
         settings: dict[str, Any] = {}
         if kind == "lammps-dump-text":
             settings = check_dump(text_of(path), options)
+        if kind in CLAIMS:
+            _check_claims(path, kind)
         images = _read_any(path, kind, frames, settings)
         _tidy(images, kind)
         if kind in COUNTS:
@@ -165,6 +168,16 @@ def _notes_on_end(path: Path, kind: str) -> list[str]:
         stream.seek(max(0, path.stat().st_size - 1000))
         ended = b"</modeling>" in stream.read()
     return [] if ended else ["the file ends early, as of a run that was stopped: what was there so far was read"]
+
+
+def _check_claims(path: Path, kind: str) -> None:
+    """Refuse numbers of atoms or columns larger than the file, for which ASE's reader makes room at once."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        claims = [int(number) for number in CLAIMS[kind].findall(stream.read(HEAD))]
+    if max(claims, default=0) > size:
+        msg = f"the file claims {max(claims)} atoms or columns, but has {size} bytes; it is damaged"
+        raise StructureError(msg)
 
 
 def _check_count(path: Path, kind: str, images: list[Atoms]) -> None:

@@ -71,8 +71,9 @@ def _notes(frames: FrameTable, predictions: list[Prediction]) -> list[str]:
         labels = frames.forces[forced[frames.frame_of_atom]].ravel()
         computed = np.concatenate([predictions[row].forces.ravel() for row in np.flatnonzero(forced).tolist()])
         notes.append(unit_note("forces", labels, computed))
-    stressed = [row for row in np.flatnonzero(frames.has("stress")).tolist() if predictions[row].stress is not None]
-    if stressed:
-        computed = np.concatenate([np.ravel(predictions[row].stress) for row in stressed])
-        notes.append(unit_note("stress", frames.stresses[stressed].ravel(), computed))
+    stresses = {row: predictions[row].stress for row in np.flatnonzero(frames.has("stress")).tolist()}
+    known_stresses = {row: stress for row, stress in stresses.items() if stress is not None}
+    if known_stresses:
+        computed = np.concatenate([stress.ravel() for stress in known_stresses.values()])
+        notes.append(unit_note("stress", frames.stresses[list(known_stresses)].ravel(), computed))
     return [text for text in notes if text is not None]
