@@ -131,6 +131,8 @@ def test_types_are_not_elements(read):
     assert str(read("x.data", bare, elements=("Cu", "O"))[0].symbols) == "Cu2O2"
     with pytest.raises(StructureError, match="mass is 1"):
         read("x.data", text.replace("22.98977", "1.5"))
+    with pytest.raises(StructureError, match="masses .* are 1, as in reduced units"):
+        read("x.data", text.replace("22.98977", "1.0").replace("35.45", "1"))
     with pytest.raises(StructureError, match="names 1 elements"):
         read("x.data", bare, elements=("Cu",))
     with pytest.raises(StructureError, match="says 5 atoms, but .* 4 lines"):
