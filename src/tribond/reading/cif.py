@@ -40,7 +40,7 @@ def read_cif(text: str, options: Options) -> tuple[list[Found], list[str]]:
     try:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError, UnicodeError) as error:
-        msg = f"this is no sound CIF ({str(error).removeprefix('string:')})"
+        msg = f"this is no sound CIF ({' '.join(str(error).removeprefix('string:').split())})"
         raise StructureError(msg) from error
     images: list[Found] = []
     notes: list[str] = []

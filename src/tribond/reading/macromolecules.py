@@ -82,7 +82,7 @@ def _read_model(text: str) -> tuple[Atoms, list[str]]:
     try:
         structure = gemmi.read_pdb_string(text)
     except (RuntimeError, ValueError) as error:
-        msg = f"this PDB file is damaged ({error})"
+        msg = f"this PDB file is damaged ({' '.join(str(error).split())})"
         raise StructureError(msg) from error
     atoms, notes = _from_gemmi(structure, bare, lines)
     return atoms, notes
