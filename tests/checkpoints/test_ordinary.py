@@ -27,7 +27,7 @@ def test_pipes_are_not_waited_for(tmp_path, name):
 
 def test_empty_files_are_said_to_be(tmp_path):
     (tmp_path / "model.pth").touch()
-    with pytest.raises(CheckpointError, match=r"model\.pth is empty"):
+    with pytest.raises(CheckpointError, match=r"model\.pth is not a readable model file: it is empty"):
         tribond.load(tmp_path / "model.pth")
 
 

@@ -22,7 +22,7 @@ def check_ordinary(path: Path) -> None:
         msg = f"{path} is no ordinary file but a folder, a pipe or a device; write its content to a file first"
         raise CheckpointError(msg)
     if found.st_size == 0:
-        msg = f"{path} is empty; download or copy it again"
+        msg = f"{path} is not a readable model file: it is empty; download or copy it again"
         raise CheckpointError(msg)
     if found.st_size > LARGEST:
         msg = f"{path} has {found.st_size / 1e9:.1f} GB; models of up to {LARGEST / 1e9:.1f} GB are read"
