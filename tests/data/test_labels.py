@@ -112,6 +112,24 @@ def test_units_that_cannot_be(save):
     assert "forces of 300 eV/Å" in said
 
 
+@pytest.mark.parametrize("read", [read_frames, read_table])
+def test_units_that_the_file_says(save, read):
+    text = FRAME.format(forces="forces", rest=f"energy=-3 stress={STRESS} energy_unit=eV forces_units=eV/Ang")
+    notes = []
+    for unit in ("eV/A^3", "eV/Ang**3", "eV / Å³"):
+        read(str(save(text.replace("energy_unit", f'stress_unit="{unit}" energy_unit'))), on_note=notes.append)
+    assert notes == []  # units are no labels
+    wrong = save(text.replace("energy_unit", "stress_unit=GPa energy_unit"))
+    with pytest.raises(DataError, match=r"says stress_unit = GPa, and it would be read as eV/A\^3: --stress-unit GPa"):
+        read(str(wrong))
+    read(str(wrong), stress_unit="GPa")
+    read(str(wrong), labels=["energy"])
+    with pytest.raises(
+        DataError, match="says energy_unit = Hartree, and it would be read as eV: convert the file to eV"
+    ):
+        read(str(save(text.replace("=eV ", "=Hartree "))))
+
+
 def test_the_cache_remembers_what_was_said(save, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "WORTH_KEEPING", 1)
     file = save(FRAME.format(forces="force", rest="energy=-3 REF_energy=-4"))

@@ -74,6 +74,7 @@ def _read(lines: list[str], origin: str, keys: LabelKeys, seen: Seen) -> FrameTa
             layouts[properties] = _layout(properties, keys, seen)
         _read_atoms(rows, lines[line + 2 : line + 2 + size], layouts[properties])
         _read_frame(rows, values, keys, seen)
+        seen.look_for_units(values)
         names.update(values)
         line += 2 + size
     if any(rest.strip() for rest in lines[line:]):  # structures behind an empty line would be lost

@@ -111,6 +111,7 @@ def read_one(
     ordered = [label for label in LABELS if label in labels]
     if all(frame.energy is None and frame.forces is None and frame.stress is None for frame in read):
         raise DataError(nothing_found(file, len(read), ordered, seen, keys))
+    seen.check_units(labels, stress_unit, file)
     notes = [*content.notes, *seen.notes(labels, keys)]
     stresses = [np.full((3, 3), np.nan) if frame.stress is None else frame.stress for frame in read]
     forces = [np.nan if frame.forces is None else np.abs(frame.forces).max(initial=0.0) for frame in read]

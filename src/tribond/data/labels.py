@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from ase import Atoms
@@ -21,6 +21,9 @@ STRESS_FACTORS: dict[str, float] = {"eV/A^3": 1.0, "GPa": 1 / EV_PER_A3_TO_GPA, 
 LIKELY = re.compile(r"energ|forc|stress|virial|gradient", re.IGNORECASE)
 # Names that look like labels and are known to be something else, or to say the same again.
 NO_LABELS = {"free_energy", "energies", "stresses", "energy_per_atom", "magnetic_forces"}
+# What a file says of its units, and how it may spell those that tribond wants.
+DECLARED = re.compile(r"(energy|force|stress|virial)s?_units?", re.IGNORECASE)
+SPELLINGS = {"eV": {"ev"}, "eV/A": {"ev/a"}, "eV/A^3": {"ev/a3"}, "GPa": {"gpa"}, "kbar": {"kbar", "kb"}}
 HUGE_STRESS = 1.0  # eV/Å³, 160 GPa | no set of structures has more than half of them beyond
 HUGE_FORCE = 50.0  # eV/Å | the same
 
@@ -53,15 +56,51 @@ class Seen:
     names: set[str]
     used: set[str]
     taken: set[str]  # said in words: 'force' as forces
+    units: set[tuple[str, str]]  # as the file says: ("stress_unit", "GPa")
 
     @classmethod
     def nothing(cls) -> "Seen":
         """Of a file that is still to be read."""
-        return cls(set(), set(), set())
+        return cls(set(), set(), set(), set())
 
     def look(self, names: Iterable[str]) -> None:
         """Remember those that look like labels."""
-        self.names.update(name for name in names if name not in NO_LABELS and LIKELY.search(name))
+        self.names.update(
+            name for name in names if name not in NO_LABELS and LIKELY.search(name) and DECLARED.fullmatch(name) is None
+        )
+
+    def look_for_units(self, values: Mapping[str, Any]) -> None:
+        """Remember what the file says of its units."""
+        self.units.update(
+            (name, value) for name, value in values.items() if isinstance(value, str) and DECLARED.fullmatch(name)
+        )
+
+    def check_units(self, wanted: Collection[str], stress_unit: StressUnit, file: str) -> None:
+        """Refuse labels in other units than they were taken for.
+
+        Raises:
+            DataError: names what the file says, and what to do.
+        """
+        for name, said in sorted(self.units):
+            kind = DECLARED.fullmatch(name)[1].lower()  # type: ignore[index]  # only such names are kept
+            label, unit = {
+                "energy": ("energy", "eV"),
+                "force": ("forces", "eV/A"),
+                "stress": ("stress", stress_unit),
+                "virial": ("stress", "eV"),
+            }[kind]
+            if label not in wanted or _plain_unit(said) in SPELLINGS[unit]:
+                continue
+            other = next(
+                (u for u in get_args(StressUnit) if kind == "stress" and _plain_unit(said) in SPELLINGS[u]), None
+            )
+            advice = (
+                f"convert the file to {unit}"
+                if other is None
+                else f"--stress-unit {other} (in training files stress_unit: {other}) reads it so"
+            )
+            msg = f"{file} says {name} = {said}, and it would be read as {unit}: {advice}"
+            raise DataError(msg)
 
     def notes(self, wanted: Collection[str], keys: LabelKeys) -> list[str]:
         """What the user should know."""
@@ -78,6 +117,12 @@ class Seen:
 
     def _wanted(self, name: str, wanted: Collection[str]) -> bool:
         return option_of(name).removesuffix("_key").replace("virial", "stress") in wanted
+
+
+def _plain_unit(text: str) -> str:
+    """eV/Å³, ev/Ang^3 and eV/A**3 are the same."""
+    text = text.strip().lower().replace("³", "3").replace("å", "a").replace(" ", "")
+    return re.sub(r"ang(strom)?", "a", re.sub(r"[\^*()]", "", text))
 
 
 def option_of(name: str) -> str:
@@ -108,6 +153,8 @@ def find(atoms: Atoms, keys: LabelKeys, wanted: Collection[str], seen: Seen, ori
     pairs = atoms.info.get("key_value_pairs") or {}  # of a database
     places: tuple[Mapping[str, Any], ...] = (atoms.info, pairs, atoms.arrays, results)
     seen.look([*results, *atoms.info, *pairs, *(name for name in atoms.arrays if name not in ("numbers", "positions"))])
+    for place in (atoms.info, pairs):
+        seen.look_for_units(place)
     found: dict[str, Any] = {}
     if "energy" in wanted:
         found["energy"] = _take("energy", keys.energy, ["energy"], places, results, ((),), seen, origin)

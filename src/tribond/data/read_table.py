@@ -25,7 +25,7 @@ from tribond.reading.read import HARMLESS, LARGEST_RATIO
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # of what is kept; to be raised whenever reading changes
+FORMAT = 3  # of what is kept; to be raised whenever reading changes
 WORTH_KEEPING = 1000  # structures | what is read in a moment is not kept
 SILENCE = 10.0  # s between two lines that say how far reading is
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -132,6 +132,7 @@ def read_file(file: str, settings: _Settings) -> tuple[FrameTable, list[str]]:
         table = FrameTable.of(frames)
         numbers = np.array([int(frame.origin.rpartition("#")[2]) for frame in frames], dtype=np.int64)
         return replace(table, files=np.zeros(len(table), dtype=np.int64), indices=numbers, origins=(path.name,)), said
+    seen.check_units(settings.labels, settings.stress_unit, file)
     largest = np.full(len(table), np.nan)
     forced = np.flatnonzero(table.has_forces & (table.sizes > 0))
     if len(forced):
