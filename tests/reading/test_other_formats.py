@@ -154,6 +154,56 @@ def test_lammps_dumps(read):
     assert str(read("dump.x", typed, elements=("K", "F"))[0].symbols) == "KF"
 
 
+def test_frames_of_lammps_dumps(read, tmp_path):
+    good = DUMP.format("type element x y z", "1 Na", "2 Cl").replace(" 1 0 0\n", "\n").replace("2 2 2 0 0 0", "2 2 2")
+    for damaged, what in (
+        (good.rpartition("2 2 Cl")[0], "says 2 atoms, but has 1 lines"),
+        (good + "3 1 Na 1 1 1\n", "says 2 atoms, but has 3 lines"),
+        (good.replace("2 Cl 2 2 2", "2 Cl 2 2"), "not the 6 columns"),
+        (good.replace(" Na ", " C ").replace(" Cl ", " C "), "all 2 types of this dump are called C.*--elements Na Cl"),
+        (good.replace(" Na ", " 1 ").replace(" Cl ", " 2 "), "holds types of atoms"),
+        (good.replace(" Na ", " Wat1 "), "label 'Wat1' of atom 0"),
+        ("ITEM: UNITS\nlj\n" + good, "units are LAMMPS's lj"),
+    ):
+        with pytest.raises(StructureError, match=what):
+            read("x.dump", damaged)
+    assert str(read("x.dump", good.replace(" Na ", " Na+ ").replace(" Cl ", " CL "))[0].symbols) == "NaCl"
+    assert str(read("x.dump", good, elements=("K", "F"))[0].symbols) == "KF"  # the user knows better
+    timed = "ITEM: UNITS\nreal\nITEM: TIME\n0.0\n" + good + "ITEM: TIME\n0.5\n" + good.replace("2 2 2", "2 2 1.9")
+    assert read("x.dump", timed)[0].positions[1, 2] == 1.9
+    file = tmp_path / "cut.dump"
+    file.write_text(good + good.rpartition("2 2 Cl")[0])
+    first, second = read_file(file, slice(None)).found
+    assert str(first.symbols) == "NaCl"
+    assert isinstance(second, StructureError)
+
+
+def test_masses_of_lammps_dumps(read):
+    text = DUMP.format("mass x y z fx fy fz", "{}", "{}")
+    atoms, notes = read("x.dump", text.format(22.99, 35.45))
+    assert str(atoms.symbols) == "NaCl"
+    assert "22.99 is Na, 35.45 is Cl" in notes[0]
+    for masses, what in (((100.7, 16), "mass 100.7"), ((14.027, 15.9994), "mass 14.027"), ((1, 1.0), "reduced units")):
+        with pytest.raises(StructureError, match=what):
+            read("x.dump", text.format(*masses))
+
+
+def test_labels_and_masses_of_lammps_data(read):
+    text = LAMMPS.format(style="# atomic") + "1 1 0 0 0\n2 1 1 1 1\n3 2 2 2 2\n4 2 3 3 2\n"
+    labelled = text.replace("Masses\n", "Atom Type Labels\n\n1 Na\n2 Cl\n\nMasses\n")
+    labelled = labelled.replace("\n1 22.98977\n2 35.45", "\nNa 22.98977\nCl 35.45").replace(" 1 0 0 0", " Na 0 0 0")
+    assert str(read("x.data", labelled)[0].symbols) == "Na2Cl2"
+    with pytest.raises(StructureError, match="label Na, but its mass 12.011 is that of C"):
+        read("x.data", labelled.replace("22.98977", "12.011"))
+    for mass in (13.019, 14.027, 15.035, 16.043):  # CH to CH4
+        with pytest.raises(StructureError, match=f"mass is {mass}"):
+            read("x.data", text.replace("22.98977", str(mass)))
+    for first, units in (("LAMMPS data file via write_data, units = lj", "lj"), ("x, units = electron", "electron")):
+        with pytest.raises(StructureError, match=f"LAMMPS's {units}, whose lengths are no Å"):
+            read("x.data", first + "\n" + text.partition("\n")[2])
+    assert len(read("x.data", "x, units = metal\n" + text.partition("\n")[2])[0]) == 4
+
+
 PDB = "CRYST1    5.600    5.600    5.600  90.00  90.00  90.00 P 1           1\n"
 ROW = "HETATM{:5d} {:<4s}{}{:<3s} A{:4d}    {:8.3f}{:8.3f}{:8.3f}{:6.2f}  0.00          {:>2s}\n"
 

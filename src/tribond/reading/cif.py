@@ -184,7 +184,8 @@ def _cell(block: Any) -> NDArray[np.float64]:
     values[3:] = [90.0 if value is None else value for value in values[3:]]
     for name, value in zip(names, values, strict=True):
         if value is None or not value > 0 or not math.isfinite(value):
-            msg = f"{name} is {_value(block, name) or 'missing'}; a crystal needs a length, such as 5.64"
+            wanted = "an angle, such as 90" if "angle" in name else "a length, such as 5.64"
+            msg = f"{name} is {_value(block, name) or 'missing'}; a crystal needs {wanted}"
             raise StructureError(msg)
     try:
         with np.errstate(all="ignore"):

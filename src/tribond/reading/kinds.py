@@ -41,6 +41,7 @@ ENDINGS = {
     "lammpstrj": "lammps-dump-text",
     "dump": "lammps-dump-text",
     "next_step": "aims",
+    "nw": "nwchem-in",
     "pdb": "proteindatabank",
     "ent": "proteindatabank",
     "gro": "gromacs",

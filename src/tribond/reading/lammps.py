@@ -1,8 +1,7 @@
-"""LAMMPS: data files and dumps hold types, not elements; which they are is said by masses, labels or the user."""
+"""LAMMPS data: types are not elements; which they are is said by masses, labels or the user."""
 
 import re
 from io import StringIO
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -13,6 +12,10 @@ from tribond.reading.content import Options
 from tribond.reading.elements import check_symbols, element_of
 
 MASS_ERROR = 0.15  # amu | masses are rounded
+UNITED = (13.019, 14.027, 15.035, 16.043)  # amu | CH to CH4 as one particle, not N and O
+UNITED_ERROR = 0.008  # amu
+KNOWN_UNITS = {"metal", "real"}  # lengths in Å
+HEADER_UNITS = re.compile(r"\bunits\s*=\s*(\w+)")  # in the first line, as write_data writes it
 SECTION = re.compile(
     r"^\s*(Masses|Atoms|Velocities|Bonds|Angles|Dihedrals|Impropers|Atom Type Labels|[A-Za-z0-9]+ Coeffs)\b(.*)$"
 )
@@ -35,6 +38,9 @@ def read_data(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
     """
     from ase.io.lammpsdata import read_lammps_data
 
+    units = HEADER_UNITS.search(text.partition("\n")[0])
+    if units is not None:
+        refuse_other_units(units[1])
     sections = _sections(text)
     rows = sections.get("Atoms", ("", []))[1]
     count = re.search(r"^\s*(\d+)\s+atoms\b", text, re.MULTILINE)
@@ -49,9 +55,9 @@ def read_data(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
     column = 2 if style in {"full", "molecular", "bond", "angle"} else 1
     types = [row.split()[column] for row in rows]
     elements, notes = _elements(sections, types, options)
-    if not all(kind.isdigit() for kind in types):
-        given = {name: str(number) for number, name in _labels(sections).items()}
-        text = _with_numbers(text, given, column)
+    given = {name: str(number) for number, name in _labels(sections).items()}
+    if given:
+        text = _with_numbers(text, given, {"Atoms": column, "Masses": 0})
     atoms = read_lammps_data(
         StringIO(text), Z_of_type={kind: atomic_numbers[symbol] for kind, symbol in elements.items()}, atom_style=style
     )
@@ -118,14 +124,15 @@ def _labels(sections: dict[str, tuple[str, list[str]]]) -> dict[int, str]:
     return {int(row.split()[0]): row.split()[1] for row in rows if len(row.split()) > 1}
 
 
-def _with_numbers(text: str, given: dict[str, str], column: int) -> str:
-    """Types that are labels as the numbers that ASE wants."""
-    lines, inside = [], False
+def _with_numbers(text: str, given: dict[str, str], columns: dict[str, int]) -> str:
+    """Types that are labels as the numbers that ASE wants, in a column of each of some sections."""
+    lines, section = [], ""
     for line in text.splitlines():
         heading = SECTION.match(line.partition("#")[0].rstrip())
-        inside = heading[1] == "Atoms" if heading is not None else inside
+        section = heading[1] if heading is not None else section
+        column = columns.get(section)
         words = line.split()
-        if inside and heading is None and len(words) > column and words[column] in given:
+        if column is not None and heading is None and len(words) > column and words[column] in given:
             words[column] = given[words[column]]
             line = " ".join(words)  # noqa: PLW2901
         lines.append(line)
@@ -158,6 +165,12 @@ def _elements(
     for kind in used:
         name = element_of(labels[kind]) if kind in labels else None
         found = name or (element_of_mass(*masses[kind]) if kind in masses else None)
+        if name is not None and kind in masses and element_of_mass(masses[kind][0]) not in {name, None}:
+            msg = (
+                f"the file contradicts itself: type {kind} has the label {labels[kind]}, but its mass {masses[kind][0]:g} is "
+                f"that of {element_of_mass(masses[kind][0])}; {HINT}"
+            )
+            raise StructureError(msg)
         if found is None:
             why = f"its mass is {masses[kind][0]:g}" if kind in masses else "the file has no masses"
             msg = f"type {kind} of this LAMMPS data file is no known element ({why}); {HINT}"
@@ -177,6 +190,8 @@ def _given(options: Options, used: list[int]) -> list[str]:
 
 def element_of_mass(mass: float, comment: str = "") -> str | None:
     """The element of this mass, of those in question the one that a comment names."""
+    if any(abs(mass - united) < UNITED_ERROR for united in UNITED):
+        return None
     said = element_of(comment.split(maxsplit=1)[0]) if comment.split() else None
     if said is not None and abs(atomic_masses[atomic_numbers[said]] - mass) < 1.5:
         return said
@@ -187,23 +202,8 @@ def element_of_mass(mass: float, comment: str = "") -> str | None:
     return chemical_symbols[nearest + 1] if apart[nearest] < MASS_ERROR else None
 
 
-def check_dump(text: str, options: Options) -> dict[str, Any]:
-    """What ASE's reader of dumps must be told.
-
-    Raises:
-        StructureError: if the elements are not known.
-    """
-    headings = set(re.findall(r"^ITEM: ATOMS (.*)$", text, re.MULTILINE))
-    settings: dict[str, Any] = {}
-    for heading in headings:
-        columns = heading.split()
-        if not any(axis in columns for axis in ("x", "xs", "xu", "xsu")):
-            msg = f"this dump has no positions: its columns are {heading}; dump x y z"
-            raise StructureError(msg)
-        if "element" in columns or "mass" in columns:
-            continue
-        if "type" not in columns or not options.elements:
-            msg = f"this LAMMPS dump holds types of atoms, not elements; {HINT}, or dump the column element"
-            raise StructureError(msg)
-        settings["specorder"] = check_symbols(list(options.elements), "--elements")
-    return settings
+def refuse_other_units(name: str) -> None:
+    """Raise StructureError for units whose lengths are not Å."""
+    if name not in KNOWN_UNITS:
+        msg = f"the file says that its units are LAMMPS's {name}, whose lengths are no Å; write it in units metal or real"
+        raise StructureError(msg)

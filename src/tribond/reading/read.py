@@ -22,7 +22,8 @@ from tribond.reading.checks import checked
 from tribond.reading.cif import read_cif
 from tribond.reading.content import Content, Found, Options, TextReader, good
 from tribond.reading.kinds import find_format
-from tribond.reading.lammps import check_dump, read_data
+from tribond.reading.lammps import read_data
+from tribond.reading.lammps_dump import read_dump
 from tribond.reading.macromolecules import read_gro, read_pdb
 from tribond.reading.names import unpacked
 from tribond.reading.poscar import check_poscar, elements_of_potcar
@@ -40,11 +41,12 @@ READERS: dict[str, TextReader] = {
     "cif": read_cif,
     "res": read_shelx,
     "lammps-data": read_data,
+    "lammps-dump-text": read_dump,
     "pymatgen": read_pymatgen,
     "proteindatabank": read_pdb,
     "gromacs": read_gro,
 }
-ALWAYS_PERIODIC = {"eon"}
+ALWAYS_PERIODIC = {"eon", "mustem", "sys"}
 COUNTS = {"rmc6f": re.compile(rb"^Number of atoms:\s*(\d+)", re.MULTILINE)}
 CLAIMS = {"cfg": re.compile(rb"^\s*(?:Number of particles|entry_count)\s*=\s*(\d+)", re.MULTILINE)}
 DATABASES = {"db", "json"}
@@ -139,12 +141,9 @@ def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) 
             return _by_ase(StringIO(text), kind, slice(None)), notes
         if kind in {"xyz", "extxyz"}:
             return _read_xyz(path, kind, frames), []
-        settings: dict[str, Any] = {}
-        if kind == "lammps-dump-text":
-            settings = check_dump(text_of(path), options)
         if kind in CLAIMS:
             _check_claims(path, kind)
-        images = _read_any(path, kind, frames, settings)
+        images = _read_any(path, kind, frames)
         _tidy(images, kind)
         if kind in COUNTS:
             _check_count(path, kind, images)
@@ -241,18 +240,18 @@ def _read_part(part: str | StructureError, kind: str) -> Found:
         return StructureError(_explained(kind, error))
 
 
-def _read_any(path: Path, kind: str, frames: slice, settings: dict[str, Any]) -> list[Atoms]:
+def _read_any(path: Path, kind: str, frames: slice) -> list[Atoms]:
     try:
-        return _by_ase(path, kind, frames, settings)
+        return _by_ase(path, kind, frames)
     except UnicodeDecodeError:
         # A comment in Latin-1 is no reason to fail: readers want ASCII, and comments are not read.
         with tempfile.TemporaryDirectory() as folder:
             plain = Path(folder) / path.name
             plain.write_bytes(text_of(path).encode("ascii", "replace"))
-            return _by_ase(plain, kind, frames, settings)
+            return _by_ase(plain, kind, frames)
 
 
-def _by_ase(source: Path | StringIO, kind: str, frames: slice, settings: dict[str, Any] | None = None) -> list[Atoms]:
+def _by_ase(source: Path | StringIO, kind: str, frames: slice) -> list[Atoms]:
     from ase.io import read
     from ase.io.formats import get_ioformat
 
@@ -265,7 +264,7 @@ def _by_ase(source: Path | StringIO, kind: str, frames: slice, settings: dict[st
         if isinstance(source, Path):
             plain = known.acceptsfd and not known.isbinary
             given = stack.enter_context(open_text(source, known.encoding)) if plain else str(source)
-        images = read(given, index=frames, format=kind, do_not_split_by_at_sign=True, **(settings or {}))
+        images = read(given, index=frames, format=kind, do_not_split_by_at_sign=True)
     return cast("list[Atoms]", images)
 
 
