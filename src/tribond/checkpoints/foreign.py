@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+PICKLED = {".pt", ".pth", ".ckpt", ".bin"}  # endings of files that are opened to see what they hold
 LOOKED_AT = 1 << 22  # bytes of a pickle that are searched for the names of its classes
 CODES = {
     b"mace.": "a model of MACE",
@@ -19,12 +20,12 @@ CODES = {
 BEGINNINGS = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and DeePMD-kit write models"),
     (b"%PDF", "a PDF document"),
-    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"\x1f\x8b", "a gzip archive (unpack it first)"),
 )
 
 
 def foreign_model(path: Path) -> str | None:
-    """What a file is, if it is the model file of another code; None if that cannot be told."""
+    """What a file is, if tribond does not read its kind; None if it may be a model that it reads."""
     name = path.name.lower()
     try:
         with path.open("rb") as stream:
@@ -40,7 +41,15 @@ def foreign_model(path: Path) -> str | None:
         return _in_archive(path)
     if name.endswith(".pb"):
         return "a frozen graph of TensorFlow, as DeePMD-kit writes it"
-    return next((what for sign, what in CODES.items() if head.startswith(b"\x80") and sign in head), None)
+    code = next((what for sign, what in CODES.items() if head.startswith(b"\x80") and sign in head), None)
+    if code is not None or path.suffix.lower() in PICKLED or _is_safetensors(head):
+        return code
+    return "a pickle of Python" if head.startswith(b"\x80") else "a file of an unknown kind"
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Whether a length in 8 bytes and JSON follow each other."""
+    return head[8:9] == b"{"
 
 
 def _in_archive(path: Path) -> str | None:
@@ -61,4 +70,4 @@ def _in_archive(path: Path) -> str | None:
         return "a package compiled by PyTorch; `tribond.load_exported` reads those of tribond"
     if code is None and b"composition_model" in content:
         code = "a model of CHGNet"
-    return code
+    return code or (None if path.suffix.lower() in PICKLED else "a zip archive, perhaps of PyTorch, of an unknown code")

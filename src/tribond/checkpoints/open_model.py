@@ -9,7 +9,7 @@ import torch
 from tribond.checkpoints import m3gnet_pytorch, matgl, matgl_files, mattersim, native, tensorflow
 from tribond.checkpoints.catalogue import Entry, entry_with_checksum
 from tribond.checkpoints.choices import Dialect, Weights, check_choices
-from tribond.checkpoints.foreign import foreign_model
+from tribond.checkpoints.foreign import PICKLED, foreign_model
 from tribond.checkpoints.ordinary import check_ordinary
 from tribond.checkpoints.torch_file import read_torch_file
 from tribond.checkpoints.transfer import with_elements
@@ -20,7 +20,6 @@ KNOWN = (
     "tribond's own .safetensors; a folder of TensorFlow's m3gnet (m3gnet.json, .index, .data-*) or of MatGL (model.json, "
     "model.pt, state.pt); a .pth file of MatterSim or M3GNet-Pytorch"
 )
-PICKLED = {".pt", ".pth", ".ckpt", ".bin"}
 UNITS = {"energy": "eV", "length": "Å", "forces": "eV/Å", "stress": "eV/Å³, tension positive"}
 
 

@@ -79,6 +79,7 @@ class _Sites:
     labels: list[str]
     symbols: list[str]
     fractional: NDArray[np.float64]  # (sites, 3)
+    multiplicities: list[float | None]  # atoms of each site in the cell, where the file says it
 
 
 def _read_block(block: Any) -> tuple[Atoms, list[str]]:
@@ -105,10 +106,20 @@ def _read_block(block: Any) -> tuple[Atoms, list[str]]:
         )
     if setting.note:
         notes.append(setting.note)
+    notes += _multiplicity_notes(sites, expanded)
     atoms = Atoms(symbols, scaled_positions=expanded.fractional, cell=cell, pbc=True)
     if _column(block, "_atom_site_moment.label") or _column(block, "_atom_site_moment_label"):
         notes.append("magnetic moments of the file are not read: the potential has no spins")
     return atoms, notes
+
+
+def _multiplicity_notes(sites: _Sites, expanded: Expanded) -> list[str]:
+    """A note where the file says another number of atoms for a site: programs leave the number as it was when they edit."""
+    counts = np.bincount(expanded.site, minlength=len(sites.labels)).tolist()
+    for label, said, count in zip(sites.labels, sites.multiplicities, counts, strict=True):
+        if said is not None and said != count:
+            return [f"the file says that {label} stands for {said:g} atoms of the cell, but its symmetry gives {count}"]
+    return []
 
 
 # ------------------------------------------------------------------------------------------ which setting
@@ -240,7 +251,9 @@ def _sites(block: Any, cell: NDArray[np.float64], among: set[str]) -> tuple[_Sit
         for i, n in enumerate(chosen)
     ]
     refuse_partial(occupied)
-    return _Sites([labels[n] for n in chosen], symbols, fractional[chosen]), notes
+    said = _column(block, "_atom_site_symmetry_multiplicity") or _column(block, "_atom_site_site_symmetry_multiplicity")
+    multiplicities = [_number(said[n]) if said else None for n in chosen]
+    return _Sites([labels[n] for n in chosen], symbols, fractional[chosen], multiplicities), notes
 
 
 def _coordinates(block: Any, cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:

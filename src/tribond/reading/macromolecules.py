@@ -85,7 +85,7 @@ def _read_model(text: str) -> tuple[Atoms, list[str]]:
         msg = f"this PDB file is damaged ({' '.join(str(error).split())})"
         raise StructureError(msg) from error
     atoms, notes = _from_gemmi(structure, bare, lines)
-    return atoms, notes
+    return atoms, notes if "CRYST1" in text else []  # else there is no cell to tell of
 
 
 def read_block(block: Any) -> tuple[Atoms, list[str]]:
@@ -153,7 +153,11 @@ def bare_of(bare: list[bool], lines: list[str] | None, atom: Any) -> bool:
     )
 
 
-def _element(name: str, residue: str) -> str:
+PDB_HELP = "and the file has none in columns 77 and 78; write them"
+GRO_HELP = "as .gro has no column for elements; rename it, or remove it if it is a virtual site"
+
+
+def _element(name: str, residue: str, advice: str = PDB_HELP) -> str:
     """The element of an atom from its name; the ion NA of a residue NA is sodium, CA of a protein is not calcium."""
     plain = re.sub(r"[^A-Za-z]", "", name)
     if plain.upper() == re.sub(r"[^A-Za-z]", "", residue).upper():
@@ -163,8 +167,7 @@ def _element(name: str, residue: str) -> str:
     found = element_of(re.sub(r"^\d+", "", name))
     if found is None:
         msg = (
-            f"the name {name!r} of an atom in residue {residue} does not say which element it is, and the file has none in "
-            "columns 77 and 78; write them"
+            f"the name {name!r} of an atom in residue {residue} does not say which element it is, {advice}"
         )
         raise StructureError(msg)
     return found
@@ -211,7 +214,7 @@ def read_gro(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
             except ValueError:
                 msg = f"the line {row!r} of this .gro file has no coordinates in columns 21 to {20 + 3 * width}"
                 raise StructureError(msg) from None
-            symbols.append(_element(row[10:15].strip(), row[5:10].strip()))
+            symbols.append(_element(row[10:15].strip(), row[5:10].strip(), GRO_HELP))
         atoms = Atoms(symbols, positions=positions)
         if len(box) not in (3, 9):
             msg = f"the box of this .gro file has {len(box)} numbers; it must have 3 or 9"

@@ -55,6 +55,7 @@ def settings_of(
     if "H-M" in names:
         found_by_name = _by_name(names["H-M"], names.get("choice", ""), cell)
         if found_by_name:
+            _check_number(names["H-M"], names.get("number", ""))
             return found_by_name
     if "number" in names and names["number"].strip().isdigit():
         return _by_number(int(names["number"]), names.get("H-M"), cell)
@@ -83,6 +84,19 @@ def _by_name(name: str, choice: str, cell: NDArray[np.float64]) -> list[Setting]
     if ":" in plain or ":" not in found.xhm():
         return [_setting(found)]
     return _alternatives(found, cell)
+
+
+def _check_number(name: str, number: str) -> None:
+    """Raise StructureError where a file gives its space group the number of another one."""
+    import gemmi
+
+    found: Any = gemmi.find_spacegroup_by_name(re.sub(r"\s*:.*|[_']", "", name))
+    if found is not None and number.strip().isdigit() and int(number) not in (0, found.number):
+        msg = (
+            f"the file contradicts itself: its space group is {name}, which has the number {found.number}, but it says "
+            f"number {number.strip()}; mend one of the two"
+        )
+        raise StructureError(msg)
 
 
 def _origin(match: "re.Match[str]") -> str:
