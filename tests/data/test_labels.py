@@ -165,4 +165,12 @@ def test_elements_of_types(tmp_path):
 def test_what_looks_like_a_label():
     seen = Seen.nothing()
     seen.look(["energy", "dft_energy", "free_energy", "magmoms", "MACE_virial"])
-    assert seen.names == {"energy", "dft_energy", "MACE_virial"}
+    assert seen.names == {"energy", "dft_energy", "free_energy", "MACE_virial"}
+
+
+def test_a_free_energy_is_told_where_it_is_the_only_energy(save):
+    _, said = both(save(FRAME.format(forces="forces", rest="free_energy=-3")))
+    assert "free_energy is in the file and not used" in said
+    assert "--energy-key free_energy" in said
+    _, said = both(save(FRAME.format(forces="forces", rest="energy=-3 free_energy=-3")))
+    assert said == ""

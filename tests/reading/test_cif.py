@@ -158,3 +158,32 @@ def test_several_blocks_and_latin_letters():
     )
     images, _ = read_cif(text, Options())
     assert [str(atoms.symbols) for atoms in images] == ["Na", "K"]
+
+
+def test_numbers_and_lists_against_the_name_of_the_group():
+    name = "_symmetry_space_group_name_H-M 'F m -3 m'\n"
+    sites = ["Na1 4 0 0 0", "Cl1 8 0.5 0.5 0.5"]
+    text = cif(sites, name + "_symmetry_Int_Tables_number 225", "symmetry_multiplicity fract_x fract_y fract_z")
+    atoms, notes = read(text)
+    assert len(atoms) == 8
+    assert notes == ["the file says that Cl1 stands for 8 atoms of the cell, but its symmetry gives 4"]
+    assert read(text.replace("Cl1 8", "Cl1 4"))[1] == []
+    with pytest.raises(StructureError, match=r"F m -3 m, which has the number 225, but it says number 221"):
+        read_cif(text.replace("225", "221"), Options())
+    listed = "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n"
+    atoms, notes = read(cif(["Na1 0 0 0"], name + listed))
+    assert len(atoms) == 1
+    assert notes == [
+        "the file lists 1 symmetry operations, but its space group F m -3 m has 192: the operations listed were taken"
+    ]
+    assert read(cif(["Na1 0 0 0"], name.replace("F m -3 m", "P 1") + listed))[1] == []
+    hexagonal = (
+        "_symmetry_space_group_name_H-M 'R -3 :R'\nloop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'y,z,x'\n'z,x,y'\n"
+    )
+    hexagonal += "'-x,-y,-z'\n'-y,-z,-x'\n'-z,-x,-y'\n"
+    assert read(cif(["Na1 0 0 0"], hexagonal, a=4, al=60, be=60, ga=60))[1] == []
+
+
+def test_an_angle_that_is_none_is_called_an_angle():
+    with pytest.raises(StructureError, match="_cell_angle_gamma is 0; a crystal needs an angle"):
+        read_cif(cif(["Na1 0 0 0"], ga=0), Options())

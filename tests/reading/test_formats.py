@@ -258,7 +258,7 @@ ODD = {
     ],
     "x.data": [(cut, "says 2 atoms, but its section Atoms has 1"), (first_number, "cannot be read as lammps-data")],
     "x.dump": [
-        (cut, "there are no atoms"),
+        (cut, "says 2 atoms, but has 0 lines"),
         (other("id element", "id type"), "types of atoms, not elements"),
     ],
 }

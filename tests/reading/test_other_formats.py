@@ -218,7 +218,9 @@ def test_pdb(read):
     with pytest.raises(StructureError, match="name 'CA' of an atom in residue ALA"):
         read("x.pdb", PDB + bare)
     for cryst in ("", PDB.replace("5.600", "1.000"), PDB.replace("5.600", "0.000")):
-        assert not read("x.pdb", cryst + rows)[0].pbc.any()
+        atoms, notes = read("x.pdb", cryst + rows)
+        assert not atoms.pbc.any()
+        assert ("it says 1 1 1" in " ".join(notes)) == ("1.000" in cryst)
     with pytest.raises(StructureError, match="partly occupied"):
         read("x.pdb", PDB + rows.replace("  1.00  0.00", "  0.50  0.00"))
     two = ROW.format(1, "O", "A", "HOH", 1, 0, 0, 0, 1, "O") + ROW.format(2, "O", "B", "HOH", 1, 2.8, 2.8, 2.8, 1, "O")

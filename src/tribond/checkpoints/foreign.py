@@ -41,8 +41,12 @@ def foreign_model(path: Path) -> str | None:
         return _in_archive(path)
     if name.endswith(".pb"):
         return "a frozen graph of TensorFlow, as DeePMD-kit writes it"
+    return _other(head, path.suffix.lower())
+
+
+def _other(head: bytes, ending: str) -> str | None:
     code = next((what for sign, what in CODES.items() if head.startswith(b"\x80") and sign in head), None)
-    if code is not None or path.suffix.lower() in PICKLED or _is_safetensors(head):
+    if code is not None or ending in PICKLED or _is_safetensors(head):
         return code
     return "a pickle of Python" if head.startswith(b"\x80") else "a file of an unknown kind"
 

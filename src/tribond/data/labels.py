@@ -20,7 +20,8 @@ LABELS: tuple[Label, ...] = ("energy", "forces", "stress")
 STRESS_FACTORS: dict[str, float] = {"eV/A^3": 1.0, "GPa": 1 / EV_PER_A3_TO_GPA, "kbar": -0.1 / EV_PER_A3_TO_GPA}
 LIKELY = re.compile(r"energ|forc|stress|virial|gradient", re.IGNORECASE)
 # Names that look like labels and are known to be something else, or to say the same again.
-NO_LABELS = {"free_energy", "energies", "stresses", "energy_per_atom", "magnetic_forces"}
+NO_LABELS = {"energies", "stresses", "energy_per_atom", "magnetic_forces"}
+AGAIN = "free_energy"  # VASP's, beside the energy that is extrapolated to no smearing
 # What a file says of its units, and how it may spell those that tribond wants.
 DECLARED = re.compile(r"(energy|force|stress|virial)s?_units?", re.IGNORECASE)
 SPELLINGS = {"eV": {"ev"}, "eV/A": {"ev/a"}, "eV/A^3": {"ev/a3"}, "GPa": {"gpa"}, "kbar": {"kbar", "kb"}}
@@ -105,7 +106,8 @@ class Seen:
     def notes(self, wanted: Collection[str], keys: LabelKeys) -> list[str]:
         """What the user should know."""
         notes = sorted(self.taken)
-        unused = sorted(name for name in self.names - self.used if self._wanted(name, wanted))
+        again = {AGAIN} if any(option_of(name) == "energy_key" for name in self.used) else set()
+        unused = sorted(name for name in self.names - self.used - again if self._wanted(name, wanted))
         if unused:
             notes.append(
                 f"{', '.join(unused)} {'are' if len(unused) > 1 else 'is'} in the file and not used; {hint(unused)}"

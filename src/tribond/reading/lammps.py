@@ -205,5 +205,7 @@ def element_of_mass(mass: float, comment: str = "") -> str | None:
 def refuse_other_units(name: str) -> None:
     """Raise StructureError for units whose lengths are not Å."""
     if name not in KNOWN_UNITS:
-        msg = f"the file says that its units are LAMMPS's {name}, whose lengths are no Å; write it in units metal or real"
+        msg = (
+            f"the file says that its units are LAMMPS's {name}, whose lengths are no Å; write it in units metal or real"
+        )
         raise StructureError(msg)

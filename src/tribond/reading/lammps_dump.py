@@ -33,7 +33,9 @@ def read_dump(text: str, options: Options) -> tuple[list[Found], list[str]]:
     for part in parts:
         try:
             frame, more = _with_elements(part, options)
-            (atoms,) = read_lammps_dump_text(StringIO(frame), index=slice(None), specorder=list(options.elements) or None)
+            (atoms,) = read_lammps_dump_text(
+                StringIO(frame), index=slice(None), specorder=list(options.elements) or None
+            )
         except StructureError as error:
             found.append(error)
             continue

@@ -166,9 +166,7 @@ def _element(name: str, residue: str, advice: str = PDB_HELP) -> str:
             return found
     found = element_of(re.sub(r"^\d+", "", name))
     if found is None:
-        msg = (
-            f"the name {name!r} of an atom in residue {residue} does not say which element it is, {advice}"
-        )
+        msg = f"the name {name!r} of an atom in residue {residue} does not say which element it is, {advice}"
         raise StructureError(msg)
     return found
 

@@ -38,7 +38,8 @@ def settings_of(
         operations = [parse(text) for text in triplets]
         if centrings:
             operations = with_centrings(operations, [parse(text).translation for text in centrings])
-        return [Setting("the operations listed", unique(operations))]
+        operations = unique(operations)
+        return [Setting("the operations listed", operations, _note_on_order(names, len(operations)))]
     if "magnetic" in names:
         msg = (
             f"the file names the magnetic space group {names['magnetic']} but lists no operations "
@@ -86,12 +87,33 @@ def _by_name(name: str, choice: str, cell: NDArray[np.float64]) -> list[Setting]
     return _alternatives(found, cell)
 
 
+def _note_on_order(names: dict[str, str], listed: int) -> str:
+    """A note where a file lists another number of operations than the space group that it names has."""
+    import gemmi
+
+    if "magnetic" in names:  # the other names are those of the parent
+        return ""
+    found: Any = gemmi.find_spacegroup_by_name(re.sub(r"\s*:.*|[_']", "", names.get("H-M", "")))
+    number = found.number if found is not None else _whole(names.get("number", ""))
+    orders = {len(list(group.operations())) for group in gemmi.spacegroup_table() if group.number == number}
+    if not orders or listed in orders:
+        return ""
+    return (
+        f"the file lists {listed} symmetry operations, but its space group {names.get('H-M', number)} has {max(orders)}: the "
+        "operations listed were taken"
+    )
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.strip().isdecimal() else 0
+
+
 def _check_number(name: str, number: str) -> None:
     """Raise StructureError where a file gives its space group the number of another one."""
     import gemmi
 
     found: Any = gemmi.find_spacegroup_by_name(re.sub(r"\s*:.*|[_']", "", name))
-    if found is not None and number.strip().isdigit() and int(number) not in (0, found.number):
+    if found is not None and _whole(number) not in (0, found.number):
         msg = (
             f"the file contradicts itself: its space group is {name}, which has the number {found.number}, but it says "
             f"number {number.strip()}; mend one of the two"
