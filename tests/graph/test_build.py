@@ -173,3 +173,11 @@ def test_a_periodic_axis_without_end_is_refused(length):
     atoms = Atoms("Si", cell=[length, 5.6, 5.6], pbc=True)
     with pytest.raises(StructureError, match="a periodic lattice vector is .* Å long"):
         atom_graph(atoms, 5.0, 4.0)
+
+
+def test_a_box_of_one_angstrom_around_a_molecule_is_refused():
+    atoms = Atoms("H2", positions=[[0, 0, 0], [0.74, 0, 0]], cell=[1, 1, 1], pbc=True)
+    with pytest.raises(StructureError, match="cell of 1 1 1 Å holds no structure.*set pbc = False"):
+        atom_graph(atoms, 5.0, 4.0)
+    atoms.pbc = False
+    assert atom_graph(atoms, 5.0, 4.0).edge_index.shape[1] == 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.structures import STRUCTURES
-from tribond.errors import StructureError
+from tribond.errors import StructureError, UnknownElementError
 from tribond.graph.build import as_atoms, as_list, atom_graph
 
 core = pytest.importorskip("pymatgen.core")
@@ -72,3 +72,9 @@ def test_partly_occupied_sites_are_refused_with_what_to_do():
     disordered = core.Structure(core.Lattice.cubic(4.0), [{"Cu": 0.5, "Si": 0.5}], [[0, 0, 0]])
     with pytest.raises(StructureError, match="partly occupied"):
         atom_graph(disordered, 5.0, 4.0)
+
+
+def test_dummies_are_named():
+    dummy = core.Structure(core.Lattice.cubic(5.0), [core.DummySpecies("X"), "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.raises(UnknownElementError, match="site 0 holds X0.*no element"):
+        as_atoms(dummy)

@@ -18,6 +18,7 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
 from tribond.graph.elements import check_elements
 from tribond.graph.neighbors import bonds_within
+from tribond.reading.checks import PLACEHOLDER
 from tribond.reading.occupancy import is_full, refuse_partial_occupancy
 from tribond.typing import Positions
 
@@ -132,6 +133,10 @@ def as_atoms(structure: "AnyStructure") -> Atoms:
     ):
         msg = f"{structure.formula} has partly occupied sites; order it first (pymatgen's OrderDisorderedStructure...)"
         raise StructureError(msg)
+    dummies = [number for number, site in enumerate(structure) if not _is_element(next(iter(site.species)))]
+    if dummies:
+        msg = f"site {dummies[0]} holds {structure[dummies[0]].species_string}, which is no element; remove it or name its element"
+        raise UnknownElementError(msg)
     numbers = [next(iter(site.species)).Z for site in structure]
     lattice: Any = getattr(structure, "lattice", None)
     if lattice is None:
@@ -165,6 +170,11 @@ def as_list(structures: "AnyStructure | Iterable[AnyStructure]") -> list["AnyStr
     if not isinstance(structures, Iterable):
         return [structures]  # no structure at all: `as_atoms` says so
     return list(structures)
+
+
+def _is_element(species: Any) -> bool:
+    """Whether this is an Element or a Species; a DummySpecies has a hash for its atomic number."""
+    return isinstance(species.Z, int) and 1 <= species.Z < len(chemical_symbols)
 
 
 def check_atoms(atoms: Atoms) -> None:
@@ -208,7 +218,7 @@ def _check_finite(atoms: Atoms, positions: np.ndarray, cell: np.ndarray) -> None
 
 
 def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
-    """Raise StructureError for periodic axes without volume or longer than any; the cell must be finite."""
+    """Raise StructureError for periodic axes without volume, a cell that is none, or longer than any; it must be finite."""
     if _is_ordinary(cell, pbc):
         return
     periodic = cell[pbc]
@@ -223,6 +233,10 @@ def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
     if lengths.min() == 0 or extent < SMALLEST_RELATIVE_VOLUME * np.prod(lengths):
         axes = ", ".join(axis for axis, on in zip("abc", pbc, strict=True) if on)
         msg = f"periodic along {axes}, but these lattice vectors span no volume: {periodic.tolist()}; mend cell or pbc"
+        raise StructureError(msg)
+    if pbc.all() and lengths.max() <= PLACEHOLDER:
+        shown = " ".join(f"{length:g}" for length in lengths)
+        msg = f"a periodic cell of {shown} Å holds no structure: programs write that around molecules; set pbc = False"
         raise StructureError(msg)
     # The shortest vector between images, which a skewed cell hides; said here, for a search would find millions.
     reduced = minkowski_reduce(cell, pbc)[0][pbc] if extent < np.prod(lengths) / 10 else periodic
@@ -241,7 +255,8 @@ def _is_ordinary(cell: np.ndarray, pbc: np.ndarray) -> bool:
     lengths = [math.hypot(*vector) for vector in (a, b, c)]
     # A little stricter than `check_cell`, to leave it what lies at the edge, and what is too large to be multiplied.
     upright = volume > 0.11 * lengths[0] * lengths[1] * lengths[2]
-    return upright and 2 * SMALLEST_DISTANCE < min(lengths) <= max(lengths) <= LONGEST_VECTOR and bool(pbc.all())
+    sized = 2 * SMALLEST_DISTANCE < min(lengths) and PLACEHOLDER < max(lengths) <= LONGEST_VECTOR
+    return upright and sized and bool(pbc.all())
 
 
 def _refuse_clash(atoms: Atoms, i: int, j: int, distance: float) -> NoReturn:

@@ -76,7 +76,10 @@ def _with_elements(frame: str, options: Options) -> tuple[str, list[str]]:
         notes: list[str] = []
     elif "element" in columns:
         heading, notes = columns, []
-        symbols = _elements([row[columns.index("element")] for row in rows], rows, columns)
+        labels = [row[columns.index("element")] for row in rows]
+        symbols = _elements(labels, rows, columns)
+        if symbols == labels:
+            return frame, []
     elif "mass" in columns:
         heading = ["element" if name == "mass" else name for name in columns]
         symbols, notes = _elements_of_masses([row[columns.index("mass")] for row in rows])

@@ -13,6 +13,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tribond.errors import StructureError
+from tribond.reading.checks import PLACEHOLDER
 from tribond.reading.content import Found, Options
 from tribond.reading.elements import element_of
 from tribond.reading.occupancy import Occupied, refuse_partial
@@ -174,7 +175,7 @@ def _element(name: str, residue: str, advice: str = PDB_HELP) -> str:
 def _cell(given: Any) -> tuple[NDArray[np.float64] | None, list[str]]:
     lengths = [given.a, given.b, given.c]
     angles = [given.alpha, given.beta, given.gamma]
-    if max(lengths) <= 1.01 or min(lengths) <= 0:
+    if max(lengths) <= PLACEHOLDER or min(lengths) <= 0:
         said = "" if max(lengths) == 0 else f" (it says {' '.join(f'{length:g}' for length in lengths)} Å)"
         return None, [f"the file has no cell{said}: its axes are open"] if said else []
     cell = np.array(given.orth.mat.tolist(), dtype=np.float64).T
