@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
+from tribond.data.extxyz import read_plain
 from tribond.errors import StructureError
 from tribond.reading.content import Options
 from tribond.reading.read import read_file
@@ -447,3 +448,31 @@ def test_counts_beyond_the_file(tmp_path):
     (tmp_path / "XDATCAR").write_text(counts.sub(r"\g<1>1000000", text))
     with pytest.raises(StructureError, match="claims more lines than it has"):
         read_file(tmp_path / "XDATCAR", slice(None))
+
+
+@pytest.mark.parametrize("name", ["lattice", "Cell", "box"])
+def test_a_lattice_under_another_name_is_no_molecule(read, name):
+    text = f'1\n{name}="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 energy=1\nNa 0 0 0\n'
+    with pytest.raises(StructureError, match=f"the key {name} looks like a lattice"):
+        read("x.xyz", text)
+    assert read_plain(text, "x.xyz") is None  # left to the reader that says so
+    assert read("x.xyz", text.replace(name, "Lattice"))[0].pbc.all()
+    assert not read("x.xyz", text.replace(f'{name}="4 0 0 0 4 0 0 0 4"', f"{name}=yes"))[0].pbc.any()
+
+
+def test_a_scale_of_zero_is_told(read):
+    with pytest.raises(StructureError, match="scale .* is zero"):
+        read("POSCAR", "x\n0.0\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n")
+
+
+@pytest.mark.parametrize("kind", ["mustem", "sys"])
+def test_codes_of_crystals_are_periodic(tmp_path, kind):
+    settings = {"keV": 300, "debye_waller_factors": {"Na": 0.1, "Cl": 0.1}} if kind == "mustem" else {}
+    write(tmp_path / "x", bulk("NaCl", "rocksalt", a=5.64, cubic=True), format=kind, **settings)
+    assert read_file(tmp_path / "x", slice(None), Options(format=kind)).images[0].pbc.all()
+
+
+def test_names_of_gromacs_that_are_no_elements(read):
+    water = "water\n    1\n    1SOL     MW    1   0.000   0.000   0.000\n   1.2 1.2 1.2\n"
+    with pytest.raises(StructureError, match=r"'MW' .* \.gro has no column for elements"):
+        read("w.gro", water)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tribond.data.frame_table import FrameTable
 from tribond.data.labels import LabelKeys, Seen, full, stress_of_virial
+from tribond.reading.checks import LATTICES
 
 _PAIR = r'([A-Za-z_][A-Za-z0-9_-]*)=(?:"([^"\\{}\[\]]*)"|([^\s"\'\\{}\[\]=]+))(?:\s+|$)'
 PAIR = re.compile(_PAIR)
@@ -159,6 +160,8 @@ def _extend(target: "array[float]", words: list[str], first: int, width: int) ->
 
 def _read_frame(rows: _Rows, values: dict[str, str], keys: LabelKeys, seen: Seen) -> None:
     lattice = values.get("Lattice")
+    if lattice is None and LATTICES & {name.lower() for name in values}:
+        raise NotPlainError  # a lattice under another name
     cell = [0.0] * 9 if lattice is None else _nine(lattice)
     rows.cells.extend(cell)
     pbc = [FLAG[word] for word in values["pbc"].split()] if "pbc" in values else [lattice is not None] * 3

@@ -255,7 +255,7 @@ def _is_ordinary(cell: np.ndarray, pbc: np.ndarray) -> bool:
     lengths = [math.hypot(*vector) for vector in (a, b, c)]
     # A little stricter than `check_cell`, to leave it what lies at the edge, and what is too large to be multiplied.
     upright = volume > 0.11 * lengths[0] * lengths[1] * lengths[2]
-    sized = 2 * SMALLEST_DISTANCE < min(lengths) and PLACEHOLDER < max(lengths) <= LONGEST_VECTOR
+    sized = min(lengths) > 2 * SMALLEST_DISTANCE and PLACEHOLDER < max(lengths) <= LONGEST_VECTOR
     return upright and sized and bool(pbc.all())
 
 

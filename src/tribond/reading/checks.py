@@ -7,7 +7,8 @@ from tribond.errors import StructureError
 from tribond.reading.occupancy import refuse_partial_occupancy
 
 PLACEHOLDER = 1.01  # Å | cells no larger along all axes are none: programs write 1 1 1 around molecules
-SMALLEST = 1e-6  # relative volume of a cell
+SMALLEST = 1e-6  # Å | shorter lattice vectors are none
+LATTICES = {"lattice", "cell", "box", "unitcell", "unit_cell"}  # what people call `Lattice` in extended XYZ
 
 
 def checked(atoms: Atoms) -> list[str]:
@@ -30,11 +31,23 @@ def checked(atoms: Atoms) -> list[str]:
         )
         raise StructureError(msg)
     refuse_partial_occupancy(atoms)
+    _refuse_misnamed_lattice(atoms)
     for key in ("occupancy", "spacegroup", "unit_cell"):
         atoms.info.pop(key, None)
     for key in ("spacegroup_kinds", "occupancy"):
         atoms.arrays.pop(key, None)
     return _check_cell(atoms)
+
+
+def _refuse_misnamed_lattice(atoms: Atoms) -> None:
+    """A lattice under a name that no reader knows would make a molecule of a crystal."""
+    for name, value in atoms.info.items():
+        if atoms.cell.rank == 0 and str(name).lower() in LATTICES and np.size(value) in (3, 6, 9):
+            msg = (
+                f"the key {name} looks like a lattice, but extended XYZ calls it Lattice, with nine numbers; rename it, or "
+                "remove it if this is a molecule"
+            )
+            raise StructureError(msg)
 
 
 def _check_cell(atoms: Atoms) -> list[str]:

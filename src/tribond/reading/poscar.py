@@ -53,6 +53,9 @@ def check_poscar(text: str, potcar: Sequence[str] = ()) -> tuple[str, list[str]]
     if len(lines) < 8 or not _is_numbers(_head(lines[1], 3), (1, 3)):
         msg = "this is no POSCAR: its second line must be the scale, and at least eight lines are needed"
         raise StructureError(msg)
+    if any(float(word.lower().replace("d", "e")) == 0 for word in _head(lines[1], 3).split()):
+        msg = "the scale in the second line of this POSCAR is zero; it is usually 1.0"
+        raise StructureError(msg)
     for number in (2, 3, 4):
         if not _is_numbers(_head(lines[number], 3), (3,)):
             msg = f"line {number + 1} of this POSCAR must be a lattice vector of three numbers, not {lines[number].strip()!r}"
