@@ -25,7 +25,7 @@ from tribond.reading.read import HARMLESS, LARGEST_RATIO
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # of what is kept; to be raised whenever reading changes
+FORMAT = 4  # of what is kept; to be raised whenever reading changes
 WORTH_KEEPING = 1000  # structures | what is read in a moment is not kept
 SILENCE = 10.0  # s between two lines that say how far reading is
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
