@@ -1,6 +1,6 @@
 """The picture of in.melt: the atoms before and after, and how far pairs of atoms are apart.
 
-    python picture.py melt.dump melt.png
+Usage: python picture.py melt.dump melt.png
 """
 
 import sys

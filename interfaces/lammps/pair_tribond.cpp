@@ -4,7 +4,7 @@
 
    In an M3GNet the features of a bond depend on its two atoms and on the other bonds of its centre. So a rank needs
    ghosts one cutoff deep, if the features of ghosts are fetched from their owners between the blocks of the network,
-   and the derivatives by them are sent back on the way back. The library asks for both by two callbacks, which are
+   and the derivatives by them are sent back in the backward pass. The library asks for both by two callbacks, which are
    LAMMPS' forward and reverse communication here.
 
    This file computes a step. Beside it: _commands (what a deck says), _graph (atoms and edges of a step) and _exchange.

@@ -128,8 +128,8 @@ void PairTribond::read_model(const std::string &name)
   int worst;
   MPI_Allreduce(&outcome, &worst, 1, MPI_INT, MPI_MAX, world);
   if (worst != TRIBOND_OK) {
-    const char *said = outcome != TRIBOND_OK ? tribond_last_error() : "another process cannot load the model";
-    error->all(FLERR, "pair_coeff for tribond: {}", said);
+    const char *reason = outcome != TRIBOND_OK ? tribond_last_error() : "another process cannot load the model";
+    error->all(FLERR, "pair_coeff for tribond: {}", reason);
   }
 
   cutoff = tribond_cutoff(model);
@@ -152,8 +152,8 @@ void PairTribond::set_threads()
   if (threads == 0) {
     threads = tribond_threads(model);    // OMP_NUM_THREADS, or the processors that this process may run on
     const int ranks = ranks_of_node();    // asked by all, as all must
-    const char *said = getenv("OMP_NUM_THREADS");
-    if (!said || !*said) threads = std::max(1, threads / ranks);
+    const char *wish = getenv("OMP_NUM_THREADS");
+    if (!wish || !*wish) threads = std::max(1, threads / ranks);
   }
   tribond_set_threads(model, threads);
 }

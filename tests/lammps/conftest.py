@@ -51,11 +51,13 @@ class Deck:
         write_data(self.folder / name, atoms, sorted(set(atoms.symbols)))
         return atoms
 
-    def run(self, commands: str, ranks: int = 1, variables: Mapping[str, object] | None = None) -> str:
+    def run(
+        self, commands: str, ranks: int = 1, variables: Mapping[str, object] | None = None, partitions: int = 0
+    ) -> str:
         """What LAMMPS printed."""
         script = self.folder / f"in.{len(list(self.folder.glob('in.*')))}"
         script.write_text(f"plugin load {self.plugin}\n{commands}")
-        return run_lammps(script, ranks, timeout=TIMEOUT, variables=variables or {})
+        return run_lammps(script, ranks, timeout=TIMEOUT, variables=variables or {}, partitions=partitions)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ co
 NO_SUCH_GRAPH = (
     "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds, systems or elements out of range"
 )
-# What may be kept of activations and their derivatives, so that the way back need not compute it again.
+# What may be kept of activations and their derivatives, so that the backward pass need not compute it again.
 TRACE_BYTES = 380 * 10**6
 
 # What is computed, field by field: see coverage.py.
