@@ -12,9 +12,9 @@ import numpy as np
 from ase import Atoms
 from vesin import ase_neighbor_list
 
-SLICE_A = 12.0  # of the cell along y, seen from the front
+SLICE_A = 3.0  # in the middle of the cell along y, seen from the front: a layer of the crystal
 COLOURS = {"Na": "#7b3fa0", "Cl": "#4caf50"}
-SIZES = {"Na": 3.0, "Cl": 7.0}
+SIZES = {"Na": 5.0, "Cl": 12.0}
 FARTHEST_A = 9.0
 
 
@@ -40,8 +40,9 @@ def main() -> None:
     figure, axes = plt.subplots(3, 1, figsize=(8, 9), height_ratios=(2, 2, 1.6), layout="constrained")
     for axis, (title, atoms) in zip(axes, panels(frames), strict=False):
         atoms.wrap()
+        inside = np.abs(atoms.positions[:, 1] - atoms.cell[1, 1] / 2) < SLICE_A / 2
         for symbol, colour in COLOURS.items():
-            seen = (np.array(atoms.symbols) == symbol) & (atoms.positions[:, 1] < SLICE_A)
+            seen = (np.array(atoms.symbols) == symbol) & inside
             axis.scatter(*atoms.positions[seen][:, [0, 2]].T, s=SIZES[symbol], c=colour, label=symbol, linewidths=0)
         axis.set(title=f"{title} ({len(atoms):,} atoms, a slice of {SLICE_A:g} Å)", ylabel="z, Å", aspect="equal")
         axis.set(xlim=(0, atoms.cell[0, 0]), ylim=(0, atoms.cell[2, 2]))
