@@ -133,7 +133,8 @@ def main() -> None:
         return IsotropicMTKNPT(
             atoms,
             timestep=TIMESTEP_FS * units.fs,
-            temperature_K=TEMPERATURE_K,
+            # Its thermostat counts the motion of the centre of mass, which is at rest, LAMMPS' does not.
+            temperature_K=TEMPERATURE_K * (len(atoms) - 1) / len(atoms),
             pressure_au=0.0,
             tdamp=DAMPING_FS["temperature"] * units.fs,
             pdamp=DAMPING_FS["pressure"] * units.fs,
