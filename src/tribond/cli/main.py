@@ -23,6 +23,7 @@ EXTRAS = {  # packages that only some verbs need, and the extra that brings them
     "pydantic": "train",
     "tqdm": "train",
     "yaml": "train",
+    "netCDF4": "md",
     "pymatgen": "pymatgen",
 }
 
@@ -48,6 +49,7 @@ class Verbs(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for command in (
+            LazyCommand("md", "tribond.cli.md", "Run molecular dynamics."),
             LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
@@ -55,7 +57,7 @@ class Verbs(TyperGroup):
             self.add_command(command)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
-        return ["relax", "predict", "train", "evaluate", "bench", "models", "info", "convert", "export", "lammps"]
+        return ["relax", "predict", "md", "train", "evaluate", "bench", "models", "info", "convert", "export", "lammps"]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
         try:
@@ -77,7 +79,7 @@ class Verbs(TyperGroup):
 app = typer.Typer(
     cls=Verbs,
     name="tribond",
-    help="M3GNet interatomic potentials: relax structures, predict, train and evaluate.",
+    help="M3GNet interatomic potentials: relax structures, run dynamics, predict, train and evaluate.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

@@ -9,6 +9,7 @@
 Everything is in the folder afterwards; the same call goes on where it stopped.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,8 @@ from tribond.simulation.run import Moment, Plan, Run
 from tribond.simulation.stages import Stage, make_stage
 from tribond.simulation.start import check_constraints, check_structure, degrees_of_freedom, supercell
 from tribond.simulation.trajectories import FORMATS
+
+logger = logging.getLogger(__name__)
 
 VELOCITIES = ("auto", "new", "keep")
 FINAL = "final.extxyz"
@@ -123,9 +126,12 @@ def run_md(
     model = describe_calculator(calculator)
     with open_job(Path(folder), "md", settings, inputs, model=model, restart=restart) as job:
         if job.finished:
+            logger.info("%s is finished already; --restart would begin anew", folder)
             return job.summary()
         with stop_requests() as stop:
             run = Run(job, start, calculator, plan, checkpoint_interval_s)
+            if run.time_fs > 0:
+                logger.info("%s goes on from %g ps", folder, run.time_fs / 1000)
             final = run.run(stop, on_step)
         return _finish(job, final, plan, name)
 

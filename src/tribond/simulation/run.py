@@ -22,7 +22,6 @@ from tribond.simulation.start import degrees_of_freedom, draw_velocities, prepar
 from tribond.simulation.trajectories import open_trajectory
 
 CHECKPOINT, THERMO, FAILED = "checkpoint.npz", "thermo.csv", "failed.extxyz"
-KEPT_RESULTS = ("energy", "forces", "stress")
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,11 @@ class Run:
         self._log = thermo.ThermoLog(job.file(THERMO), marks["thermo"])
         self._trajectory = open_trajectory(job.file(f"trajectory.{plan.trajectory}"), marks["trajectory"])
         self._fresh = saved is None
+
+    @property
+    def time_fs(self) -> float:
+        """How far it is, fs."""
+        return self._time_fs
 
     # ------------------------------------------------------------------------------------------- the state
 

@@ -107,7 +107,7 @@ class AseTrajectory:
         backend.fd.flush()
         os.fsync(backend.fd.fileno())
         backend.fd.seek(0, 2)
-        return {"size": backend.fd.tell(), "frames": backend.nitems, "table": backend.pos0}
+        return {"size": backend.fd.tell(), "frames": int(backend.nitems), "table": int(backend.pos0)}
 
     def close(self) -> None:
         """Nothing comes any more."""
