@@ -96,7 +96,7 @@ class Integrator:
         if pressure_GPa is not None:
             pressure = pressure_GPa / EV_PER_A3_TO_GPA
             if kind == "npt-berendsen":
-                dynamics.set_pressure(pressure_au=pressure)
+                dynamics.pressure = pressure  # set_pressure of ASE 3.29 fails
             else:
                 dynamics._pressure_au = pressure  # noqa: SLF001, ASE has no other way
 
