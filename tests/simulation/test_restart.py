@@ -49,7 +49,9 @@ def run(folder, ensemble, trajectory="traj", **more):
 
 
 def outcome(folder, trajectory="traj"):
-    frames = read(folder / f"trajectory.{trajectory}", ":", **({} if trajectory != "nc" else {"format": "netcdftrajectory"}))
+    frames = read(
+        folder / f"trajectory.{trajectory}", ":", **({} if trajectory != "nc" else {"format": "netcdftrajectory"})
+    )
     numbers = [np.concatenate([frame.positions, frame.get_momenta(), frame.cell.array]) for frame in frames]
     texts = [(folder / name).read_bytes() for name in ("thermo.csv", "final.extxyz")]
     return np.array(numbers), texts
@@ -115,14 +117,14 @@ def test_what_was_written_after_the_checkpoint_is_cut_off(tmp_path, trajectory):
     if trajectory == "nc":
         pytest.importorskip("netCDF4")
 
-    class Crash(Exception):
+    class CrashError(Exception):
         pass
 
     def crash(moment):
         if moment.step == 550:
-            raise Crash
+            raise CrashError
 
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         run(tmp_path / "crashed", "nvt-langevin", trajectory, on_step=crash)
     with (tmp_path / "crashed" / f"trajectory.{trajectory}").open("ab") as file:
         file.write(b"32\nhalf a fra")

@@ -1,5 +1,6 @@
 """`tribond md`: molecular dynamics from files, watched live, that goes on where it stopped."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,6 @@ from tribond.cli.structure_files import Frame
 from tribond.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from tribond.simulation.guards import Guards
     from tribond.simulation.run import Moment
 
@@ -127,7 +126,7 @@ def md(
     }
     planned = _stages({key: value for key, value in common.items() if value is not None}, stage or [], stages)
     calculator = load_calculator(model, device, dtype)
-    settings = {
+    settings: dict[str, Any] = {
         "repeat": repeat,
         "min_length_A": min_length,
         "velocities": velocities,
@@ -153,7 +152,7 @@ def md(
                     seed=seed + number,
                     guards=_guards(max_temperature),
                     name=task.label,
-                    on_step=lambda moment, tell=tell: tell(_progress(moment)),
+                    on_step=_teller(tell),
                     **settings,
                 )
             if not quiet:
@@ -212,6 +211,10 @@ def _guards(max_temperature_K: float | None) -> "Guards | None":
     from tribond.simulation.guards import Guards
 
     return None if max_temperature_K is None else Guards(max_temperature_K=max_temperature_K)
+
+
+def _teller(tell: Callable[[Progress], None]) -> Callable[["Moment"], None]:
+    return lambda moment: tell(_progress(moment))
 
 
 def _progress(moment: "Moment") -> Progress:

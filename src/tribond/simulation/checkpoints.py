@@ -33,6 +33,6 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
         numbers = json.loads(str(arrays.pop("__numbers__")))
         if numbers.pop("format") != FORMAT:
             raise DataError("it is of another version of tribond")
-    except Exception as error:  # noqa: BLE001, a damaged archive fails in a hundred ways
+    except Exception as error:
         raise DataError(f"{path} is no checkpoint that can be read ({error}); begin anew with --restart") from error
     return numbers, arrays

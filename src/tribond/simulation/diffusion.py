@@ -105,7 +105,9 @@ def diffusion(
         raise ConfigError(f"an error takes at least 2 blocks, not {blocks}")
     length = frames // blocks
     if length < 10:
-        raise DataError(f"{frames} frames are too few for {blocks} blocks of at least 10; run longer or write more frames")
+        raise DataError(
+            f"{frames} frames are too few for {blocks} blocks of at least 10; run longer or write more frames"
+        )
     fit = fit_fs or (FIT[0] * length * interval, FIT[1] * length * interval)
     low, high = max(1, round(fit[0] / interval)), round(fit[1] / interval)
     if not (0 <= fit[0] < fit[1] and high - low >= 2 and high < length):
@@ -157,9 +159,7 @@ class Arrhenius:
         return float(self.prefactor_cm2_per_s * np.exp(-self.activation_energy_eV / (units.kB * temperature_K)))
 
 
-def arrhenius(
-    temperatures_K: Sequence[float], coefficients: Sequence[float], errors: Sequence[float]
-) -> Arrhenius:
+def arrhenius(temperatures_K: Sequence[float], coefficients: Sequence[float], errors: Sequence[float]) -> Arrhenius:
     """Fit ln D against 1/T, each point weighted by its error.
 
     Errors of the fit are those that follow from the errors of D, widened if the points scatter more than that.
@@ -175,7 +175,7 @@ def arrhenius(
     T, D, error = (np.asarray(values, dtype=np.float64) for values in (temperatures_K, coefficients, errors))
     if len(np.unique(T)) < 3:
         raise DataError("Arrhenius' law is fitted to three or more temperatures")
-    bad = ~((D > error) & (error > 0))
+    bad = ~((error < D) & (error > 0))
     if bad.any():
         raise DataError(
             f"at {', '.join(f'{t:g}' for t in T[bad])} K nothing diffuses beyond the error: leave these temperatures out, or "

@@ -98,4 +98,3 @@ ADVICE = "try a shorter time step, relax the structure first, or another potenti
 def default_guards(temperatures_K: list[float]) -> Guards:
     """Bounds from the highest temperature that is asked for."""
     return Guards(max_temperature_K=max(HEAT * max(temperatures_K, default=0.0), LEAST_BOUND_K))
-

@@ -34,6 +34,14 @@ CARRIED: dict[str, tuple[str, ...]] = {
 }
 
 
+class _Chains(NoseHooverChainNVT):
+    """ASE's Nosé-Hoover chains, which would let forces on fixed atoms heat the thermostat."""
+
+    def _get_forces(self) -> Any:
+        self._update_atoms()
+        return self.atoms.get_forces()
+
+
 class Integrator:
     """One of ASE's integrators.
 
@@ -128,7 +136,7 @@ def _build(stage: Stage, atoms: Atoms, dof: int, generator: np.random.Generator)
                 atoms, taut=damping, taup=barostat, compressibility_au=compressibility, fixcm=False, **common
             )
         case "nvt-nose-hoover":
-            return _count_motions(NoseHooverChainNVT(atoms, tdamp=damping, **common), dof)
+            return _count_motions(_Chains(atoms, tdamp=damping, **common), dof)
         case "npt-isotropic":
             return _count_motions(IsotropicMTKNPT(atoms, tdamp=damping, pdamp=barostat, **common), dof)
         case _:

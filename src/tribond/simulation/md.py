@@ -140,7 +140,13 @@ def _finish(job: Job, final: Atoms, plan: Plan, name: str) -> dict[str, Any]:
     with atomic_path(job.file(FINAL)) as temporary:
         write(temporary, final, format="extxyz")
     results = summarize(job.file("thermo.csv"), plan.stages, final)
-    plot(job.file("thermo.csv"), results, f"{name}, {final.get_chemical_formula()}", job.file("md.png"), job.file("md.svg"))
+    plot(
+        job.file("thermo.csv"),
+        results,
+        f"{name}, {final.get_chemical_formula()}",
+        job.file("md.png"),
+        job.file("md.svg"),
+    )
     return job.finish(results)
 
 

@@ -55,9 +55,9 @@ def _stage(table: Table, number: int, stage: Stage, atoms: int) -> dict[str, Any
                 found[f"mean_{stem}_{unit}"] = float(values.mean())
                 found[f"error_of_mean_{stem}_{unit}"] = standard_error(values)
                 found[f"std_{stem}_{unit}"] = float(values.std(ddof=1))
-    drift = drift_meV_per_atom_ns(times, rows["conserved_eV"], atoms)
-    if drift is not None:
-        found["drift_meV_per_atom_ns"], found["error_of_drift_meV_per_atom_ns"] = drift
+    slope = drift(times, rows["conserved_eV"], atoms)
+    if slope is not None:
+        found["drift_meV_per_atom_ns"], found["error_of_drift_meV_per_atom_ns"] = slope
     return found
 
 
@@ -68,9 +68,7 @@ def _split(name: str) -> tuple[str, str]:
     raise ValueError(name)
 
 
-def drift_meV_per_atom_ns(
-    times_fs: NDArray[np.float64], energies_eV: NDArray[np.float64], atoms: int
-) -> tuple[float, float] | None:
+def drift(times_fs: NDArray[np.float64], energies_eV: NDArray[np.float64], atoms: int) -> tuple[float, float] | None:
     """Slope of the conserved quantity, and its standard error from halves of halves.
 
     Args:

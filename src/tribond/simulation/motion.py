@@ -143,9 +143,7 @@ def motion_of(frames: Sequence[Atoms], interval_fs: float | None = None, skip_fs
     )
 
 
-def unwrap(
-    positions: NDArray[np.float64], cells: NDArray[np.float64], pbc: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def unwrap(positions: NDArray[np.float64], cells: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Follow atoms across periodic boundaries.
 
     An atom is taken to the image that is nearest to where it was a frame before, in fractional coordinates, so that a cell

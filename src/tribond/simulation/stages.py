@@ -198,13 +198,9 @@ def pair(name: str, value: Any) -> tuple[float, float]:
     Raises:
         ConfigError: for anything else.
     """
-    parts: Sequence[Any]
-    if isinstance(value, str):
-        parts = value.split(":")
-    else:
-        parts = value if isinstance(value, list | tuple) else [value]
+    parts: Sequence[Any] = value if isinstance(value, list | tuple) else str(value).split(":")
     try:
-        numbers = [float(part) for part in parts if not isinstance(part, bool)]
+        numbers = [float(part) for part in parts]
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) not in {1, 2} or len(numbers) != len(parts) or not np.isfinite(numbers).all():

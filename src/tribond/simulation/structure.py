@@ -56,7 +56,9 @@ def pair_distribution(
     if not 2 <= bins <= MOST_BINS:
         raise ConfigError(f"take 2 to {MOST_BINS} bins, not {bins}")
     if not motion.atoms.pbc.all():
-        raise DataError("a pair distribution needs a structure that is periodic along a, b and c: others have no density")
+        raise DataError(
+            "a pair distribution needs a structure that is periodic along a, b and c: others have no density"
+        )
     chosen = select(motion.atoms, symbols)
     kind = np.full(len(motion.atoms), -1)
     for number, indices in enumerate(chosen.values()):
@@ -103,7 +105,9 @@ class AngleDistribution:
     counts: dict[str, int]
 
 
-def angle_distribution(motion: Motion, cutoff_A: float, bins: int = 180, symbols: str | None = None) -> AngleDistribution:
+def angle_distribution(
+    motion: Motion, cutoff_A: float, bins: int = 180, symbols: str | None = None
+) -> AngleDistribution:
     """Angles between all pairs of bonds of an atom.
 
     Args:

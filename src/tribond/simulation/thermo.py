@@ -54,7 +54,7 @@ def row(atoms: Atoms, temperature_K: float) -> dict[str, float | None]:
     if atoms.pbc.all():
         volume = float(atoms.get_volume())
         found |= {
-            "pressure_GPa": pressure_GPa(atoms),
+            "pressure_GPa": pressure(atoms),
             "volume_A3": volume,
             "density_g_per_cm3": float(atoms.get_masses().sum()) / volume * U_PER_A3_TO_G_PER_CM3,
         }
@@ -62,8 +62,8 @@ def row(atoms: Atoms, temperature_K: float) -> dict[str, float | None]:
     return found
 
 
-def pressure_GPa(atoms: Atoms) -> float | None:
-    """-tr σ / 3 with the motion of the atoms counted in; None where the calculator has no stress."""
+def pressure(atoms: Atoms) -> float | None:
+    """-tr σ / 3 in GPa, with the motion of the atoms counted in; None where the calculator has no stress."""
     try:
         stress = atoms.get_stress(voigt=False, include_ideal_gas=False, apply_constraint=False)
     except (PropertyNotImplementedError, NotImplementedError):
@@ -105,5 +105,3 @@ class ThermoLog:
     def close(self) -> None:
         """Nothing comes any more."""
         self._file.close()
-
-

@@ -160,7 +160,9 @@ class NetCdfTrajectory:
 
     def _begin(self, atoms: Atoms) -> None:
         file = self._file
-        file.setncatts({"Conventions": "AMBER", "ConventionVersion": "1.0", "program": "tribond", "programVersion": "1"})
+        file.setncatts(
+            {"Conventions": "AMBER", "ConventionVersion": "1.0", "program": "tribond", "programVersion": "1"}
+        )
         for name, size in (("frame", None), ("spatial", 3), ("atom", len(atoms))):
             file.createDimension(name, size)
         for name in ("cell_spatial", "cell_angular"):
