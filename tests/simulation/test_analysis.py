@@ -7,7 +7,7 @@ from ase.build import bulk, molecule
 
 from tribond.errors import ConfigError, DataError
 from tribond.simulation.blocks import standard_error
-from tribond.simulation.diffusion import arrhenius, conductivity_S_per_cm, diffusion, msd
+from tribond.simulation.diffusion import arrhenius, conductivity, diffusion, msd
 from tribond.simulation.motion import Motion, motion_of, unwrap
 from tribond.simulation.structure import angle_distribution, pair_distribution
 from tribond.simulation.vibrations import velocity_spectrum
@@ -102,11 +102,11 @@ def test_arrhenius_needs_three_temperatures_that_diffuse():
 def test_nernst_and_einstein():
     """1 ion in 1 nm³ with D = 1e-5 cm²/s at 300 K: n q² D / kT by hand."""
     atoms = Atoms("Li", cell=[10, 10, 10], pbc=True)
-    value, error = conductivity_S_per_cm({"Li": (1e-5, 1e-6)}, {"Li": 1.0}, atoms, 300.0)
+    value, error = conductivity({"Li": (1e-5, 1e-6)}, {"Li": 1.0}, atoms, 300.0)
     assert value == pytest.approx(1e21 * (1.602176634e-19) ** 2 * 1e-5 / (1.380649e-23 * 300), rel=1e-9)
     assert error == pytest.approx(0.1 * value)
     with pytest.raises(ConfigError, match="no diffusion coefficient of O"):
-        conductivity_S_per_cm({"Li": (1e-5, 1e-6)}, {"O": -2.0}, atoms, 300.0)
+        conductivity({"Li": (1e-5, 1e-6)}, {"O": -2.0}, atoms, 300.0)
 
 
 def test_fcc_shells():

@@ -33,33 +33,41 @@ def assert_canonical(temperatures, dof, mean=TEMPERATURE):
 
 @pytest.mark.parametrize("ensemble", ["nvt-langevin", "nvt-bussi", "nvt-nose-hoover", "npt-isotropic", "npt-full"])
 def test_temperatures_have_the_canonical_mean_and_variance(tmp_path, ensemble):
-    atoms = crystal(1)  # 4 atoms: a wrong number of degrees of freedom would be seen
-    atoms = atoms.repeat((2, 1, 1))
-    stage = {"ensemble": ensemble, "temperature_K": TEMPERATURE, "steps": 12_000, "timestep_fs": 4.0}
+    # Few atoms: a wrong number of degrees of freedom would be seen. Without noise it takes more to lose all memory.
+    atoms = crystal(1).repeat((2, 1, 1)) if ensemble in {"nvt-langevin", "nvt-bussi"} else crystal()
+    stage = {"ensemble": ensemble, "temperature_K": TEMPERATURE, "steps": 6000, "timestep_fs": 4.0}
     found = log(tmp_path, atoms, Springs(atoms), stage)
     assert_canonical(found["temperature_K"], degrees_of_freedom(atoms, ensemble))
 
 
-@pytest.mark.parametrize("ensemble", ["nvt-langevin", "nvt-bussi", "nvt-nose-hoover"])
+@pytest.mark.parametrize("ensemble", ["nvt-langevin", "nvt-bussi"])
 def test_fixed_atoms_do_not_count(tmp_path, ensemble):
     atoms = crystal(1).repeat((2, 1, 1))
     atoms.set_constraint(FixAtoms([0, 1, 2]))
     assert degrees_of_freedom(atoms, ensemble) == 15
-    stage = {"ensemble": ensemble, "temperature_K": TEMPERATURE, "steps": 12_000, "timestep_fs": 4.0}
+    stage = {"ensemble": ensemble, "temperature_K": TEMPERATURE, "steps": 6000, "timestep_fs": 4.0}
     assert_canonical(log(tmp_path, atoms, Springs(atoms), stage)["temperature_K"], 15)
+
+
+def test_fixed_atoms_do_not_heat_nose_hoover_chains(tmp_path):
+    atoms = crystal()
+    atoms.set_constraint(FixAtoms(range(8)))
+    stage = {"ensemble": "nvt-nose-hoover", "temperature_K": TEMPERATURE, "steps": 5000, "timestep_fs": 4.0}
+    assert log(tmp_path, atoms, Springs(atoms), stage)["temperature_K"].mean() == pytest.approx(TEMPERATURE, rel=0.03)
 
 
 @pytest.mark.parametrize("ensemble", ["nvt-berendsen", "npt-berendsen"])
 def test_berendsen_goes_to_the_target(tmp_path, ensemble):
     atoms = crystal()
     more = {"pressure_GPa": 0.5} if ensemble.startswith("npt") else {}
-    stage = {"ensemble": ensemble, "temperature_K": TEMPERATURE, "steps": 3000, "timestep_fs": 4.0, **more}
+    stage = {"ensemble": ensemble, "temperature_K": TEMPERATURE, "steps": 2000, "timestep_fs": 4.0, **more}
     found = log(tmp_path, atoms, Springs(atoms), stage)
     assert found["temperature_K"].mean() == pytest.approx(TEMPERATURE, rel=0.02)
     if more:
         assert found["pressure_GPa"][len(found["pressure_GPa"]) // 2 :].mean() == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_volume_of_an_ideal_gas(tmp_path):
     """With momentum zero, p(V) ~ V^(N-1) exp(-PV/kT): mean N kT/P and variance N (kT/P)²."""
     atoms = crystal()
@@ -83,6 +91,7 @@ def test_the_volume_of_an_ideal_gas(tmp_path):
     assert abs(squares.mean() - exact**2 / count) < 4 * standard_error(squares) + 0.05 * exact**2 / count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ensemble", ["npt-isotropic", "npt-full"])
 def test_volumes_fluctuate_with_the_compressibility(tmp_path, ensemble):
     """At low temperature ⟨ΔV²⟩ = kT V / B, with B from the springs at rest; and pressure compresses by P / B."""

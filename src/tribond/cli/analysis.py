@@ -125,10 +125,8 @@ def vdos(
         from tribond.simulation.analyses import vdos_in
 
         found = vdos_in(folder, names, segment_ps=segment, **common)
-        return [
-            f"strongest at {found['strongest_frequency_THz']:.2f} THz, resolution {found['resolution_THz']:.2f} THz, "
-            f"nothing seen above {found['highest_frequency_that_can_be_seen_THz']:.1f} THz"
-        ]
+        text = f"strongest at {found['strongest_frequency_THz']:.2f} THz, resolution {found['resolution_THz']:.2f} THz"
+        return [f"{text}, nothing seen above {found['highest_frequency_that_can_be_seen_THz']:.1f} THz"]
 
     _analyse(
         "vdos", files, output_folder, analyse, _common(select, skip, interval, restart, format, elements), quiet=quiet
@@ -276,7 +274,7 @@ def _print_diffusion(found: dict[str, Any], folder: Path) -> None:
                 name,
                 f"{it['D_cm2_per_s']:.3g}",
                 f"{it['error_of_D_cm2_per_s']:.1g}",
-                f"{it['exponent']:.2f}{'' if it['diffuses'] else ' (does not diffuse)'}",
+                f"{it['exponent']:.2f}{'' if it['diffuses'] else ' (not diffusive)'}",
                 "" if conductivity is None else f"{conductivity:.3g} ± {run['error_of_conductivity_S_per_cm']:.1g}",
             )
             still = still or not it["diffuses"]
@@ -288,8 +286,8 @@ def _print_diffusion(found: dict[str, Any], folder: Path) -> None:
     terminal.print(f"everything is in {folder}", markup=False)
     if still:
         output.note(
-            "what does not diffuse has an exponent below 0.7, or a coefficient within two errors of zero: its D only says how "
-            "little there is"
+            "the exponent of diffusion is 1: below 0.7 atoms rattle in their places, above 1.3 they still fly freely; or D is "
+            "within two errors of zero. Run longer, or fit other lags (--fit-ps); such a D is no diffusion coefficient"
         )
 
 

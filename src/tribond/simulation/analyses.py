@@ -1,5 +1,6 @@
 """Analyses in a folder: tables, figures and summaries of `tribond rdf`, `angles`, `vdos` and `diffusion`."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from tribond.simulation.diffusion import (
     Arrhenius,
     Diffusion,
     arrhenius,
-    conductivity_S_per_cm,
+    conductivity,
     diffusion,
 )
 from tribond.simulation.motion import Motion, read_motion, select
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tribond.reading.content import Options
+
+
+logger = logging.getLogger(__name__)
+
+DIFFUSIVE = (0.7, 1.3)  # exponents of displacements that grow like time
 
 
 def rdf_in(
@@ -68,6 +74,9 @@ def rdf_in(
             return job.summary()
         motion = read_motion(names, interval_fs, options, skip_ps * 1000)
         found = pair_distribution(motion, r_max_A, bins, symbols)
+        half = 0.5 / float(np.linalg.norm(motion.atoms.cell.reciprocal().array, axis=1).max())
+        if r_max_A > half:
+            logger.info("beyond %.2f Å, half of the cell, atoms meet images of each other, which move together", half)
         columns: dict[str, Any] = {"r_A": found.radii_A, "total": found.total}
         write_csv(job.file("rdf.csv"), columns | found.partial)
         write_csv(job.file("coordination.csv"), {"r_A": found.radii_A} | found.coordination)
@@ -345,7 +354,8 @@ def _species(found: Diffusion) -> dict[str, Any]:
 
 def _diffuses(found: Diffusion) -> bool:
     """Whether the displacement grows like diffusion, and by more than its error."""
-    return bool(found.exponent > 0.7 and found.coefficient_cm2_per_s > 2 * found.error_cm2_per_s)
+    like_time = DIFFUSIVE[0] < found.exponent < DIFFUSIVE[1]
+    return like_time and found.coefficient_cm2_per_s > 2 * found.error_cm2_per_s
 
 
 def _conductivity(
@@ -356,7 +366,7 @@ def _conductivity(
     given = {name: (it.coefficient_cm2_per_s, it.error_cm2_per_s) for name, it in found.items()}
     mean_cell = motion.atoms.copy()
     mean_cell.set_cell(motion.cells.mean(axis=0))
-    value, error = conductivity_S_per_cm(given, charges, mean_cell, temperature)
+    value, error = conductivity(given, charges, mean_cell, temperature)
     return {"conductivity_S_per_cm": value, "error_of_conductivity_S_per_cm": error}
 
 

@@ -22,7 +22,7 @@ def standard_error(values: NDArray[np.float64]) -> float:
     series = series[np.isfinite(series)]
     if len(series) < 2:
         return float("nan")
-    estimates = []
+    estimates: list[float] = []
     while len(series) >= 2:
         if estimates and len(series) < FEWEST_BLOCKS:
             break

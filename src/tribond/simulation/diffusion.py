@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms, units
@@ -117,7 +118,7 @@ def diffusion(
         )
     positions = without_drift(motion)[:, indices]
     whole = msd(positions)
-    times = interval * np.arange(frames)
+    times: NDArray[Any] = interval * np.arange(frames)
     window = slice(low, high + 1)
     parts = [msd(positions[i * length : (i + 1) * length]) for i in range(blocks)]
     slopes = np.array([np.polyfit(times[window], part[window], 1)[0] for part in parts]) / 2  # D along each axis
@@ -192,7 +193,7 @@ def arrhenius(temperatures_K: Sequence[float], coefficients: Sequence[float], er
     return Arrhenius(float(energy), float(spread[1]), float(np.exp(log_prefactor)), float(spread[0]))
 
 
-def conductivity_S_per_cm(
+def conductivity(
     coefficients: Mapping[str, tuple[float, float]], charges: Mapping[str, float], atoms: Atoms, temperature_K: float
 ) -> tuple[float, float]:
     """Ionic conductivity by Nernst and Einstein: σ = Σ n q² D / (V k T). Correlations between ions are left out.

@@ -69,8 +69,8 @@ class Integrator:
             self._aim(*self.stage.targets(number))
         self._dynamics.step()
 
-    def conserved_eV(self) -> float | None:
-        """The quantity that the equations of motion conserve, or None where there is none."""
+    def conserved(self) -> float | None:
+        """The quantity, in eV, that the equations of motion conserve, or None where there is none."""
         kind = self.stage.ensemble
         if self.stage.ramped or kind == "nvt-langevin" or kind.endswith("berendsen"):
             return None
@@ -118,29 +118,28 @@ def _build(stage: Stage, atoms: Atoms, dof: int, generator: np.random.Generator)
         common["temperature_K"] = temperature
     if pressure is not None:
         common["pressure_au"] = pressure / EV_PER_A3_TO_GPA
+    dynamics: Any
     match stage.ensemble:
         case "nve":
-            return VelocityVerlet(atoms, **common)
+            dynamics = VelocityVerlet(atoms, **common)
         case "nvt-langevin":
             friction = stage.friction_per_ps / (1000 * units.fs)
-            return Langevin(atoms, friction=friction, fixcm=False, rng=generator, **common)
+            dynamics = Langevin(atoms, friction=friction, fixcm=False, rng=generator, **common)
         case "nvt-bussi":
-            bussi = Bussi(atoms, taut=damping, rng=generator, **common)
-            bussi.ndof, bussi.target_kinetic_energy = dof, 0.5 * bussi.temp * dof
-            return bussi
+            dynamics = Bussi(atoms, taut=damping, rng=generator, **common)
+            dynamics.ndof, dynamics.target_kinetic_energy = dof, 0.5 * dynamics.temp * dof
         case "nvt-berendsen":
-            return NVTBerendsen(atoms, taut=damping, fixcm=False, **common)
+            dynamics = NVTBerendsen(atoms, taut=damping, fixcm=False, **common)
         case "npt-berendsen":
-            compressibility = stage.compressibility_per_GPa * EV_PER_A3_TO_GPA
-            return NPTBerendsen(
-                atoms, taut=damping, taup=barostat, compressibility_au=compressibility, fixcm=False, **common
-            )
+            more = {"taup": barostat, "compressibility_au": stage.compressibility_per_GPa * EV_PER_A3_TO_GPA}
+            dynamics = NPTBerendsen(atoms, taut=damping, fixcm=False, **more, **common)
         case "nvt-nose-hoover":
-            return _count_motions(_Chains(atoms, tdamp=damping, **common), dof)
+            dynamics = _count_motions(_Chains(atoms, tdamp=damping, **common), dof)
         case "npt-isotropic":
-            return _count_motions(IsotropicMTKNPT(atoms, tdamp=damping, pdamp=barostat, **common), dof)
+            dynamics = _count_motions(IsotropicMTKNPT(atoms, tdamp=damping, pdamp=barostat, **common), dof)
         case _:
-            return _count_motions(MTKNPT(atoms, tdamp=damping, pdamp=barostat, **common), dof)
+            dynamics = _count_motions(MTKNPT(atoms, tdamp=damping, pdamp=barostat, **common), dof)
+    return dynamics
 
 
 def _count_motions(dynamics: Any, dof: int) -> Any:

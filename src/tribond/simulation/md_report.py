@@ -117,11 +117,15 @@ def plot(log: Path, results: Mapping[str, Any], heading: str, png: Path, svg: Pa
     scale = 1000 / atoms
     axes = panels[1]
     axes.plot(times, (thin["total_energy_eV"] - first) * scale, color=COLORS[0], linewidth=0.9, label="total")
-    conserved = thin["conserved_eV"]
-    if np.isfinite(conserved).any() and not np.allclose(conserved, thin["total_energy_eV"], equal_nan=True):
-        begin = conserved[np.isfinite(conserved)][0]
-        axes.plot(times, (conserved - begin) * scale, color=COLORS[6], linewidth=0.9, label="conserved quantity")
-        axes.legend(loc="upper right", frameon=False)
+    for number, stage in enumerate(results["stages"]):
+        mine = (thin["stage"] == number) & np.isfinite(thin["conserved_eV"])
+        if stage["ensemble"] != "nve" and mine.any():
+            conserved, total = thin["conserved_eV"][mine], thin["total_energy_eV"][mine]
+            label = None if axes.get_legend_handles_labels()[1][1:] else "conserved quantity"
+            line = (conserved - conserved[0] + total[0] - first) * scale
+            axes.plot(times[mine], line, color=COLORS[6], linewidth=0.9, label=label)
+    if len(axes.get_legend_handles_labels()[1]) > 1:
+        axes.legend(loc="best", frameon=False)
     axes.set_ylabel("energy from start\n(meV/atom)")
     used = 2
     if pressure:

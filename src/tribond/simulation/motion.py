@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ase import Atoms, units
@@ -118,7 +118,7 @@ def motion_of(frames: Sequence[Atoms], interval_fs: float | None = None, skip_fs
                 f"frame {number} has other atoms than the first one ({frame.get_chemical_formula()}, "
                 f"{first.get_chemical_formula()}), or another order of them: this is no trajectory"
             )
-    times: NDArray[np.float64] | None = None
+    times: NDArray[Any] | None = None
     if interval_fs is not None:
         times = interval_fs * np.arange(len(frames))
     elif all("time_fs" in frame.info for frame in frames):

@@ -226,7 +226,7 @@ class Run:
             "time_fs": self._time_fs,
             "target_temperature_K": None if stage.ensemble == "nve" else target_temperature,
             "target_pressure_GPa": target_pressure,
-            "conserved_eV": self._integrator.conserved_eV(),
+            "conserved_eV": self._integrator.conserved(),
         }
         self._log.write(values)
         if write:

@@ -6,6 +6,7 @@ distributions stop at half of the cell, so that small cells could not be analyse
 
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,7 +148,7 @@ def angle_distribution(
     if not histograms:
         raise DataError(f"no atom has two bonds of up to {cutoff_A:g} Å; take a longer cutoff")
     width = 180.0 / bins
-    middles = width * (np.arange(bins) + 0.5)
+    middles: NDArray[Any] = width * (np.arange(bins) + 0.5)
     return AngleDistribution(
         middles,
         {name: found / (found.sum() * width) for name, found in sorted(histograms.items())},

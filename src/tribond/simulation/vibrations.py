@@ -1,6 +1,7 @@
 """The spectrum of velocities: at which frequencies the atoms of a trajectory move."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ def velocity_spectrum(motion: Motion, segment_fs: float | None = None, symbols: 
     window = np.hanning(length + 2)[1:-1, None, None]
     starts = range(0, frames - length + 1, max(1, length // 2))
     size = length * (1 + PADDING)
-    frequencies = np.fft.rfftfreq(size, interval) * THZ_PER_PER_FS
+    frequencies: NDArray[Any] = np.fft.rfftfreq(size, interval) * THZ_PER_PER_FS
     partial = {}
     for name, indices in select(motion.atoms, symbols).items():
         power = np.zeros(len(frequencies))
