@@ -46,9 +46,13 @@ def test_stages_on_the_line_and_in_a_file(tribond, nickel, tmp_path):
     stages = ["ensemble=nve,temperature_K=200,steps=5", "ensemble=npt,temperature-K=200:300,time_ps=0.01"]
     line = [part for stage in stages for part in ("--stage", stage)]
     assert tribond("md", nickel, *line, "--timestep-fs", "1", "-o", tmp_path / "a", "-q").exit_code == 0
-    text = "- {ensemble: nve, temperature_K: 200, steps: 5}\n- {ensemble: npt, temperature_K: '200:300', time_ps: 0.01}\n"
+    text = (
+        "- {ensemble: nve, temperature_K: 200, steps: 5}\n- {ensemble: npt, temperature_K: '200:300', time_ps: 0.01}\n"
+    )
     (tmp_path / "stages.yaml").write_text(text)
-    result = tribond("md", nickel, "--stages", tmp_path / "stages.yaml", "--timestep-fs", "1", "-o", tmp_path / "b", "-q")
+    result = tribond(
+        "md", nickel, "--stages", tmp_path / "stages.yaml", "--timestep-fs", "1", "-o", tmp_path / "b", "-q"
+    )
     assert result.exit_code == 0, result.output
     assert (tmp_path / "a" / "thermo.csv").read_bytes() == (tmp_path / "b" / "thermo.csv").read_bytes()
 

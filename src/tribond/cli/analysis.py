@@ -1,6 +1,6 @@
 """`tribond rdf`, `angles`, `vdos` and `diffusion`: what trajectories say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -230,7 +230,7 @@ def _analyse(
 ) -> None:
     """One trajectory after the other, each with its folder."""
 
-    def load(name: str) -> list[Task[str]]:
+    def load(name: str) -> Sequence[Task[str]]:
         path = split_index(name)[0]
         return [Task(name, unpacked(path).stem, name)]
 

@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -17,6 +19,8 @@ from tribond.cli.predict import predict
 from tribond.cli.relax import relax
 from tribond.errors import ConfigError, ModelNotFoundError, TribondError
 
+# Above UsageError, above BadParameter; some versions of typer have a click of their own, which cannot be imported.
+CLICK_EXCEPTION: type[Exception] = typer.BadParameter.__mro__[2]
 EXTRAS = {  # packages that only some verbs need, and the extra that brings them
     "lightning": "train",
     "tensorboard": "train",
@@ -94,6 +98,11 @@ class Verbs(TyperGroup):
                 TribondError(f"this needs {error.name}, which is not installed: pip install 'tribond[{extra}]'")
             )
             raise typer.Exit(output.FAILED) from error
+        except (CLICK_EXCEPTION, typer.Exit, typer.Abort):
+            raise  # wrong usage, or the end
+        except Exception as error:  # a mistake of ours, or no memory: one line, too
+            output.report(error)
+            raise typer.Exit(output.FAILED) from error
 
 
 app = typer.Typer(
@@ -134,8 +143,30 @@ def set_up(
         os.environ["TRIBOND_DEBUG"] = "1"  # the environment, so that worker processes of a verb see it too
 
 
+def _open_missing_streams() -> None:
+    """Give a command that was started without standard streams (`>&-`) some that lead nowhere.
+
+    Otherwise the next file that is opened gets their number, and what libraries print goes into it.
+    """
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            setattr(sys, name, os.fdopen(number, mode))
+
+
+def _stop(number: int, _frame: object) -> None:
+    """End on SIGTERM as on Ctrl-C: temporary files are removed on the way out."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Entry point of the command."""
+    _open_missing_streams()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # "?" for Å where the terminal has no Å
