@@ -24,6 +24,9 @@ EXTRAS = {  # packages that only some verbs need, and the extra that brings them
     "tqdm": "train",
     "yaml": "train",
     "pymatgen": "pymatgen",
+    "phonopy": "properties",
+    "seekpath": "properties",
+    "phono3py": "properties",
 }
 
 
@@ -48,6 +51,8 @@ class Verbs(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for command in (
+            LazyCommand("eos", "tribond.cli.eos", "Equation of state: V0, B0 and B0'."),
+            LazyCommand("elastic", "tribond.cli.elastic", "Elastic tensor and moduli."),
             LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
@@ -55,7 +60,20 @@ class Verbs(TyperGroup):
             self.add_command(command)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
-        return ["relax", "predict", "train", "evaluate", "bench", "models", "info", "convert", "export", "lammps"]
+        return [
+            "relax",
+            "predict",
+            "eos",
+            "elastic",
+            "train",
+            "evaluate",
+            "bench",
+            "models",
+            "info",
+            "convert",
+            "export",
+            "lammps",
+        ]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
         try:
