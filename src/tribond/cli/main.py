@@ -53,6 +53,8 @@ class Verbs(TyperGroup):
         for command in (
             LazyCommand("eos", "tribond.cli.eos", "Equation of state: V0, B0 and B0'."),
             LazyCommand("elastic", "tribond.cli.elastic", "Elastic tensor and moduli."),
+            LazyCommand("phonons", "tribond.cli.phonons", "Phonon bands, densities of states, thermal properties."),
+            LazyCommand("qha", "tribond.cli.qha", "Thermal expansion and what else changes with temperature."),
             LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),

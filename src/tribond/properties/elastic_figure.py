@@ -1,6 +1,6 @@
 """The figure of an elastic tensor: Young's modulus in all directions."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
     with rc_context(STYLE):
         figure = Figure(figsize=(8.0, 3.9), layout="constrained")
         left = figure.add_subplot(1, 2, 1, projection="3d")
-        right = figure.add_subplot(1, 2, 2, projection="polar")
+        right: Any = figure.add_subplot(1, 2, 2, projection="polar")
     vectors, *_ = sphere(46, 91)
     young = youngs_modulus(tensor, vectors)
     low, high = moduli.youngs_modulus_smallest_GPa, moduli.youngs_modulus_largest_GPa
@@ -37,7 +37,9 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
         low, high = 0.9 * low, 1.1 * high
     norm, colors = Normalize(low, high), colormaps["viridis"]
     x, y, z = np.moveaxis(vectors * young[..., None], -1, 0)
-    left.plot_surface(x, y, z, facecolors=colors(norm(young)), rstride=1, cstride=1, linewidth=0, antialiased=False)
+    left.plot_surface(
+        x, y, z, facecolors=colors(norm(young)), rstride=1, cstride=1, linewidth=0, antialiased=False, shade=False
+    )
     size = young.max()
     left.set(xlim=(-size, size), ylim=(-size, size), zlim=(-size, size), xlabel="x", ylabel="y", zlabel="z")
     left.set_box_aspect((1, 1, 1))
@@ -54,7 +56,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
     right.set_rlim(0, 1.05 * size)
     right.tick_params(labelsize=8)
     right.set_rlabel_position(22.5)
-    right.legend(loc="upper right", bbox_to_anchor=(1.25, 1.12), frameon=False)
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, frameon=False)
     text = f"{label}: Young's modulus (GPa), anisotropy A = {moduli.universal_anisotropy:.2f}"
     figure.suptitle(text, fontsize=10, parse_math=False)
     return figure

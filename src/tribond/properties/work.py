@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ class Work:
                 return dict(content)
         arrays = make()
         with atomic_path(path) as temporary:
-            np.savez(temporary, **arrays)
+            np.savez(temporary, allow_pickle=False, **arrays)
         return arrays
 
 
@@ -133,9 +134,12 @@ def sample_forces(
     for start in range(0, len(structures), size):
         work.tell(start, len(structures), state)
         batch = structures[start : start + size]
-        forces = work.arrays(
-            f"forces_{start}", lambda batch=batch: {"forces": np.array([it.forces for it in sample(batch, calculator)])}
-        )
+        make = partial(_forces, batch, calculator)
+        forces = work.arrays(f"forces_{start}", make)
         parts.append(forces["forces"])
     work.tell(len(structures), len(structures), state)
     return np.concatenate(parts)
+
+
+def _forces(structures: Sequence[Atoms], calculator: ASECalculator) -> dict[str, NDArray[np.float64]]:
+    return {"forces": np.array([it.forces for it in sample(structures, calculator)])}
