@@ -68,20 +68,25 @@ class Input:
 
     job: "Job"
     label: str
-    atoms: "Atoms"
+    structures: "tuple[Atoms, ...]"
     calculator: Any
     work: "Work"
 
+    @property
+    def atoms(self) -> "Atoms":
+        """The structure of verbs that take one."""
+        return self.structures[0]
+
 
 def run(
-    call: Call, compute: Callable[[Input], Mapping[str, Any]], show: Callable[[dict[str, Any]], "list[Table | str]"]
+    call: Call, compute: Callable[[Input], Mapping[str, Any]], tell: Callable[[dict[str, Any]], "list[Table | str]"]
 ) -> None:
     """Compute a property of each structure.
 
     Args:
         call: what the user said.
         compute: computes it, writes tables and figures as files of the job, and returns the results of the summary.
-        show: tables and lines for the terminal from a summary.
+        tell: tables and lines for the terminal, from a summary.
 
     Raises:
         typer.Exit: as `jobs.run_jobs` has it.
@@ -92,16 +97,35 @@ def run(
     calculator = jobs.load_calculator(call.model, call.device, call.dtype)
 
     def work(task: jobs.Task[Frame], folder: Path) -> None:
-        summary = _one(call, task, folder, calculator, compute)
+        inputs = {task.payload.path.name: task.payload.atoms}
+        summary = run_task(call, task.label, inputs, folder, calculator, compute)
         if not call.quiet:
-            _print(task.label, folder, summary, show)
+            show(task.label, folder, summary, tell)
 
     jobs.run_jobs(call.files, load, work, verb=call.verb, output_folder=call.output_folder, quiet=call.quiet)
 
 
-def _one(
-    call: Call, task: jobs.Task[Frame], folder: Path, calculator: Any, compute: Callable[[Input], Mapping[str, Any]]
+def run_task(
+    call: Call,
+    label: str,
+    structures: "Mapping[str, Atoms]",
+    folder: Path,
+    calculator: Any,
+    compute: Callable[[Input], Mapping[str, Any]],
 ) -> dict[str, Any]:
+    """Compute in a folder, or find there what was computed before.
+
+    Args:
+        call: what the user said.
+        label: of messages.
+        structures: inputs by name.
+        folder: of the job.
+        calculator: to compute with.
+        compute: does it, see `run`.
+
+    Returns:
+        The summary.
+    """
     import shutil
 
     from tribond.integrations.describe import describe_calculator
@@ -110,8 +134,7 @@ def _one(
     from tribond.results.job import open_job
     from tribond.results.record import fingerprint
 
-    atoms = task.payload.atoms
-    inputs = {task.payload.path.name: fingerprint(atoms)}
+    inputs = {name: fingerprint(atoms) for name, atoms in structures.items()}
     model = describe_calculator(calculator)
     with open_job(folder, call.verb, call.settings, inputs, model=model, restart=call.restart) as job:
         if job.finished:
@@ -119,7 +142,7 @@ def _one(
             return job.summary()
         pieces = job.file(PIECES)
         with (
-            live(task.label, quiet=call.quiet) as tell,
+            live(label, quiet=call.quiet) as tell,
             stop_requests("this piece of work") as request,
             output.quiet_libraries(),
         ):
@@ -128,19 +151,27 @@ def _one(
                 tell(Progress(done, total, state))
                 request.obey()
 
-            results = compute(Input(job, task.label, atoms, calculator, Work(pieces, on_progress)))
+            results = compute(Input(job, label, tuple(structures.values()), calculator, Work(pieces, on_progress)))
         shutil.rmtree(pieces, ignore_errors=True)  # all that is worth keeping is written
         return job.finish(results)
 
 
-def _print(
-    label: str, folder: Path, summary: dict[str, Any], show: Callable[[dict[str, Any]], "list[Table | str]"]
+def show(
+    label: str, folder: Path, summary: dict[str, Any], tell: Callable[[dict[str, Any]], "list[Table | str]"]
 ) -> None:
+    """Print what came out.
+
+    Args:
+        label: of the input.
+        folder: where the files are.
+        summary: of the job.
+        tell: tables and lines from it.
+    """
     from rich.markup import escape
 
     terminal = output.console()
     terminal.print(f"[bold]{escape(label)}[/]: {escape(str(summary.get('formula', '')))}", soft_wrap=True)
-    for part in show(summary):
+    for part in tell(summary):
         if isinstance(part, str):
             terminal.print(part, markup=False, soft_wrap=True)
         else:

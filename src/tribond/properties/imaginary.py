@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,7 @@ def follow(
         result = relax(start, calculator, fmax_eV_per_A=fmax_eV_per_A, steps=MOST_STEPS, on_step=watch(work, name))
         return at_rest(result)
 
-    ends = [work.structure(f"followed_{way}", lambda sign=sign: down(sign)) for way, sign in (("up", 1), ("down", -1))]
+    ends = [work.structure(f"followed_{way}", partial(down, sign)) for way, sign in (("up", 1), ("down", -1))]
     lowest = min(ends, key=lambda atoms: float(atoms.get_potential_energy()))
     change = float(lowest.get_potential_energy()) / len(lowest) - energy
     return Followed(mode, lowest, change, space_group(lowest))
@@ -164,15 +165,13 @@ def _note(
     lowest = float(frequencies[band])
     if lowest >= -tolerance:
         return
+    mode = ImaginaryMode((float(q[0]), float(q[1]), float(q[2])), label, lowest, band + 1, exact)
     for i, other in enumerate(found):  # of q-points that symmetry makes the same, one is enough, best with a name
         if other.exact == exact and abs(other.frequency_THz - lowest) < 1e-3:
             if other.label is None and label is not None:
-                break
+                found[i] = mode
             return
-    else:
-        i = len(found)
-    mode = ImaginaryMode((float(q[0]), float(q[1]), float(q[2])), label, lowest, band + 1, exact)
-    found[i : i + 1] = [mode]
+    found.append(mode)
 
 
 def _named_points(bands: Bands | None) -> list[tuple[str, NDArray[np.float64], NDArray[np.float64]]]:

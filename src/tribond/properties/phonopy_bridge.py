@@ -37,14 +37,18 @@ def displaced_forces(phonon: Any, calculator: Calculator, work: Work) -> NDArray
     """Forces of all displaced supercells, less those of the supercell itself.  (displacements, atoms, 3) eV/Å
 
     Args:
-        phonon: a Phonopy with displacements.
+        phonon: a Phonopy or Phono3py with displacements.
         calculator: any of ASE's.
         work: keeps the batches.
     """
-    cells = [from_phonopy(cell) for cell in (phonon.supercell, *phonon.supercells_with_displacements)]
+    displaced = phonon.supercells_with_displacements
+    kept = [cell is not None for cell in displaced]  # phono3py leaves out pairs beyond its cutoff
+    cells = [from_phonopy(cell) for cell in (phonon.supercell, *displaced) if cell is not None]
     state = f"{len(cells) - 1} displaced supercells of {len(cells[0])} atoms"
-    forces = sample_forces(cells, calculator, work, state=state)
-    return forces[1:] - forces[0]
+    found = sample_forces(cells, calculator, work, state=state)
+    forces = np.zeros((len(displaced), *found.shape[1:]))
+    forces[kept] = found[1:] - found[0]
+    return forces
 
 
 def force_constants_of_cell(atoms: Atoms, calculator: Calculator, work: Work) -> NDArray[np.float64]:

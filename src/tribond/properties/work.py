@@ -85,9 +85,15 @@ class Work:
             with np.load(path, allow_pickle=False) as content:
                 return dict(content)
         arrays = make()
-        with atomic_path(path) as temporary:
-            np.savez(temporary, allow_pickle=False, **arrays)
+        self.replace_arrays(name, arrays)
         return arrays
+
+    def replace_arrays(self, name: str, arrays: dict[str, NDArray[np.float64]]) -> None:
+        """Keep a newer state of arrays that change as the work goes on."""
+        if self.folder is None:
+            return
+        with atomic_path(self.folder / f"{name}.npz") as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
 
 
 def sample(structures: Sequence[Atoms], calculator: ASECalculator) -> list[Sample]:
