@@ -12,6 +12,7 @@ from tribond.cli import jobs
 
 pytest.importorskip("phonopy")
 pytest.importorskip("phono3py")
+pytest.importorskip("pymatgen")
 
 QUICK = {
     "eos": ["--points", "5"],
@@ -19,6 +20,7 @@ QUICK = {
     "phonons": ["--supercell", "2", "2", "2", "--mesh-length-A", "20"],
     "qha": ["--supercell", "2", "2", "2", "--points", "5", "--max-temperature-K", "200"],
     "conductivity": ["--supercell", "1", "1", "1", "--mesh-length-A", "8"],
+    "surface": ["--thickness-A", "5", "--vacuum-A", "8"],
 }
 FILES = {
     "eos": ["energy_volume.csv", "structures.extxyz", "eos.png", "eos.svg"],
@@ -26,6 +28,7 @@ FILES = {
     "phonons": ["phonopy.yaml", "bands.csv", "dos.csv", "thermal.csv", "bands.png", "thermal.svg"],
     "qha": ["qha.csv", "structures.extxyz", "qha.png"],
     "conductivity": ["conductivity.csv", "conductivity.png"],
+    "surface": ["surfaces.csv", "slabs.extxyz", "surface.png", "surface.svg"],
 }
 
 
@@ -41,7 +44,7 @@ def copper(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("verb", ["eos", "elastic", "phonons", "qha"])
+@pytest.mark.parametrize("verb", ["eos", "elastic", "phonons", "qha", "surface"])
 def test_a_verb_writes_what_it_says_and_does_nothing_the_second_time(tribond, emt, copper, tmp_path, verb):
     result = tribond(verb, copper, *QUICK[verb])
     assert result.exit_code == 0, result.output
@@ -106,6 +109,8 @@ def test_points_without_a_fit_are_written(tribond, emt, tmp_path):
         ("phonons", ["--born", "nothing"], "no file nothing"),
         ("phonons", ["--supercell", "0", "1", "1"], "three whole numbers"),
         ("qha", ["--points", "3"], "at least 5 volumes"),
+        ("surface", ["--miller", "12"], "no face"),
+        ("surface", ["--max-index", "9"], "from 1 to 5"),
         ("conductivity", ["--distance-A", "3"], "between 0.001 and 0.2"),
     ],
 )
@@ -152,7 +157,7 @@ def test_neb_of_different_atoms_is_refused(tribond, emt, copper, tmp_path):
     assert "atom 0 is Cu in the first and Ag in the last" in result.output
 
 
-@pytest.mark.parametrize("verb", ["eos", "elastic", "phonons"])
+@pytest.mark.parametrize("verb", ["eos", "elastic", "phonons", "surface"])
 def test_the_built_in_potential(tribond, tmp_path, verb):
     """MgO: 19 Å³ a formula unit and 160 GPa by PBE and experiment, give or take what the potential is off."""
     path = tmp_path / "MgO.cif"
@@ -167,6 +172,9 @@ def test_the_built_in_potential(tribond, tmp_path, verb):
     elif verb == "elastic":
         assert summary["bulk_modulus_GPa"] == pytest.approx(155, rel=0.3)
         assert summary["mechanically_stable"]
+    elif verb == "surface":
+        lowest = min(summary["surfaces"], key=lambda it: it["surface_energy_J_per_m2"])
+        assert lowest["miller"] == [1, 0, 0]
     else:
         assert summary["heat_capacity_298K_J_per_K_per_mol_formula"] == pytest.approx(37, rel=0.1)
 
