@@ -77,6 +77,17 @@ def test_importing_does_not_wait_for_pytorch(module):
     assert found == "[]"
 
 
+def test_a_potential_is_loaded_and_used_without_pytorchs_compiler():
+    """Its import takes longer than everything else in `tribond predict` of a small file."""
+    code = """
+import sys, tribond
+from ase.build import bulk
+tribond.load(device="cpu").predict(bulk("Si"))
+print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in sys.modules])
+"""
+    assert run_python(code) == "[]"
+
+
 def test_every_public_name_can_be_had():
     for name in tribond.__all__:
         assert getattr(tribond, name) is not None

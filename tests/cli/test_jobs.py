@@ -110,3 +110,15 @@ def test_progress_on_a_terminal(monkeypatch):
     with live.live("x.cif", quiet=False) as tell:
         tell(live.Progress(5, 10, "300 K [0]"))
     assert "300 K [0]" in terminal.getvalue()
+
+
+def test_a_bad_structure_among_good_ones_is_one_failure(tmp_path, capsys):
+    good, bad = bulk("Cu"), bulk("Cu")
+    bad.numbers[0] = 0  # a dummy
+    write(tmp_path / "x.extxyz", [good, bad, good])
+    seen = []
+    with pytest.raises(typer.Exit) as caught:
+        run([f"{tmp_path / 'x.extxyz'}@:"], lambda task, folder: seen.append(folder.name), tmp_path / "out")
+    assert caught.value.exit_code == output.FAILED
+    assert seen == ["x_0", "x_2"]
+    assert "x.extxyz@1" in capsys.readouterr().err

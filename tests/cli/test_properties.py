@@ -149,6 +149,15 @@ def test_neb_that_does_not_converge_is_a_failure(tribond, emt, tmp_path):
     assert "NOT converged" in result.stdout
 
 
+def test_an_end_is_one_structure(tribond, emt, tmp_path):
+    first, last = vacancies(tmp_path)
+    both = tmp_path / "both.xyz"
+    both.write_text(first.read_text() + last.read_text())
+    result = tribond("neb", f"{both}@:", last)
+    assert result.exit_code == 2
+    assert "names 2 structures; an end is one" in result.output
+
+
 def test_neb_of_different_atoms_is_refused(tribond, emt, copper, tmp_path):
     other = tmp_path / "Ag.xyz"
     bulk("Ag").write(other, format="extxyz")

@@ -318,6 +318,20 @@ def test_layers_with_and_without_an_open_axis_relax_alike():
     assert areas[0] == pytest.approx(areas[1], rel=1e-3)
 
 
+def test_layers_and_wires_relax_what_is_periodic_by_themselves():
+    layer = strained_slab((True, True, False))
+    by_itself, named = relax(layer, EMT()), relax(layer, EMT(), cell_axes="ab")
+    assert by_itself.final.cell.array == pytest.approx(named.final.cell.array, abs=1e-12)
+    assert (by_itself.cell_axes, by_itself.relax_cell) == ("ab", True)
+    assert np.array_equal(relax(layer, EMT(), relax_cell=False).final.cell.array, layer.cell.array)
+    wire = Atoms("Cu2", positions=[[0, 0, 0], [0.2, 0, 2.6]], cell=[0, 0, 5.6], pbc=(False, False, True))
+    result = relax(wire, EMT())
+    assert result.final.cell.lengths()[2] != pytest.approx(5.6, abs=0.05)
+    assert not result.final.cell.array[:2].any()
+    layer.set_constraint(FixAtoms(indices=[0]))  # a slab of a crystal keeps that crystal's lattice
+    assert np.array_equal(relax(layer, EMT()).final.cell.array, layer.cell.array)
+
+
 def test_one_axis_alone_and_pressure():
     atoms = bulk("Cu", cubic=True)
     result = relax(atoms, EMT(), cell_axes="c", pressure_GPa=5.0, fmax_eV_per_A=0.002)

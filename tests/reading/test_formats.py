@@ -3,12 +3,15 @@
 The table of docs/files.md is this one.
 """
 
-import io
-import random
+import json
+import re
 import warnings
+from random import Random
 
 import numpy as np
 import pytest
+import yaml
+from ase import Atoms
 from ase.build import bulk, molecule
 from ase.io import write
 
@@ -22,6 +25,81 @@ ESPRESSO = "&system\n ibrav=0, nat=2, ntyp=2\n/\nATOMIC_SPECIES\nNa 22.99 Na.upf
 CASTEP = "%BLOCK LATTICE_CART\n0 2.82 2.82\n2.82 0 2.82\n2.82 2.82 0\n%ENDBLOCK LATTICE_CART\n%BLOCK POSITIONS_FRAC\nNa 0 0 0\nCl 0.5 0.5 0.5\n%ENDBLOCK POSITIONS_FRAC\n"
 SDF = "water\n  x\n\n  3  2  0  0  0  0  0  0  0  0999 V2000\n    0.0000    0.0000    0.1193 O   0  0\n    0.0000    0.7632   -0.4770 H   0  0\n    0.0000   -0.7632   -0.4770 H   0  0\n  1  2  1  0\n  1  3  1  0\nM  END\n$$$$\n"
 GAUSSIAN = "# hf/sto-3g\n\nwater\n\n0 1\nO 0.0 0.0 0.1193\nH 0.0 0.7632 -0.4770\nH 0.0 -0.7632 -0.4770\n\n"
+
+MNF2 = """data_MnF2
+_cell_length_a 4.87
+_cell_length_b 4.87
+_cell_length_c 3.31
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_chemical_formula_sum 'Mn2 F4'
+loop_
+_space_group_symop_magn_operation.id
+_space_group_symop_magn_operation.xyz
+1 x,y,z,+1
+2 -x,-y,z,+1
+3 -y+1/2,x+1/2,z+1/2,-1
+4 y+1/2,-x+1/2,z+1/2,-1
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Mn1 Mn 0 0 0
+F1 F 0.305 0.305 0
+"""
+RUTILE = Atoms(
+    "Mn2F4",
+    scaled_positions=[
+        [0, 0, 0], [0.5, 0.5, 0.5], [0.305, 0.305, 0], [0.695, 0.695, 0], [0.195, 0.805, 0.5], [0.805, 0.195, 0.5]
+    ],
+    cell=[4.87, 4.87, 3.31],
+    pbc=True,
+)  # fmt: skip
+VASPRUN = """<?xml version="1.0" encoding="ISO-8859-1"?>
+<modeling>
+ <atominfo><atoms> 2 </atoms><types> 2 </types>
+  <array name="atoms"><set><rc><c>Na</c><c> 1</c></rc><rc><c>Cl</c><c> 2</c></rc></set></array>
+ </atominfo>
+ <kpoints><varray name="kpointlist"><v> 0 0 0 </v></varray><varray name="weights"><v> 1 </v></varray></kpoints>
+ <structure name="initialpos">
+  <crystal><varray name="basis"><v> 0.0 2.82 2.82 </v><v> 2.82 0.0 2.82 </v><v> 2.82 2.82 0.0 </v></varray></crystal>
+  <varray name="positions"><v> 0.0 0.0 0.0 </v><v> 0.5 0.5 0.5 </v></varray>
+ </structure>
+ <calculation>
+  <scstep><energy><i name="e_fr_energy"> -6.7 </i><i name="e_wo_entrp"> -6.7 </i><i name="e_0_energy"> -6.7 </i></energy></scstep>
+  <structure>
+   <crystal><varray name="basis"><v> 0.0 2.82 2.82 </v><v> 2.82 0.0 2.82 </v><v> 2.82 2.82 0.0 </v></varray></crystal>
+   <varray name="positions"><v> 0.0 0.0 0.0 </v><v> 0.5 0.5 0.5 </v></varray>
+  </structure>
+  <varray name="forces"><v> 0.0 0.0 0.1 </v><v> 0.0 0.0 -0.1 </v></varray>
+  <energy><i name="e_fr_energy"> -6.7 </i><i name="e_wo_entrp"> -6.7 </i><i name="e_0_energy"> -6.7 </i></energy>
+ </calculation>
+</modeling>
+"""
+DUMP = """ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+2
+ITEM: BOX BOUNDS pp pp pp
+0 3.4
+0 3.4
+0 3.4
+ITEM: ATOMS id element xs ys zs
+1 Na 0 0 0
+2 Cl 0.5 0.5 0.5
+"""
+PYMATGEN = {
+    "@module": "pymatgen.core.structure",
+    "@class": "Structure",
+    "lattice": {"matrix": ROCK_SALT.cell.tolist(), "pbc": [True, True, True]},
+    "sites": [
+        {"species": [{"element": "Na", "occu": 1}], "abc": [0, 0, 0]},
+        {"species": [{"element": "Cl", "occu": 1}], "abc": [0.5, 0.5, 0.5]},
+    ],
+}
 
 # name of the file -> what ASE writes it with, or its text; whether it is a crystal
 FORMATS = {
@@ -58,6 +136,11 @@ FORMATS = {
     "x.mol": (SDF, WATER),
     "x.com": (GAUSSIAN, WATER),
     "x.data": ("lammps-data", ROCK_SALT),
+    "x.dump": (DUMP, bulk("NaCl", "cesiumchloride", a=3.4)),
+    "x.mcif": (MNF2, RUTILE),
+    "vasprun.xml": (VASPRUN, ROCK_SALT),
+    "structure.json": (json.dumps(PYMATGEN, indent=1), ROCK_SALT),
+    "x.yaml": (yaml.safe_dump(PYMATGEN), ROCK_SALT),
 }
 
 
@@ -87,31 +170,169 @@ def test_read_rightly(tmp_path, name):
         assert read.pbc.all()
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_damaged_files_end_in_a_sentence(tmp_path, name):
-    """Cut off, flipped, repeated and emptied: a structure or a sentence, nothing else."""
+def cut(text):
+    return text[: int(0.8 * len(text))]
+
+
+def cut_in_half(text):
+    return text[: len(text) // 2]
+
+
+def other(old, new, count=-1):
+    return lambda text: text.replace(old.encode(), new.encode(), count)
+
+
+def first_number(text):
+    return re.sub(rb"(\d)\.(\d{2})", rb"nan.\2", text, count=1)
+
+
+UNKNOWN = other("Na", "Xq")
+NO_ELEMENT = "'Xq' is no element"
+# Two odd files of every format: what is wrong, and what is said.
+ODD = {
+    "x.cif": [(cut, "no sound CIF"), (UNKNOWN, "label 'Xq1' of atom 0"), (first_number, "_cell_length_a is nan")],
+    "x.mcif": [
+        (other("x,y,z,+1", "x,y,+1"), "no symmetry operation"),
+        (other("Mn2 F4", "Mn2 F8"), "contradicts itself"),
+    ],
+    "POSCAR": [(cut, "counts 2 atoms, but has positions of 1"), (UNKNOWN, "'Xq' in the line of symbols")],
+    "XDATCAR": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
+    "vasprun.xml": [(cut_in_half, "note: the file ends early"), (UNKNOWN, NO_ELEMENT)],
+    "x.xyz": [(other("3\n", "4\n", 1), "claims 4 atoms, but 3 lines"), (other("O ", "Wat1 ", 1), "label 'Wat1'")],
+    "x.extxyz": [(cut, "cannot be read as extxyz"), (UNKNOWN, "label 'Xq' of atom 0"), (first_number, "Lattice")],
+    "x.traj": [(cut, "cannot be read as traj"), (cut_in_half, "cannot be read|ASE does not know")],
+    "x.json": [
+        (cut, "cannot be read as json"),
+        (other("[11, 17]", "[11, 0]"), "atom 1 .* has no element"),
+        (first_number, "json"),
+    ],
+    "structure.json": [
+        (cut, "JSON or YAML file is damaged"),
+        (other('"occu": 1', '"occu": 0.5', 1), "partly occupied"),
+    ],
+    "x.yaml": [
+        (other("element: Na", "element: Wat1"), "label 'Wat1'"),
+        (other("sites:", "sights:"), "no structure of pymatgen"),
+    ],
+    "x.db": [(cut, "cannot be read as db"), (cut_in_half, "cannot be read as db")],
+    "x.res": [(cut, "neither an instruction of SHELX nor an atom"), (UNKNOWN, "SFAC names Xq")],
+    "x.xsf": [(cut, "ends too early"), (other("2 1\n", "3 1\n"), "cannot be read as xsf")],
+    "x.cube": [(cut, "cannot be read as cube"), (first_number, "cannot be read as cube")],
+    "x.gen": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
+    "x.cfg": [
+        (cut, "Number of atoms reported"),
+        (UNKNOWN, "cannot be read as cfg"),
+        (other("particles = 2", "particles = 1000000000"), "claims 1000000000 atoms"),
+    ],
+    "geometry.in": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
+    "x.pdb": [
+        (cut, "has no coordinates"),
+        (first_number, "no three lengths and three angles"),
+        (other("1.00  0.00", "0.50  0.00"), "partly occupied"),
+    ],
+    "x.gro": [(cut, "damaged"), (UNKNOWN, "name 'Xq' of an atom")],
+    "x.struct": [(cut, "ends too early"), (first_number, "cannot be read as struct")],
+    "coord": [(cut, "ends too early"), (first_number, "cannot be read as turbomole")],
+    "x.xsd": [(cut, "cannot be read as xsd"), (UNKNOWN, NO_ELEMENT)],
+    "x.car": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
+    "x.arc": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
+    "x.rmc6f": [
+        (UNKNOWN, NO_ELEMENT),
+        (
+            other("atoms:                     2", "atoms:                     3"),
+            "says 3 atoms, but has positions of 2",
+        ),
+    ],
+    "x.con": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
+    "x.ascii": [(UNKNOWN, NO_ELEMENT), (first_number, "cannot be read as v-sim")],
+    "x.nwi": [(cut, "ends too early"), (other("O ", "Xq ", 1), NO_ELEMENT)],
+    "x.magres": [(cut, "does not contain structure data"), (UNKNOWN, NO_ELEMENT)],
+    "x.in": [(cut, "cannot be read as espresso-in"), (UNKNOWN, "atom 0 .* has no element")],
+    "x.pwi": [(other("nat=2", "nat=3"), "ends too early"), (UNKNOWN, "atom 0 .* has no element")],
+    "x.cell": [(cut, "must contain at least one"), (UNKNOWN, NO_ELEMENT)],
+    "x.sdf": [(other(" O ", " Xq", 1), NO_ELEMENT), (cut_in_half, "cannot be read as sdf")],
+    "x.mol": [(other(" O ", " Xq", 1), NO_ELEMENT), (cut_in_half, "cannot be read as mol")],
+    "x.com": [
+        (other("O 0", "Xq 0", 1), "cannot be read as gaussian-in"),
+        (first_number, "cannot be read as gaussian-in"),
+    ],
+    "x.data": [(cut, "says 2 atoms, but its section Atoms has 1"), (first_number, "cannot be read as lammps-data")],
+    "x.dump": [
+        (cut, "there are no atoms"),
+        (other("id element", "id type"), "types of atoms, not elements"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"), [(name, *odd) for name, all_odd in ODD.items() for odd in all_odd]
+)
+def test_odd_files_are_refused_with_what_is_wrong(tmp_path, name, change, words):
     file, _ = make(tmp_path, name)
     good = file.read_bytes()
-    random.seed(1)
-    for trial in range(12):
-        bad = bytearray(good)
-        if trial % 3 == 0:
-            bad = bad[: random.randrange(len(bad))]
-        elif trial % 3 == 1:
-            for _ in range(1 + trial):
-                bad[random.randrange(len(bad))] = random.randrange(256)
-        else:
-            start = random.randrange(len(bad))
-            del bad[start : start + random.randrange(1, 40)]
-        file.write_bytes(bytes(bad))
-        sentence = ""
+    file.write_bytes(change(good))
+    assert file.read_bytes() != good
+    if words.startswith("note: "):  # read all the same
+        content = read_file(file, slice(None))
+        assert len(content.images[-1]) == 2
+        assert words.removeprefix("note: ") in content.notes[0]
+        return
+    with pytest.raises(StructureError, match=words):
+        _ = read_file(file, slice(None)).images
+
+
+def test_two_odd_files_of_every_format():
+    assert ODD.keys() == FORMATS.keys()
+    assert all(len(odd) >= 2 for odd in ODD.values())
+
+
+def damaged(good, random):
+    """Cut off, flipped, shortened, repeated, or with a number that is far too large."""
+    bad = bytearray(good)
+    kind = random.randrange(5)
+    if kind == 0:
+        return bytes(bad[: random.randrange(len(bad))])
+    if kind == 1:
+        for _ in range(random.randrange(1, 10)):
+            bad[random.randrange(len(bad))] = random.randrange(256)
+    elif kind == 2:
+        start = random.randrange(len(bad))
+        del bad[start : start + random.randrange(1, 40)]
+    elif kind == 3:
+        start = random.randrange(len(bad))
+        part = bad[start : start + random.randrange(1, 200)]
+        bad[start:start] = part * random.randrange(1, 4)
+    else:
+        numbers = list(re.finditer(rb"(?<![\w.])\d+(?![\w.])", good))
+        if numbers:
+            chosen = random.choice(numbers)
+            bad[chosen.start() : chosen.end()] = str(10 ** random.randrange(1, 15)).encode()
+    return bytes(bad)
+
+
+def check_damaged(file, trials, seed):
+    """A structure or a sentence, nothing else."""
+    good = file.read_bytes()
+    random = Random(seed)
+    for _ in range(trials):
+        file.write_bytes(damaged(good, random))
         try:
-            content = read_file(file, slice(None))
+            found = read_file(file, slice(None)).found
         except StructureError as error:
-            sentence = str(error)
-        else:
-            assert all(len(atoms) for atoms in content.images)
-        assert "\n" not in sentence
+            found = [error]
+        for it in found:
+            assert "\n" not in str(it) if isinstance(it, StructureError) else len(it)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files_end_in_a_sentence(tmp_path, name):
+    check_damaged(make(tmp_path, name)[0], 15, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_many_damaged_files_end_in_a_sentence(tmp_path, name):
+    check_damaged(make(tmp_path, name)[0], 1000, seed=2)
 
 
 @pytest.mark.parametrize("name", ["x.cif", "POSCAR", "x.res", "x.data", "geometry.in"])
@@ -154,4 +375,3 @@ def test_nothing_is_run(tmp_path):
 
 def test_options_have_defaults():
     assert Options() == Options(None, ())
-    assert io.StringIO().read() == ""

@@ -3,12 +3,12 @@
 import gzip
 import json
 import os
+import re
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from ase.io import read as ase_read
 from ase.io import write
 
 from tribond.errors import StructureError
@@ -131,6 +131,8 @@ def test_types_are_not_elements(read):
     assert str(read("x.data", bare, elements=("Cu", "O"))[0].symbols) == "Cu2O2"
     with pytest.raises(StructureError, match="mass is 1"):
         read("x.data", text.replace("22.98977", "1.5"))
+    with pytest.raises(StructureError, match="masses .* are 1, as in reduced units"):
+        read("x.data", text.replace("22.98977", "1.0").replace("35.45", "1"))
     with pytest.raises(StructureError, match="names 1 elements"):
         read("x.data", bare, elements=("Cu",))
     with pytest.raises(StructureError, match="says 5 atoms, but .* 4 lines"):
@@ -320,15 +322,76 @@ def test_occupancies_that_ase_left_behind():
         refuse_partial_occupancy(atoms)
 
 
-def test_ten_thousand_frames(tmp_path):
-    import time
+THREE = "1\n\nH 0 0 0\n{}1\n\nO 0 0 0\n"
 
-    write(tmp_path / "x.extxyz", [bulk("Cu")] * 10)
-    text = (tmp_path / "x.extxyz").read_text() * 100
-    (tmp_path / "x.extxyz").write_text(text)
-    start = time.process_time()
-    assert len(read_file(tmp_path / "x.extxyz", slice(None)).images) == 1000
-    mine = time.process_time() - start
-    start = time.process_time()
-    ase_read(tmp_path / "x.extxyz", ":")
-    assert mine < 2.5 * (time.process_time() - start) + 0.2
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("0\n\n", "no atoms"),
+        ("1\n\nWat1 0 0 0\n", "label 'Wat1' of atom 0"),
+        ("1\n\nH 0 zero 0\n", "cannot be read"),
+        ("1\nProperties=species:S:1:pos:R:3:x:R:1000000000\nH 0 0 0\n", "a column of 1000000000"),
+    ],
+)
+def test_one_bad_structure_does_not_cost_the_others(tmp_path, bad, words):
+    (tmp_path / "x.xyz").write_text(THREE.format(bad))
+    content = read_file(tmp_path / "x.xyz", slice(None))
+    first, wrong, last = content.found
+    assert (str(first.symbols), str(last.symbols)) == ("H", "O")
+    assert words in str(wrong)
+    with pytest.raises(StructureError, match=f"^structure 1: .*{words}"):
+        _ = content.images
+
+
+def test_a_trajectory_that_is_cut_off_keeps_what_is_whole(tmp_path):
+    (tmp_path / "x.xyz").write_text(THREE.format("") + "3\n\nH 0 0 0\nH 0 0 1\n")
+    *good, wrong = read_file(tmp_path / "x.xyz", slice(None)).found
+    assert [str(atoms.symbols) for atoms in good] == ["H", "O"]
+    assert "claims 3 atoms, but 2 lines follow" in str(wrong)
+
+
+def test_bad_blocks_and_models_beside_good_ones(tmp_path):
+    write(tmp_path / "x.cif", [bulk("Cu"), bulk("Al")])
+    text = (tmp_path / "x.cif").read_text().replace("Al1", "Wat1").replace(" Al ", " Wat ")
+    (tmp_path / "x.cif").write_text(text)
+    good, wrong = read_file(tmp_path / "x.cif", slice(None)).found
+    assert str(good.symbols) == "Cu"
+    assert isinstance(wrong, StructureError)
+    row = ROW.format(1, "NA", " ", "NA", 1, 0, 0, 0, 1, "NA")
+    half = row.replace("  1.00  0.00", "  0.50  0.00")
+    (tmp_path / "x.pdb").write_text(f"{PDB}MODEL        1\n{row}ENDMDL\nMODEL        2\n{half}ENDMDL\nEND\n")
+    good, wrong = read_file(tmp_path / "x.pdb", slice(None)).found
+    assert str(good.symbols) == "Na"
+    assert "partly occupied" in str(wrong)
+
+
+def test_a_cell_that_is_damaged_is_not_taken_for_none(read):
+    row = ROW.format(1, "NA", " ", "NA", 1, 0, 0, 0, 1, "NA")
+    with pytest.raises(StructureError, match="no three lengths and three angles"):
+        read("x.pdb", PDB.replace("5.600", "5.6oo", 1) + row)
+
+
+def test_elements_from_the_potcar_beside_it(read, tmp_path):
+    old = POSCAR.replace("Na Cl\n1 1", "1 1")
+    potcar = "  PAW_PBE Na_pv 19Sep2006\n   TITEL  = PAW_PBE Na_pv 19Sep2006\n   TITEL  = PAW_PBE Cl 06Sep2000\n"
+    (tmp_path / "POTCAR").write_text(potcar)
+    atoms, notes = read("POSCAR", old)
+    assert str(atoms.symbols) == "NaCl"
+    assert "Na Cl were taken from the POTCAR beside it" in notes[0]
+    with pytest.raises(StructureError, match="the POTCAR beside it has others: Na Cl"):
+        read("POSCAR", old.replace("rock salt", "Cl Na"))
+    (tmp_path / "POTCAR").write_text(potcar.partition("   TITEL  = PAW_PBE Cl")[0])  # one of two
+    with pytest.raises(StructureError, match="add a line of symbols before the counts, or put the POTCAR beside it"):
+        read("POSCAR", old)
+    assert str(read("POSCAR", old.replace("rock salt", "K F"))[0].symbols) == "KF"
+
+
+def test_counts_beyond_the_file(tmp_path):
+    write(tmp_path / "XDATCAR", bulk("NaCl", "rocksalt", a=5.6), format="vasp-xdatcar")
+    text = (tmp_path / "XDATCAR").read_text()
+    counts = re.compile(r"^( *\d+ +)\d+ *$", re.MULTILINE)
+    assert len(counts.findall(text)) == 1
+    (tmp_path / "XDATCAR").write_text(counts.sub(r"\g<1>1000000", text))
+    with pytest.raises(StructureError, match="claims more lines than it has"):
+        read_file(tmp_path / "XDATCAR", slice(None))

@@ -107,6 +107,7 @@ def test_the_folder(data, make_training, tmp_path):
     assert len(events) == 1
     assert files - events - {"logs/tensorboard/hparams.yaml"} == {
         "config.json",
+        ".lock",
         "model.safetensors",
         "checkpoints/last.ckpt",
         "logs/csv/metrics.csv",

@@ -2,6 +2,7 @@
 
     python recipes/built_in/measure run MODEL --data DATASETS --output MEASURED        # all sections, or --only SECTION ...
     python recipes/built_in/measure table MEASURED/MODEL ...                           # their tables, side by side
+    python recipes/built_in/measure curves PICTURE RUN ...                             # how a training went
 
 MODEL is whatever `tribond.load` takes. DATASETS is the folder of DFT data that the recipe's README describes. Each section
 leaves MEASURED/MODEL/SECTION.json; one that is there is not measured again.
@@ -21,6 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # the recipe's split
 
 import bulk_moduli
 import crystals
+import curves
 import dimers
 import dynamics
 import frames
@@ -69,7 +71,13 @@ def main() -> None:
     runs.add_argument("--threads", type=int)
     shows = verbs.add_parser("table")
     shows.add_argument("measured", type=Path, nargs="+")
+    draws = verbs.add_parser("curves")
+    draws.add_argument("picture", type=Path)
+    draws.add_argument("runs", type=Path, nargs="+")
     arguments = parser.parse_args()
+    if arguments.verb == "curves":
+        curves.draw(arguments.runs, arguments.picture)
+        return
     if arguments.verb == "table":
         print(tables.markdown(arguments.measured))
         return

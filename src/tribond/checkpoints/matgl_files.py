@@ -93,7 +93,7 @@ def read(folder: Path, dialect: Dialect | None) -> Contents:
         description = json.loads(path.read_text(encoding="utf-8"))
         wrapper = {"class": description["@class"], "module": description["@module"]}
         version = description.get("@model_version", 0)
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # no JSON, or nested, or numbers, beyond measure
         msg = f"{path} is not the description of a MatGL model; download or copy it again"
         raise CheckpointError(msg) from error
     settings, state = read_torch_file(folder / "model.pt"), read_torch_file(folder / "state.pt")

@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from tribond.checkpoints.ordinary import check_ordinary
 from tribond.errors import CheckpointError, ConfigError
 from tribond.files import write_atomically
 from tribond.models.trained_model import resolve_dtype
@@ -91,16 +92,18 @@ def read_header(path: Path | str) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is damaged, of another kind, or written by a newer tribond.
     """
+    check_ordinary(Path(path))
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[HEADER_KEY])
+        is_text = _is_text(header)
     except (SafetensorError, OSError) as error:
         msg = f"{path} is not a readable model file ({error}); tribond reads whole .safetensors files of its own"
         raise CheckpointError(msg) from error
     except (KeyError, ValueError, RecursionError) as error:  # no JSON, or nested, or numbers, beyond all measure
         msg = f"{path} is a safetensors file, but not one that tribond wrote"
         raise CheckpointError(msg) from error
-    if not _is_text(header):
+    if not is_text:
         msg = f"{path} has a header with characters that are no text; download or copy it again"
         raise CheckpointError(msg)
     wanted = {"format_version": int, "config": dict, "metadata": dict}

@@ -10,6 +10,7 @@ from tribond.checkpoints import m3gnet_pytorch, matgl, matgl_files, mattersim, n
 from tribond.checkpoints.catalogue import Entry, entry_with_checksum
 from tribond.checkpoints.choices import Dialect, Weights, check_choices
 from tribond.checkpoints.foreign import foreign_model
+from tribond.checkpoints.ordinary import check_ordinary
 from tribond.checkpoints.torch_file import read_torch_file
 from tribond.checkpoints.transfer import with_elements
 from tribond.errors import CheckpointError, ConfigError
@@ -43,18 +44,22 @@ def open_model(
     if matgl_files.recognise(folder) and (path.is_dir() or path.name in matgl_files.FILES):
         _refuse(path, weights=weights != "raw")
         files = matgl_files.files(folder)
+        _check_files(files)
         entry = entry_with_checksum(_checksum(files[0])) if files[0].is_file() else None
         told = agreed_dialect(entry, dialect)
         return _known(matgl.load(folder, dtype, told), folder, files)
     if tensorflow.recognise(folder) and (path.is_dir() or tensorflow.belongs(path.name)):
         _refuse(path, weights=weights != "raw", dialect=dialect is not None)
-        return _known(tensorflow.load(folder, dtype), folder, tensorflow.files(folder))
+        files = tensorflow.files(folder)
+        _check_files(files)
+        return _known(tensorflow.load(folder, dtype), folder, files)
     if path.is_dir():
         alone = [file for file in sorted(path.iterdir()) if file.suffix in {".pth", ".safetensors"}]
         if len(alone) == 1:
             return open_model(alone[0], dtype, dialect=dialect, weights=weights)
         msg = f"the folder {path} holds no model that tribond reads, or several. It reads {KNOWN}"
         raise CheckpointError(msg)
+    check_ordinary(path)
     what = None if path.suffix == ".safetensors" else foreign_model(path)
     if what is not None:
         msg = f"{path} is {what}, which tribond does not read. It reads {KNOWN}"
@@ -75,6 +80,11 @@ def open_model(
     return native.load_model(path, dtype)
 
 
+def _check_files(files: list[Path]) -> None:
+    for file in files:
+        check_ordinary(file)
+
+
 def agreed_dialect(entry: Entry | None, dialect: Dialect | None) -> Dialect | None:
     """The dialect that a model of the catalogue has, or else the one that was said.
 
@@ -91,7 +101,9 @@ def agreed_dialect(entry: Entry | None, dialect: Dialect | None) -> Dialect | No
 
 def is_model(path: Path) -> bool:
     """Whether there is something that `open_model` may read: a file, or a folder in a format that it knows."""
-    return path.is_file() or (path.is_dir() and (matgl_files.recognise(path) or tensorflow.recognise(path)))
+    if path.is_dir():
+        return matgl_files.recognise(path) or tensorflow.recognise(path)
+    return path.exists()  # pipes, too: `open_model` has words for them
 
 
 def _refuse(path: Path, *, weights: bool = False, dialect: bool = False) -> None:

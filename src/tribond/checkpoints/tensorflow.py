@@ -109,7 +109,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         msg = f"{path} is missing; a TensorFlow M3GNet is m3gnet.json, m3gnet.index and m3gnet.data-* in one folder"
         raise CheckpointError(msg) from error
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # no JSON, or nested, or numbers, beyond measure
         msg = f"{path} is not the settings file of a TensorFlow M3GNet; download or copy it again"
         raise CheckpointError(msg) from error
     if kind != "M3GNet":

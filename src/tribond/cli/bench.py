@@ -87,17 +87,13 @@ def _cell(structure: str | None, potential: "Potential", reading: "Options") -> 
         from tribond.speed.crystals import crystal_of
 
         return crystal_of(potential.elements)
-    from tribond.cli.structure_files import read_frames
+    from tribond.cli.structure_files import read_good_frame
 
     try:
-        frames = read_frames(structure, None, reading)
+        cell = read_good_frame(structure, reading).atoms
     except StructureError as error:
         msg = f"{structure}: {error}"
         raise StructureError(msg) from error
-    if len(frames) > 1:
-        msg = f"{structure} names {len(frames)} structures; name one, such as {frames[0].path}@0"
-        raise StructureError(msg)
-    cell = frames[0].atoms
     if not cell.pbc.any():
         msg = f"{structure} is not periodic along any axis, so it cannot be repeated; give a crystal, slab or wire"
         raise StructureError(msg)

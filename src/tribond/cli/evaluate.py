@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tribond.reading.content import Options
 
 MOST_ELEMENTS = 12  # rows of elements on the terminal; elements.csv has them all
+CANNOT_BE_USED = "cannot be used"  # of frames that are left out
 KINDS = ("energy", "forces", "stress")
 NUMBERS = ("MAE", "RMSE", "largest", "compared")
 
@@ -176,7 +178,12 @@ def _evaluate_file(
 
     with _progress(Path(file).name, quiet=quiet) as (start, advance):
         with output.quiet_libraries():
-            frames, notes = read_one(file, set(settings["labels"]), settings["stress_unit"], keys, reading)
+            bad: list[DataError] = []
+            frames, notes = read_one(
+                file, set(settings["labels"]), settings["stress_unit"], keys, reading, on_bad=bad.append
+            )
+        for error in bad:
+            output.note(f"{error}; it is left out")
         for text in notes:
             output.note(f"{file}: {text}")
         kept = _filter(frames, settings["max_force_eV_per_A"], settings["max_stress_GPa"])
@@ -184,10 +191,12 @@ def _evaluate_file(
         chosen = _choose(kept, settings["frames"], settings["seed"])
         start(len(chosen))
         report = evaluate_frames(potential, chosen, name=file, on_progress=advance)
+        if bad:
+            report = replace(report, skipped={**report.skipped, CANNOT_BE_USED: len(bad)})
     if beyond and not quiet:
         output.note(f"{file}: {beyond} of {len(frames)} structures are beyond --max-force or --max-stress")
     for reason, count in report.skipped.items():
-        if not quiet:
+        if not quiet and reason != CANNOT_BE_USED:  # those are named one by one
             output.note(f"{file}: {count} of {len(chosen)} structures left out ({reason})")
     for text in unit_notes(report.results):
         output.note(f"{file}: {text}")
@@ -223,24 +232,21 @@ def _progress(title: str, *, quiet: bool) -> Iterator[tuple[Callable[[int], None
     Yields:
         What to call with the total once it is known, and with the number of frames done.
     """
-    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     terminal = output.console(stderr=True)
     columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     hidden = quiet or not terminal.is_terminal
     with Progress(*columns, console=terminal, transient=True, disable=hidden) as progress:
-        task = progress.add_task(f"reading {escape(title)}", total=None)
+        task = progress.add_task(f"reading {output.shown(title)}", total=None)
         yield (
-            lambda total: progress.update(task, description=escape(title), total=total),
+            lambda total: progress.update(task, description=output.shown(title), total=total),
             lambda count: progress.advance(task, count),
         )
 
 
 def print_reports(reports: "Sequence[EvaluationReport]") -> None:
     """Print the errors of every set, of all together, and of the elements with the largest errors."""
-    from rich.markup import escape
-
     from tribond.evaluation.metrics import make_report
 
     table = output.plain_table("data", "quantity", "MAE", "RMSE", "largest", "compared", right=NUMBERS)
@@ -248,7 +254,7 @@ def print_reports(reports: "Sequence[EvaluationReport]") -> None:
     if len(reports) > 1:
         shown.append(make_report("all", [result for report in reports for result in report.results]))
     for report in shown:
-        head = [escape(report.name), f"{report.frames} structures, {report.atoms} atoms"]
+        head = [output.shown(report.name), f"{report.frames} structures, {report.atoms} atoms"]
         for label, errors, digits in _quantities(report):
             numbers = [f"{value:.{digits}f}" for value in (errors.mae, errors.rmse, errors.largest)]
             table.add_row(head.pop(0) if head else "", label, *numbers, str(errors.count))

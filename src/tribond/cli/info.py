@@ -57,14 +57,13 @@ def _not_here(model: str) -> "Entry | None":
 
 
 def _print(rows: "Iterable[tuple[str, str]]") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, escape(value))
+        table.add_row(name, output.shown(value))
     output.console().print(table)
 
 

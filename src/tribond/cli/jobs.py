@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import typer
 
 from tribond.cli import output
-from tribond.cli.structure_files import Frame, read_frames
+from tribond.cli.structure_files import BadFrame, Frame, read_frames
 from tribond.errors import ConfigError
 from tribond.reading.names import split_index, unpacked
 
@@ -42,12 +42,23 @@ class Task(Generic[Payload]):
     payload: Payload
 
 
-def structures(index: str | None, reading: "Options") -> Callable[[str], list[Task[Frame]]]:
+@dataclass(frozen=True)
+class BadTask:
+    """One input that cannot be used; the others can."""
+
+    label: str
+    error: Exception
+
+
+def structures(index: str | None, reading: "Options") -> Callable[[str], list[Task[Frame] | BadTask]]:
     """How verbs load structures: one task a frame, the last one where nothing is said."""
 
-    def load(name: str) -> list[Task[Frame]]:
-        tasks = []
+    def load(name: str) -> list[Task[Frame] | BadTask]:
+        tasks: list[Task[Frame] | BadTask] = []
         for frame in read_frames(name, index, reading):
+            if isinstance(frame, BadFrame):
+                tasks.append(BadTask(frame.label, frame.error))
+                continue
             stem = unpacked(frame.path).stem
             tasks.append(Task(frame.label, stem if frame.number is None else f"{stem}_{frame.number}", frame))
         return tasks
@@ -57,7 +68,7 @@ def structures(index: str | None, reading: "Options") -> Callable[[str], list[Ta
 
 def run_jobs(
     names: Sequence[str],
-    load: Callable[[str], list[Task[Payload]]],
+    load: Callable[[str], Sequence[Task[Payload] | BadTask]],
     work: Callable[[Task[Payload], Path], object],
     *,
     verb: str,
@@ -80,13 +91,17 @@ def run_jobs(
     statuses: list[int] = []
     taken: set[Path] = set()
     with _messages(quiet=quiet):
-        tasks: list[tuple[str, Task[Payload]]] = []
+        tasks: list[tuple[str, Task[Payload] | BadTask]] = []
         for name in names:
             status = _attempt(name, partial(_load, name, load, tasks))
             if status:
                 statuses.append(status)
         alone = len(tasks) + len(statuses) == 1
         for name, task in tasks:
+            if isinstance(task, BadTask):
+                output.report(task.error, task.label)
+                statuses.append(output.FAILED)
+                continue
             folder = _folder(name, task, verb, output_folder, alone=alone, taken=taken)
             try:
                 statuses.append(_attempt(task.label, partial(work, task, folder)))
@@ -97,7 +112,11 @@ def run_jobs(
         raise typer.Exit(output.USAGE if set(statuses) == {output.USAGE} else output.FAILED)
 
 
-def _load(name: str, load: Callable[[str], list[Task[Payload]]], tasks: list[tuple[str, Task[Payload]]]) -> None:
+def _load(
+    name: str,
+    load: Callable[[str], Sequence[Task[Payload] | BadTask]],
+    tasks: list[tuple[str, Task[Payload] | BadTask]],
+) -> None:
     tasks += [(name, task) for task in load(name)]
 
 

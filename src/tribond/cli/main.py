@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -17,12 +19,15 @@ from tribond.cli.predict import predict
 from tribond.cli.relax import relax
 from tribond.errors import ConfigError, ModelNotFoundError, TribondError
 
+# Above UsageError, above BadParameter; some versions of typer have a click of their own, which cannot be imported.
+CLICK_EXCEPTION: type[Exception] = typer.BadParameter.__mro__[2]
 EXTRAS = {  # packages that only some verbs need, and the extra that brings them
     "lightning": "train",
     "tensorboard": "train",
     "pydantic": "train",
     "tqdm": "train",
     "yaml": "train",
+    "netCDF4": "md",
     "pymatgen": "pymatgen",
     "phonopy": "properties",
     "seekpath": "properties",
@@ -33,15 +38,15 @@ EXTRAS = {  # packages that only some verbs need, and the extra that brings them
 class LazyCommand(TyperCommand):
     """A verb whose module is imported only when it is run, so that `tribond --help` needs nothing of it.
 
-    The module has an attribute `app`, a typer.Typer.
+    The module has an attribute, `app` if nothing else is said, a typer.Typer.
     """
 
-    def __init__(self, name: str, module: str, summary: str) -> None:
+    def __init__(self, name: str, module: str, summary: str, app: str = "app") -> None:
         super().__init__(name, help=summary)
-        self.module = module
+        self.module, self.app = module, app
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: D102, as click has it
-        app = import_module(self.module).app
+        app = getattr(import_module(self.module), self.app)
         return typer.main.get_command(app).make_context(info_name, args, parent, **extra)
 
 
@@ -51,6 +56,11 @@ class Verbs(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for command in (
+            LazyCommand("md", "tribond.cli.md", "Run molecular dynamics."),
+            LazyCommand("rdf", "tribond.cli.analysis", "Pair distributions of a trajectory.", "rdf_app"),
+            LazyCommand("angles", "tribond.cli.analysis", "Angles between bonds in a trajectory.", "angles_app"),
+            LazyCommand("diffusion", "tribond.cli.analysis", "Diffusion in trajectories.", "diffusion_app"),
+            LazyCommand("vdos", "tribond.cli.analysis", "Velocity spectrum of a trajectory.", "vdos_app"),
             LazyCommand("eos", "tribond.cli.eos", "Equation of state: V0, B0 and B0'."),
             LazyCommand("elastic", "tribond.cli.elastic", "Elastic tensor and moduli."),
             LazyCommand("phonons", "tribond.cli.phonons", "Phonon bands, densities of states, thermal properties."),
@@ -68,6 +78,11 @@ class Verbs(TyperGroup):
         return [
             "relax",
             "predict",
+            "md",
+            "rdf",
+            "angles",
+            "diffusion",
+            "vdos",
             "eos",
             "elastic",
             "phonons",
@@ -100,12 +115,17 @@ class Verbs(TyperGroup):
                 TribondError(f"this needs {error.name}, which is not installed: pip install 'tribond[{extra}]'")
             )
             raise typer.Exit(output.FAILED) from error
+        except (CLICK_EXCEPTION, typer.Exit, typer.Abort):
+            raise  # wrong usage, or the end
+        except Exception as error:  # a mistake of ours, or no memory: one line, too
+            output.report(error)
+            raise typer.Exit(output.FAILED) from error
 
 
 app = typer.Typer(
     cls=Verbs,
     name="tribond",
-    help="M3GNet interatomic potentials: relax structures, predict, train and evaluate.",
+    help="M3GNet interatomic potentials: relax structures, run dynamics, predict, train and evaluate.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -140,8 +160,30 @@ def set_up(
         os.environ["TRIBOND_DEBUG"] = "1"  # the environment, so that worker processes of a verb see it too
 
 
+def _open_missing_streams() -> None:
+    """Give a command that was started without standard streams (`>&-`) some that lead nowhere.
+
+    Otherwise the next file that is opened gets their number, and what libraries print goes into it.
+    """
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            setattr(sys, name, os.fdopen(number, mode))
+
+
+def _stop(number: int, _frame: object) -> None:
+    """End on SIGTERM as on Ctrl-C: temporary files are removed on the way out."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Entry point of the command."""
+    _open_missing_streams()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # "?" for Å where the terminal has no Å

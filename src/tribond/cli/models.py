@@ -69,14 +69,13 @@ def _checksums(path: "Path", names: list[str]) -> list[tuple[str, str]]:
 
 def _print_list() -> None:
     """Three lines a model, which fit any terminal: a table of all these columns does not."""
-    from rich.markup import escape
     from rich.padding import Padding
 
     terminal = output.console()
     for name, here, *facts in (*_built_in(), *_published()):
-        terminal.print(f"[bold]{escape(name)}[/]" + ("  here" if here else ""))
+        terminal.print(f"[bold]{output.shown(name)}[/]" + ("  here" if here else ""))
         for line in facts:
-            terminal.print(Padding(escape(line), (0, 0, 0, 4), expand=False))
+            terminal.print(Padding(output.shown(line), (0, 0, 0, 4), expand=False))
     terminal.print("\nErrors are those that the makers state for data of their own. `tribond info NAME` says more.")
 
 

@@ -7,6 +7,7 @@ import typer
 
 from tribond.cli import jobs, options, output
 from tribond.cli.property_jobs import Call, Double, Fmax, Input, run_task, save_structure, show
+from tribond.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,12 +55,16 @@ def neb(
     converged: list[bool] = []
     calculator = jobs.load_calculator(model, device, dtype)
 
-    def load(name: str) -> list[jobs.Task[Any]]:
-        found = load_frame(name), load_frame(last)
-        for frames, end in zip(found, (name, last), strict=True):
+    def load(name: str) -> list[jobs.Task[Any] | jobs.BadTask]:
+        ends = []
+        for end in (name, last):
+            frames = load_frame(end)
             if len(frames) != 1:
-                raise typer.BadParameter(f"{end} must name one structure", param_hint="FIRST LAST")
-        start, target = found[0][0], found[1][0]
+                raise ConfigError(f"{end} names {len(frames)} structures; an end is one, such as {end}@0")
+            if isinstance(frames[0], jobs.BadTask):
+                return [frames[0]]
+            ends.append(frames[0])
+        start, target = ends
         return [jobs.Task(f"{start.label} to {target.label}", start.stem, (start.payload, target.payload))]
 
     def work(task: jobs.Task[Any], folder: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import unicodedata
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -47,22 +48,35 @@ def plain_table(*columns: str, right: Collection[str] = ()) -> "Table":
 
 def note(text: str) -> None:
     """Something the user should know though all is well."""
+    console(stderr=True).print(f"[yellow]note:[/] {shown(text)}", soft_wrap=True)
+
+
+def shown(text: str) -> str:
+    """Any text as it may go to the terminal: no markup, and no signs that would steer it."""
     from rich.markup import escape
 
-    console(stderr=True).print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True)
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """Text with control characters spelled out: names in files may hold any."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter in "\n\t" or unicodedata.category(letter) not in {"Cc", "Cs"} else ascii(letter)[1:-1]
+        for letter in text
+    )
 
 
 def report(error: BaseException, subject: str = "") -> None:
     """Say what went wrong, in one line for expected errors; with the traceback when debugging."""
-    from rich.markup import escape
-
     if debugging():
         traceback.print_exception(error, file=sys.stderr)
     expected = isinstance(error, TribondError | OSError) or is_out_of_memory(error)
     text = describe(error) if expected else f"unexpected {type(error).__name__}: {error}"
     hint = "" if expected or debugging() else " (please report this, with the traceback that `tribond --debug` shows)"
     where = f"{subject}: " if subject else ""
-    console(stderr=True).print(f"[bold red]error:[/] {escape(where + text + hint)}", soft_wrap=True)
+    console(stderr=True).print(f"[bold red]error:[/] {shown(where + text + hint)}", soft_wrap=True)
 
 
 def describe(error: BaseException) -> str:

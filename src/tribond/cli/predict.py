@@ -7,7 +7,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.predictions import ENDINGS, AnyPrediction, Result, print_results, write_results
-from tribond.cli.structure_files import Frame, read_frames
+from tribond.cli.structure_files import BadFrame, Frame, read_frames
 from tribond.errors import StructureError
 from tribond.reading.names import split_index
 
@@ -78,11 +78,25 @@ def _parse_state(text: str | None, *, categorical: bool) -> "State | None":
 
 
 def _predict_file(name: str, index: str, trained: Any, state: "State | None", reading: "Options") -> list[Result]:
-    frames: list[Frame] = []
+    read: list[Frame | BadFrame] = []
     with output.failures_reported(name) as errors:
-        frames = read_frames(name, index, reading)
-    if not frames:
+        read = read_frames(name, index, reading)
+    if not read:
         return [Result(name, error=errors[0])]
+    good = iter(_predict_frames([frame for frame in read if isinstance(frame, Frame)], trained, state))
+    results = []
+    for frame in read:
+        if isinstance(frame, BadFrame):
+            output.report(frame.error, frame.label)
+            results.append(Result(frame.label, error=output.describe(frame.error)))
+        else:
+            results.append(next(good))
+    return results
+
+
+def _predict_frames(frames: list[Frame], trained: Any, state: "State | None") -> list[Result]:
+    if not frames:
+        return []
     try:
         with output.quiet_libraries():
             predictions = [_finite(it) for it in trained.predict([frame.atoms for frame in frames], state=state)]

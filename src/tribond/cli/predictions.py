@@ -34,8 +34,6 @@ class Result:
 
 def print_results(results: list[Result], trained: "TrainedModel") -> None:
     """One row a structure."""
-    from rich.markup import escape
-
     from tribond.models.property_model import PropertyModel
 
     if isinstance(trained, PropertyModel):
@@ -45,11 +43,11 @@ def print_results(results: list[Result], trained: "TrainedModel") -> None:
     table = output.plain_table("structure", "formula", "atoms", *columns, right=["atoms", *columns])
     for result in results:
         if result.frame is None or result.prediction is None:
-            table.add_row(escape(result.label), "[red]failed[/]")
+            table.add_row(output.shown(result.label), "[red]failed[/]")
             continue
         atoms = result.frame.atoms
         row = _cells(result.prediction, len(atoms))
-        table.add_row(escape(result.label), atoms.get_chemical_formula(), str(len(atoms)), *row)
+        table.add_row(output.shown(result.label), atoms.get_chemical_formula(), str(len(atoms)), *row)
     terminal = output.console()
     terminal.print(table)
     if any(getattr(result.prediction, "stress", None) is not None for result in results):

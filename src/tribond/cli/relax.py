@@ -10,7 +10,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.relax_report import Outcome, plot_relaxation, print_outcomes
-from tribond.cli.structure_files import Frame, OutputNames, read_frames, write_structure
+from tribond.cli.structure_files import BadFrame, Frame, OutputNames, read_frames, write_structure
 from tribond.files import atomic_path, write_json
 from tribond.reading.names import split_index, unpacked
 
@@ -41,15 +41,14 @@ def relax(
         typer.Option(metavar="INDEX", help="Frames to relax of each file: 0, -1, :, -5:, ::10. [default: the last]"),
     ] = None,
     fix_cell: Annotated[
-        bool, typer.Option("--fix-cell", help="Relax the atoms only. (Molecules and slabs always keep their cell.)")
+        bool, typer.Option("--fix-cell", help="Relax the atoms only. (Molecules always keep their cell.)")
     ] = False,
     cell_axes: Annotated[
         str | None,
         typer.Option(
             "--cell-axes",
             metavar="AXES",
-            help="Axes of the cell that may change, such as ab for a layer; also where others are open. [default: all of "
-            "fully periodic structures]",
+            help="Axes of the cell that may change, such as ab for a layer in a periodic box. [default: the periodic ones]",
         ),
     ] = None,
     pressure: Annotated[
@@ -84,8 +83,9 @@ def relax(
     Each input X.cif gives four files, which replace older ones: the structure X_relaxed.cif in the input's format,
     the way there X_relaxation.traj, a summary X_relaxation.json and a plot X_relaxation.png.
 
-    Structures go to the nearest minimum of the energy, or of the enthalpy under pressure. Fully periodic ones relax
-    atoms and cell, others (molecules, wires, slabs) their atoms only, unless --cell-axes names some of their axes.
+    Structures go to the nearest minimum of the energy, or of the enthalpy under pressure. Crystals relax atoms and cell,
+    layers (pbc T T F) atoms and area, wires atoms and length, molecules their atoms. --fix-cell keeps the cell, as a slab
+    that stands for the surface of a crystal needs; with fixed atoms layers and wires keep it by themselves.
 
     Exit status: 0 all converged, 1 some failed or did not converge, 2 wrong usage.
     """
@@ -112,13 +112,17 @@ def relax(
     names = OutputNames([split_index(name)[0] for name in files], output_folder)
     outcomes = []
     for number, name in enumerate(files, start=1):
-        frames: list[Frame] = []
+        frames: list[Frame | BadFrame] = []
         with output.failures_reported(name):
             frames = read_frames(name, index, reading)
         if not frames:
             outcomes.append(Outcome(name))
         for frame in frames:
             outcome = Outcome(frame.label)
+            if isinstance(frame, BadFrame):
+                output.report(frame.error, frame.label)
+                outcomes.append(outcome)
+                continue
             with output.failures_reported(frame.label):
                 if not (quiet or fix_cell or cell_axes):
                     _note_open_axes(frame, model_record["cutoff_A"])
@@ -149,12 +153,25 @@ def _note_open_axes(frame: Frame, cutoff: float) -> None:
     import numpy as np
 
     from tribond.graph.build import SMALLEST_RELATIVE_VOLUME
+    from tribond.properties.cell_axes import own_axes
 
     atoms = frame.atoms
     if not atoms.pbc.all():
-        axes = "".join(axis for axis, on in zip("abc", atoms.pbc, strict=True) if on)
-        hint = f" (--cell-axes {axes} relaxes that, too)" if axes else ""
-        output.note(f"{frame.label} is not periodic along all axes: relaxing its atoms, keeping its cell{hint}")
+        periodic = "".join(axis for axis, on in zip("abc", atoms.pbc, strict=True) if on)
+        axes = own_axes(atoms)
+        if axes:
+            what = f"{'area' if len(axes) == 2 else 'length'} along {' and '.join(axes)}"
+            output.note(
+                f"{frame.label} is periodic along {' and '.join(axes)} alone: relaxing its atoms and its {what}; if it is a "
+                "slab of a crystal, --fix-cell keeps that crystal's lattice"
+            )
+        elif periodic:
+            output.note(
+                f"{frame.label} has fixed atoms and is not periodic along all axes: relaxing its atoms, keeping its cell "
+                f"(--cell-axes {periodic} relaxes that, too)"
+            )
+        else:
+            output.note(f"{frame.label} is not periodic along any axis: relaxing its atoms, keeping its cell")
         return
     flat = not atoms.cell.volume > SMALLEST_RELATIVE_VOLUME * np.prod(atoms.cell.lengths())  # NaN counts as flat
     if flat or not np.isfinite(atoms.positions).all():
@@ -182,14 +199,13 @@ def _endings(frame: Frame) -> list[str]:
 @contextmanager
 def _live(title: str, *, quiet: bool) -> Iterator["Callable[[RelaxationStep], None]"]:
     """A line on the terminal that follows the relaxation; nothing where standard error is not a terminal."""
-    from rich.markup import escape
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("[bold]{task.description}"), TextColumn("{task.fields[state]}"))
     terminal = output.console(stderr=True)
     hidden = quiet or not terminal.is_terminal
     with Progress(*columns, TimeElapsedColumn(), console=terminal, transient=True, disable=hidden) as progress:
-        task = progress.add_task(escape(title), total=None, state="")
+        task = progress.add_task(output.shown(title), total=None, state="")
 
         def on_step(step: "RelaxationStep") -> None:
             volume = "" if step.volume is None else f"  volume {step.volume:.2f} Å³"
@@ -220,7 +236,7 @@ def _follow(
 
         try:
             return relax_atoms(frame.atoms, calculator, on_step=record, **settings)
-        except (RelaxationError, KeyboardInterrupt) as error:
+        except (RelaxationError, KeyboardInterrupt, SystemExit) as error:  # SystemExit: SIGTERM
             stopped: BaseException = error
     output.note(f"the steps so far are in {trajectory}")
     raise stopped

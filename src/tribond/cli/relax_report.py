@@ -37,7 +37,6 @@ def print_outcomes(outcomes: list[Outcome]) -> None:
 
 
 def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
-    from rich.markup import escape
 
     from tribond.units import EV_PER_A3_TO_GPA
 
@@ -45,7 +44,7 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
         return max(abs(value) for row in state["stress_eV_per_A3"] for value in row) * EV_PER_A3_TO_GPA
 
     terminal = output.console()
-    terminal.print(f"[bold]{escape(outcome.label)}[/]: {_verdict(relaxation)}", soft_wrap=True)
+    terminal.print(f"[bold]{output.shown(outcome.label)}[/]: {_verdict(relaxation)}", soft_wrap=True)
     summary = relaxation.summary()
     before, after = summary["before"], summary["after"]
     table = output.plain_table("", "before", "after", right={"before", "after"})
@@ -71,7 +70,7 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
     elif before["area_A2"] is not None:
         row("area (Å²)", lambda state: f"{state['area_A2']:.3f}")
     terminal.print(table)
-    terminal.print("wrote " + ", ".join(escape(str(path)) for path in outcome.written), soft_wrap=True)
+    terminal.print("wrote " + ", ".join(output.shown(str(path)) for path in outcome.written), soft_wrap=True)
 
 
 def _no_group(state: dict[str, Any]) -> str:
@@ -81,28 +80,26 @@ def _no_group(state: dict[str, Any]) -> str:
 
 
 def _print_many(outcomes: list[Outcome]) -> None:
-    from rich.markup import escape
-
     numbers = ["steps", "eV/atom", "fmax (eV/Å)", "ΔV"]
     table = output.plain_table("structure", "result", *numbers, "space group", "written", right=numbers)
     for outcome in outcomes:
         relaxation = outcome.relaxation
         if relaxation is None:
-            table.add_row(escape(outcome.label), "[red]failed[/]")
+            table.add_row(output.shown(outcome.label), "[red]failed[/]")
             continue
         summary = relaxation.summary()
         before, after = summary["before"], summary["after"]
         change = "" if before["volume_A3"] is None else f"{after['volume_A3'] / before['volume_A3'] - 1:+.1%}"
         groups = dict.fromkeys(state["space_group"] or "" for state in (before, after))  # once, if it stayed
         table.add_row(
-            escape(outcome.label),
+            output.shown(outcome.label),
             "[green]converged[/]" if relaxation.converged else "[yellow]not converged[/]",
             str(relaxation.steps),
             f"{after['energy_eV_per_atom']:.4f}",
             f"{after['fmax_eV_per_A']:.4f}",
             change,
             " → ".join(groups),
-            escape(str(outcome.written[0])),
+            output.shown(str(outcome.written[0])),
         )
     terminal = output.console()
     terminal.print(table)

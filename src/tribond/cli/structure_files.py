@@ -15,7 +15,7 @@ from tribond.reading.names import parse_index, split_index, unpacked
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from tribond.reading.content import Options
+    from tribond.reading.content import Found, Options
 
 FALLBACK_FORMAT = "extxyz"  # ASE's most complete text format
 WRITING: dict[str, dict[str, Any]] = {"lammps-data": {"masses": True, "atom_style": "atomic"}}  # what ASE leaves out
@@ -43,7 +43,30 @@ class Frame:
         return str(self.path) if self.number is None else f"{self.path}@{self.number}"
 
 
-def read_frames(name: str, index: str | None = None, options: "Options | None" = None) -> list[Frame]:
+@dataclass(frozen=True)
+class BadFrame:
+    """A structure of a file that cannot be used; the others can."""
+
+    label: str
+    error: StructureError
+
+
+def read_good_frame(name: str, options: "Options | None" = None) -> Frame:
+    """The structure that a name stands for, where only one will do.
+
+    Raises:
+        StructureError: as of `read_frames`, if it is bad, or if the name stands for several.
+    """
+    frames = read_frames(name, None, options)
+    if len(frames) > 1:
+        msg = f"{name} names {len(frames)} structures; name one, such as {split_index(name)[0]}@0"
+        raise StructureError(msg)
+    if isinstance(frames[0], BadFrame):
+        raise frames[0].error
+    return frames[0]
+
+
+def read_frames(name: str, index: str | None = None, options: "Options | None" = None) -> list[Frame | BadFrame]:
     """Read structures from a file, and say what the user should know about it.
 
     Args:
@@ -52,7 +75,8 @@ def read_frames(name: str, index: str | None = None, options: "Options | None" =
         options: what the user says about the file.
 
     Raises:
-        StructureError: if there is no such file or frame, it cannot be read, or it contradicts itself.
+        StructureError: if there is no such file or frame, it cannot be read, or it contradicts itself. Of several
+            structures each bad one comes as a BadFrame.
     """
     from tribond.reading.read import read_file
 
@@ -62,13 +86,13 @@ def read_frames(name: str, index: str | None = None, options: "Options | None" =
     content = read_file(path, slice(-2, None) if wanted is None else slice(None), options)
     for text in content.notes:
         note(f"{path}: {text}")
-    images, kind = content.images, content.format
+    images, kind = content.found, content.format
     if not images:
         raise StructureError("there is no structure in this file")
     if wanted is None:
         if len(images) > 1:
             note(f"{path} holds several structures, taking the last; name others with {path.name}@INDEX or --index")
-        return [Frame(path, None, kind, images[-1])]
+        return [_frame(path, None, kind, images[-1])]
     numbers = range(len(images))
     try:
         chosen = numbers[wanted] if isinstance(wanted, slice) else [numbers[wanted]]
@@ -77,7 +101,13 @@ def read_frames(name: str, index: str | None = None, options: "Options | None" =
     if not chosen:
         raise StructureError(f"no structure {own_index or index}: the file holds {len(images)}, counted from 0")
     single = len(images) == 1
-    return [Frame(path, None if single else number, kind, images[number]) for number in chosen]
+    return [_frame(path, None if single else number, kind, images[number]) for number in chosen]
+
+
+def _frame(path: Path, number: int | None, kind: str, found: "Found") -> Frame | BadFrame:
+    if isinstance(found, StructureError):
+        return BadFrame(str(path) if number is None else f"{path}@{number}", found)
+    return Frame(path, number, kind, found)
 
 
 # --------------------------------------------------------------------------------------------------- writing

@@ -76,7 +76,7 @@ def _messages(*, quiet: bool) -> Iterator[None]:
             from tqdm import tqdm
 
             head = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-            tqdm.write(head + record.getMessage(), file=sys.stderr)
+            tqdm.write(head + output.printable(record.getMessage()), file=sys.stderr)
 
     logger = logging.getLogger("tribond")
     handler, level = Handler(), logger.level
@@ -131,8 +131,6 @@ def _evaluate(potential: "Potential", settings: "TrainingConfig", result: "Train
 
 def _compare(before: "list[EvaluationReport]", after: "list[EvaluationReport]", *, quiet: bool) -> None:
     """What fine-tuning has changed; a warning where it made things worse."""
-    from rich.markup import escape
-
     columns = ("before", "after")
     table = output.plain_table("data", "MAE", *columns, right=columns)
     worse = []
@@ -144,7 +142,7 @@ def _compare(before: "list[EvaluationReport]", after: "list[EvaluationReport]", 
         ):
             if one is None or other is None:
                 continue
-            table.add_row(escape(new.name), label, f"{one.mae:.{digits}f}", f"{other.mae:.{digits}f}")
+            table.add_row(output.shown(new.name), label, f"{one.mae:.{digits}f}", f"{other.mae:.{digits}f}")
             if other.mae > one.mae:
                 worse.append(f"{label.partition(' ')[0]} of {new.name}")
     if not quiet:

@@ -20,6 +20,7 @@ PAIR = re.compile(_PAIR)
 COMMENT = re.compile(rf"\s*(?:{_PAIR})+")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FLAG = {"T": True, "F": False}
+WIDEST = 10_000  # numbers in a column
 # Properties that mean something to ASE beyond what is read here.
 TOO_MUCH = {"Z", "numbers", "move_mask", "stress", "energy", "symbols", "positions"}
 
@@ -114,7 +115,7 @@ def _layout(properties: str, keys: LabelKeys, seen: Seen) -> list[tuple[str, int
     fields = properties.split(":")
     columns = []
     for name, kind, count in zip(fields[::3], fields[1::3], fields[2::3], strict=True):
-        if kind not in ("S", "R", "I", "L") or name in TOO_MUCH:
+        if kind not in ("S", "R", "I", "L") or name in TOO_MUCH or int(count) > WIDEST:
             raise NotPlainError
         columns += [name] * int(count)
     forces = keys.forces or ("forces" if "forces" in columns else "force")

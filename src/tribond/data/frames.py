@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tribond.data.labels import LABELS, STRESS_FACTORS, Label, LabelKeys, Seen, StressUnit, find, hint, size_notes
 from tribond.errors import DataError, StructureError
-from tribond.reading.content import Options
+from tribond.reading.content import Found, Options
 from tribond.reading.names import matching, parse_index, split_index
 from tribond.reading.read import read_file
 
@@ -66,12 +66,27 @@ def read_frames(
 
 
 def read_one(
-    file: str, labels: set[Label], stress_unit: StressUnit, keys: LabelKeys, options: Options, source: int = 0
+    file: str,
+    labels: set[Label],
+    stress_unit: StressUnit,
+    keys: LabelKeys,
+    options: Options,
+    source: int = 0,
+    on_bad: Callable[[DataError], object] | None = None,
 ) -> tuple[list[Frame], list[str]]:
     """The frames of one file, and notes.
 
+    Args:
+        file: its name, perhaps with @INDEX.
+        labels: which to take.
+        stress_unit: of the file.
+        keys: names of the labels.
+        options: format, and elements of types.
+        source: number to put into the frames.
+        on_bad: called with what is wrong with a frame that cannot be used, and is left out; None: that is an error.
+
     Raises:
-        DataError: if it cannot be read, or holds no label at all.
+        DataError: if the file cannot be read, one of its frames cannot be used, or none has a label.
     """
     keys.check()
     path, index = split_index(file)
@@ -84,10 +99,15 @@ def read_one(
         raise DataError(msg) from error
     factor = STRESS_FACTORS[stress_unit]
     seen = Seen.nothing()
-    chosen = range(len(content.images))[wanted]
-    read = [
-        _frame(content.images[number], labels, factor, keys, f"{path.name}#{number}", source, seen) for number in chosen
-    ]
+    read = []
+    for number in range(len(content.found))[wanted]:
+        try:
+            atoms = _good(content.found[number], file, number)
+            read.append(_frame(atoms, labels, factor, keys, f"{path.name}#{number}", source, seen))
+        except DataError as error:
+            if on_bad is None:
+                raise
+            on_bad(error)
     ordered = [label for label in LABELS if label in labels]
     if all(frame.energy is None and frame.forces is None and frame.stress is None for frame in read):
         raise DataError(nothing_found(file, len(read), ordered, seen, keys))
@@ -95,6 +115,13 @@ def read_one(
     stresses = [np.full((3, 3), np.nan) if frame.stress is None else frame.stress for frame in read]
     forces = [np.nan if frame.forces is None else np.abs(frame.forces).max(initial=0.0) for frame in read]
     return read, notes + size_notes(np.array(stresses), np.array(forces), stress_unit)
+
+
+def _good(found: Found, file: str, number: int) -> Atoms:
+    if isinstance(found, StructureError):
+        msg = f"{file}: structure {number} cannot be used: {found}"
+        raise DataError(msg) from found
+    return found
 
 
 def _slice(file: str, index: str | None) -> slice:

@@ -158,7 +158,7 @@ def _take(
             if key is not None:
                 msg = f"{origin}: {name} has the shape {value.shape}, which is no {label}"
                 raise DataError(msg)
-            if len(value) and value.ndim and len(value) == shapes[0][0] if label == "forces" else value.ndim:
+            if value.ndim and value.size and (label != "forces" or len(value) == shapes[0][0]):
                 seen.taken.add(f"{name} is there for each atom, which is no {label} of the structure; it was not used")
                 seen.used.add(name)
     return None

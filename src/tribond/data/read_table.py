@@ -92,6 +92,8 @@ def _read_kept(file: str, settings: _Settings, cache: ArrayCache) -> tuple[Frame
     if cache.folder is None:
         return read_file(file, settings)
     path, index = split_index(file)
+    if not path.is_file():  # a pipe would be waited for
+        return read_file(file, settings)
     known = repr((FORMAT, ase.__version__, settings, index, "".join(path.suffixes)))
     digest = hashlib.sha256(known.encode())
     try:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tribond.graph.bond_list import LARGEST_KEY, BondList
 from tribond.graph.bonds import SMALLEST_DISTANCE, Bonds
+from tribond.graph.crowding import check_crowding
 from tribond.graph.neighbors import complete_cell, find_bonds, gathered, rounding
 from tribond.typing import EdgeIndex, Positions
 
@@ -90,6 +91,7 @@ def find_bonds_on_device(
     reach = radius + rounding(positions, cell)
     box = complete_cell(cell, pbc)
     near, moved = gathered(positions, box, pbc, reach)
+    check_crowding(positions, near, cell, pbc, reach)
     for axis in np.flatnonzero(~pbc):  # as high as the atoms reach
         height = near @ box[axis]
         near = near - (height.min() - 0.5) * box[axis]

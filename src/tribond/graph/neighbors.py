@@ -8,6 +8,7 @@ from vesin import NeighborList
 
 from tribond.graph.bond_list import BondList
 from tribond.graph.bonds import Bonds
+from tribond.graph.crowding import FEW, check_crowding
 from tribond.graph.pairs import search
 from tribond.typing import Positions
 
@@ -48,7 +49,11 @@ def bonds_within(positions: Positions, cell: Tensor, pbc: Tensor, cutoff: float,
         pbc: (3,) bool, contiguous, periodic along a, b, c.
         cutoff: longest bond, Å.
         threebody_cutoff: longest bond that takes part in angles, Å.
+
+    Raises:
+        StructureError: for thousands of atoms on top of each other.
     """
+    _check_crowding(positions.numpy(), cell.numpy(), pbc.numpy(), cutoff)
     found = search(positions, cell, pbc, cutoff, threebody_cutoff)
     if found is not None:
         return found
@@ -69,15 +74,31 @@ def find_bonds(
 
     Returns:
         The list.
+
+    Raises:
+        StructureError: for thousands of atoms on top of each other.
     """
     # Of whatever kind they are: reversed, big-endian, numbers instead of bools.
     positions, cell = (np.array(given, dtype=np.float64, order="C") for given in (positions, cell))
     pbc = np.array(pbc, dtype=np.bool_)
+    _check_crowding(positions, cell, pbc, radius)
     reach = radius + rounding(positions, cell)
     found = search(torch.from_numpy(positions), torch.from_numpy(cell), torch.from_numpy(pbc), reach, 0.0)
     if found is None:
         return _by_cells(positions, cell, pbc, radius)
     return BondList.in_order(found.edge_index.numpy(), found.cell_shifts.numpy().astype(np.int64))
+
+
+def _check_crowding(
+    positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_], radius: float
+) -> None:
+    if len(positions) < FEW and not pbc.all():
+        return
+    near = positions
+    if pbc.any() and len(positions) >= FEW:
+        box = complete_cell(cell, pbc)
+        near = positions - np.where(pbc, np.floor(positions @ np.linalg.inv(box)), 0.0) @ box
+    check_crowding(positions, near, cell, pbc, radius)
 
 
 def _by_cells(

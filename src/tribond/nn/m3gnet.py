@@ -4,9 +4,11 @@ The network is a pure function of the bond vectors: forces and stress are linear
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
@@ -153,8 +155,23 @@ class M3GNet(nn.Module):
 
 def state_shapes(config: M3GNetConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors of a model, worked out without its memory: a wrong file may ask for any size."""
-    with torch.device("meta"):
+    with _WeightsWithoutMemory():
         return {name: tuple(tensor.shape) for name, tensor in M3GNet(config).state_dict().items()}
+
+
+class _WeightsWithoutMemory(TorchFunctionMode):
+    """Makes weights on the meta device and gives them no numbers.
+
+    Only weights: with everything on that device PyTorch would import its compiler, which takes 1.5 s.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if function is torch.empty:
+            return function(*args, **(kwargs | {"device": "meta"}))
+        if getattr(function, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def _state_embedding(config: M3GNetConfig) -> nn.Module | None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.constraints import FixAtoms
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
@@ -43,6 +44,17 @@ def check_axes(axes: str) -> str:
         msg = f"cell_axes must be some of a, b and c, such as ab; not {axes!r}"
         raise ConfigError(msg)
     return chosen
+
+
+def own_axes(atoms: Atoms) -> str | None:
+    """The axes that a layer or a wire relaxes by itself: the periodic ones, as a crystal relaxes all three.
+
+    None for crystals and molecules, and where atoms are fixed: a slab whose lowest layers are held stands for the
+    surface of a crystal, whose lattice it must keep.
+    """
+    if atoms.pbc.all() or not atoms.pbc.any() or any(isinstance(it, FixAtoms) for it in atoms.constraints):
+        return None
+    return "".join(axis for axis, on in zip(AXES, atoms.pbc, strict=True) if on)
 
 
 def strained(atoms: Atoms, axes: str, calculator: Calculator, pressure: float) -> StrainedAtoms:

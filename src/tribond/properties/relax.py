@@ -15,7 +15,7 @@ from ase.optimize import BFGS, FIRE, FIRE2, LBFGS
 from ase.optimize.optimize import Optimizer
 
 from tribond.errors import ConfigError, StructureError, TribondError
-from tribond.properties.cell_axes import check_axes, strained
+from tribond.properties.cell_axes import check_axes, own_axes, strained
 from tribond.units import EV_PER_A3_TO_GPA
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"LBFGS": LBFGS, "BFGS": BFGS, "FIRE": FIRE, "FIRE2": FIRE2}
@@ -57,7 +57,7 @@ class Relaxation:
     history: tuple[RelaxationStep, ...]  # (steps + 1,)
     fmax_eV_per_A: float  # the threshold asked for
     optimizer: str
-    relax_cell: bool  # False also where it was asked for but the structure is not fully periodic
+    relax_cell: bool  # False also where it was asked for but there is nothing to relax
     pressure_GPa: float
     fix_symmetry: bool
     cell_axes: str | None = None  # axes that were free to change, such as "ab"; None: all, or none
@@ -135,11 +135,11 @@ def relax(
         fmax_eV_per_A: converged when no force on an atom, and no cell force (virial / number of atoms), is longer.
         steps: give up after so many steps; the result then says converged = False.
         optimizer: a name in OPTIMIZERS.
-        relax_cell: relax the cell too. Only done for structures that are periodic along all three axes.
+        relax_cell: relax the cell too: the volume of crystals, the area of layers, the length of wires. Layers and wires
+            with fixed atoms (ase.constraints.FixAtoms) keep their cell unless `cell_axes` says otherwise.
         pressure_GPa: hydrostatic pressure from outside; compression positive.
         fix_symmetry: keep the space group found with SYMPREC.
-        cell_axes: axes that may change, such as "ab"; the others stay exactly as they are. Structures with open axes
-            relax their periodic ones only if these are named here: the area of a layer, the length of a wire.
+        cell_axes: axes that may change, such as "ab"; the others stay exactly as they are. None: all periodic ones.
         constant_volume: let the shape of the cell relax, and keep its volume.
         on_step: called with each step, the start included, and a copy of the structure that carries its results.
 
@@ -155,6 +155,8 @@ def relax(
         )
     _check_structure(atoms, pressure_GPa, fix_symmetry=fix_symmetry)
     pressure = pressure_GPa / EV_PER_A3_TO_GPA
+    if cell_axes is None and relax_cell and "stress" in calculator.implemented_properties:
+        cell_axes = own_axes(atoms)
     if cell_axes is not None:
         cell_axes = check_axes(cell_axes)
         moving: Atoms = strained(atoms, cell_axes, calculator, pressure)

@@ -22,6 +22,13 @@ def checked(atoms: Atoms) -> list[str]:
     if len(atoms) == 0:
         msg = "there are no atoms in this structure"
         raise StructureError(msg)
+    dummies = np.flatnonzero(atoms.numbers == 0)
+    if len(dummies):
+        msg = (
+            f"atom {dummies[0]} (counted from 0) has no element (X, a dummy, or a name that is none); name its element or "
+            "remove it"
+        )
+        raise StructureError(msg)
     refuse_partial_occupancy(atoms)
     for key in ("occupancy", "spacegroup", "unit_cell"):
         atoms.info.pop(key, None)

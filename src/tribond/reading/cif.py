@@ -16,7 +16,7 @@ from ase.geometry import cellpar_to_cell
 from numpy.typing import NDArray
 
 from tribond.errors import StructureError
-from tribond.reading.content import Options
+from tribond.reading.content import Found, Options, good
 from tribond.reading.elements import element_of, of_labels
 from tribond.reading.formulas import compare, parse_formula, ratio, show
 from tribond.reading.occupancy import Occupied, refuse_partial
@@ -28,11 +28,11 @@ UNKNOWN = {"", "?", "."}
 LARGEST_VOLUME_ERROR = 0.02  # relative
 
 
-def read_cif(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
-    """All structures of a CIF, one for each block that has atoms.
+def read_cif(text: str, options: Options) -> tuple[list[Found], list[str]]:
+    """All structures of a CIF, one for each block that has atoms; an error in the place of one that contradicts itself.
 
     Raises:
-        StructureError: for what is no CIF, has no atoms or contradicts itself.
+        StructureError: for what is no CIF, has no atoms, or whose only block contradicts itself.
     """
     del options
     import gemmi
@@ -40,24 +40,36 @@ def read_cif(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
     try:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError, UnicodeError) as error:
-        msg = f"this is no sound CIF ({str(error).removeprefix('string:')})"
+        msg = f"this is no sound CIF ({' '.join(str(error).removeprefix('string:').split())})"
         raise StructureError(msg) from error
-    images, notes = [], []
+    images: list[Found] = []
+    notes: list[str] = []
     for block in document:
-        if block.find_loop("_atom_site.Cartn_x") or block.find_value("_atom_site.Cartn_x"):
-            from tribond.reading.macromolecules import read_block
-
-            atoms, said = read_block(block)
-        elif _column(block, "_atom_site_fract_x") or _column(block, "_atom_site_Cartn_x"):
-            atoms, said = _read_block(block)
-        else:
+        try:
+            found = _read_any_block(block)
+        except StructureError as error:
+            images.append(error)
             continue
-        images.append(atoms)
-        notes += said
+        if found is not None:
+            images.append(found[0])
+            notes += found[1]
     if not images:
         msg = "there are no atoms in this CIF (no _atom_site_fract_x); it may hold reflections or a powder pattern"
         raise StructureError(msg)
+    if len(images) == 1:
+        good(images[0])
     return images, list(dict.fromkeys(notes))
+
+
+def _read_any_block(block: Any) -> tuple[Atoms, list[str]] | None:
+    """The structure and notes; None for a block without atoms."""
+    if block.find_loop("_atom_site.Cartn_x") or block.find_value("_atom_site.Cartn_x"):
+        from tribond.reading.macromolecules import read_block
+
+        return read_block(block)
+    if _column(block, "_atom_site_fract_x") or _column(block, "_atom_site_Cartn_x"):
+        return _read_block(block)
+    return None
 
 
 @dataclass(frozen=True)

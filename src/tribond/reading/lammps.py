@@ -151,6 +151,9 @@ def _elements(
         parts = words.split()
         key = int(parts[0]) if parts[0].isdigit() else numbers.get(parts[0], 0)
         masses[key] = (float(parts[1]), comment.strip())
+    if masses and not labels and all(mass == 1.0 and not comment for mass, comment in masses.values()):
+        msg = f"all masses of this LAMMPS data file are 1, as in reduced units: they do not say the elements; {HINT}"
+        raise StructureError(msg)
     elements: dict[int, str] = {}
     for kind in used:
         name = element_of(labels[kind]) if kind in labels else None

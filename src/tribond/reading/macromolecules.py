@@ -4,6 +4,7 @@ ASE's reader leaves out symmetry, takes `CRYST1 1 1 1` for a cell, forgets the c
 carbon CA for calcium.
 """
 
+import math
 import re
 from typing import Any
 
@@ -12,7 +13,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tribond.errors import StructureError
-from tribond.reading.content import Options
+from tribond.reading.content import Found, Options
 from tribond.reading.elements import element_of
 from tribond.reading.occupancy import Occupied, refuse_partial
 from tribond.reading.settings import settings_of
@@ -22,26 +23,45 @@ FRAME = re.compile(r"^(?:END\s*|ENDMDL.*)$", re.MULTILINE)
 ATOM = re.compile(r"^(?:ATOM  |HETATM)", re.MULTILINE)
 
 
-def read_pdb(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
+def read_pdb(text: str, options: Options) -> tuple[list[Found], list[str]]:
     """All models of a PDB file; each has the cell of its own or of the first.
 
+    In the place of one with alternatives, partly occupied sites or labels that are no elements there is an error.
+
     Raises:
-        StructureError: for alternatives, partly occupied sites and labels that are no elements.
+        StructureError: if there are no atoms.
     """
     del options
     header = "\n".join(line for line in text.splitlines() if line.startswith("CRYST1"))[:200].partition("\n")[0]
-    images, notes = [], []
+    images: list[Found] = []
+    notes: list[str] = []
     for part in FRAME.split(text):
         if not ATOM.search(part):
             continue
         own = part if re.search(r"^CRYST1", part, re.MULTILINE) else f"{header}\n{part.lstrip()}"
-        atoms, said = _read_model(own)
+        try:
+            atoms, said = _read_model(own)
+        except StructureError as error:
+            images.append(error)
+            continue
         images.append(atoms)
         notes += said
     if not images:
         msg = "there are no lines ATOM or HETATM in this PDB file"
         raise StructureError(msg)
     return images, list(dict.fromkeys(notes))
+
+
+def _is_cell(line: str) -> bool:
+    """Whether six numbers follow CRYST1, in their columns or with spaces between; gemmi takes others for zero."""
+    columns = [line[start:end] for start, end in ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))]
+    for fields in (columns, line[6:].split()[:6]):
+        try:
+            if len(fields) == 6 and all(math.isfinite(float(field)) for field in fields):
+                return True
+        except ValueError:
+            continue
+    return False
 
 
 def _read_model(text: str) -> tuple[Atoms, list[str]]:
@@ -54,11 +74,15 @@ def _read_model(text: str) -> tuple[Atoms, list[str]]:
         except ValueError:
             msg = f"the line {line.rstrip()!r} has no coordinates in columns 31 to 54"
             raise StructureError(msg) from None
+    for line in text.splitlines():
+        if line.startswith("CRYST1") and not _is_cell(line):
+            msg = f"the line {line.rstrip()!r} has no three lengths and three angles; mend or remove it"
+            raise StructureError(msg)
     bare = [not line[76:78].strip() for line in lines]
     try:
         structure = gemmi.read_pdb_string(text)
     except (RuntimeError, ValueError) as error:
-        msg = f"this PDB file is damaged ({error})"
+        msg = f"this PDB file is damaged ({' '.join(str(error).split())})"
         raise StructureError(msg) from error
     atoms, notes = _from_gemmi(structure, bare, lines)
     return atoms, notes

@@ -1,6 +1,8 @@
 """POSCAR and its kin: counts, symbols and lines are compared before ASE reads, which takes what it finds."""
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 from tribond.errors import StructureError
 from tribond.reading.elements import element_of
@@ -9,6 +11,8 @@ NUMBERS = re.compile(
     r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?)*\s*"
 )
 MOST = 10_000_000  # atoms
+TITLE = re.compile(r"^\s*TITEL\s*=\s*\S+\s+(\S+)", re.MULTILINE)  # TITEL = PAW_PBE Na_pv 19Sep2006
+LARGEST_POTCAR = 1 << 28  # bytes
 
 
 def looks_like_poscar(head: bytes) -> bool:
@@ -22,8 +26,25 @@ def looks_like_poscar(head: bytes) -> bool:
     return _is_counts(counts)
 
 
-def check_poscar(text: str) -> tuple[str, list[str]]:
+def elements_of_potcar(folder: Path) -> list[str]:
+    """The elements of the POTCAR in a folder, in order; none without it, or if it is none."""
+    file = folder / "POTCAR"
+    try:
+        if not file.is_file() or file.stat().st_size > LARGEST_POTCAR:
+            return []
+        titles = TITLE.findall(file.read_text(encoding="latin-1"))
+    except OSError:
+        return []
+    found = [element_of(re.split(r"[_/.]", name)[0]) for name in titles]
+    return [symbol for symbol in found if symbol is not None] if None not in found else []
+
+
+def check_poscar(text: str, potcar: Sequence[str] = ()) -> tuple[str, list[str]]:
     """The text for ASE, with symbols mended to plain elements, and notes.
+
+    Args:
+        text: of the POSCAR.
+        potcar: elements of the POTCAR beside it, which say what the counts count where the POSCAR does not.
 
     Raises:
         StructureError: if symbols, counts and lines do not agree, or no symbols are there.
@@ -48,12 +69,10 @@ def check_poscar(text: str) -> tuple[str, list[str]]:
         symbols = [_symbol(name) for name in names]
         lines[5] = " ".join(symbols)
     else:
-        symbols = _from_comment(lines[0], len(counts))
+        symbols, source = _unnamed(lines[0], len(counts), potcar)
         lines.insert(5, " ".join(symbols))
         at += 1
-        notes.append(
-            f"the POSCAR names no elements where VASP 5 does; {' '.join(symbols)} were taken from its first line"
-        )
+        notes.append(f"the POSCAR names no elements where VASP 5 does; {' '.join(symbols)} were taken from {source}")
     lines[at] = " ".join(map(str, counts))
     total = sum(counts)
     first = at + 1
@@ -112,6 +131,20 @@ def _symbol(name: str) -> str:
     return symbol
 
 
+def _unnamed(comment: str, wanted: int, potcar: Sequence[str]) -> tuple[list[str], str]:
+    """The elements of a POSCAR of VASP 4, and where they stand."""
+    if len(potcar) != wanted:
+        return _from_comment(comment, wanted), "its first line"
+    said = [element_of(word) for word in comment.split()]
+    if len(said) == wanted and None not in said and said != list(potcar):
+        msg = (
+            f"this POSCAR names no elements but in its first line, {comment.strip()!r}, and the POTCAR beside it has others: "
+            f"{' '.join(potcar)}; add a line of symbols before the counts"
+        )
+        raise StructureError(msg)
+    return list(potcar), "the POTCAR beside it"
+
+
 def _from_comment(line: str, wanted: int) -> list[str]:
     words = re.findall(r"[A-Za-z][A-Za-z]?(?![a-z])", line)
     symbols = [symbol for word in words if (symbol := element_of(word)) is not None]
@@ -123,7 +156,7 @@ def _from_comment(line: str, wanted: int) -> list[str]:
     if len(symbols) != wanted:
         msg = (
             f"this POSCAR names no elements: its line 6 holds the {wanted} counts, and its first line, {line.strip()!r}, does "
-            "not name as many; add a line of symbols before the counts"
+            "not name as many; add a line of symbols before the counts, or put the POTCAR beside it"
         )
         raise StructureError(msg)
     return symbols

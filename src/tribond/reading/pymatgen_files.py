@@ -8,7 +8,7 @@ import numpy as np
 from ase import Atoms
 
 from tribond.errors import StructureError
-from tribond.reading.content import Options
+from tribond.reading.content import Found, Options
 from tribond.reading.elements import of_labels
 from tribond.reading.occupancy import Occupied, refuse_partial
 
@@ -23,11 +23,11 @@ def looks_like_pymatgen(head: bytes) -> bool:
     return is_json or is_yaml or (start in (b"{", b"[") and b'"pymatgen.' in head)
 
 
-def read_pymatgen(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
-    """All structures and molecules in the file.
+def read_pymatgen(text: str, options: Options) -> tuple[list[Found], list[str]]:
+    """All structures and molecules in the file; an error in the place of disordered ones and of species that are no elements.
 
     Raises:
-        StructureError: for damaged files, disordered sites and species that are no elements.
+        StructureError: for damaged files.
     """
     del options
     try:
@@ -39,7 +39,7 @@ def read_pymatgen(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
     if not found:
         msg = "this JSON or YAML file holds no structure of pymatgen (no 'sites')"
         raise StructureError(msg)
-    return [_atoms(structure) for structure in found], []
+    return [_found(structure) for structure in found], []
 
 
 def _from_yaml(text: str) -> Any:
@@ -65,6 +65,13 @@ def _structures(content: Any, depth: int) -> Iterator[Mapping[str, Any]]:
     elif isinstance(content, list):
         for value in content:
             yield from _structures(value, depth + 1)
+
+
+def _found(structure: Mapping[str, Any]) -> Found:
+    try:
+        return _atoms(structure)
+    except StructureError as error:
+        return error
 
 
 def _atoms(structure: Mapping[str, Any]) -> Atoms:

@@ -9,8 +9,8 @@ import stat
 import tempfile
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any, cast
@@ -20,15 +20,16 @@ from ase import Atoms
 from tribond.errors import StructureError
 from tribond.reading.checks import checked
 from tribond.reading.cif import read_cif
-from tribond.reading.content import Content, Options, TextReader
+from tribond.reading.content import Content, Found, Options, TextReader, good
 from tribond.reading.kinds import find_format
 from tribond.reading.lammps import check_dump, read_data
 from tribond.reading.macromolecules import read_gro, read_pdb
 from tribond.reading.names import unpacked
-from tribond.reading.poscar import check_poscar
+from tribond.reading.poscar import check_poscar, elements_of_potcar
 from tribond.reading.pymatgen_files import read_pymatgen
 from tribond.reading.shelx import read_shelx
-from tribond.reading.xyz import check_counts, with_elements
+from tribond.reading.stream import open_text
+from tribond.reading.xyz import check_counts, split_frames, with_elements
 
 HEAD = 1 << 16  # bytes that tell the format
 LARGEST_TEXT = 1 << 31  # bytes | larger files are read by ASE's readers of frames alone
@@ -44,6 +45,8 @@ READERS: dict[str, TextReader] = {
     "gromacs": read_gro,
 }
 ALWAYS_PERIODIC = {"eon"}
+COUNTS = {"rmc6f": re.compile(rb"^Number of atoms:\s*(\d+)", re.MULTILINE)}
+CLAIMS = {"cfg": re.compile(rb"^\s*(?:Number of particles|entry_count)\s*=\s*(\d+)", re.MULTILINE)}
 DATABASES = {"db", "json"}
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
@@ -57,7 +60,8 @@ def read_file(path: Path, frames: slice, options: Options | None = None) -> Cont
         options: what the user says about it.
 
     Raises:
-        StructureError: if the file cannot be read, contradicts itself, or holds what has no energy.
+        StructureError: if the file cannot be read, contradicts itself, or its only structure has no energy. Of several
+            structures each bad one has an error in its place.
         OSError: of the file system.
     """
     options = options or Options()
@@ -67,18 +71,20 @@ def read_file(path: Path, frames: slice, options: Options | None = None) -> Cont
             kind = find_format(path, head, options.format)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of ASE's readers; what matters is checked
-                images, notes = _read(plain, kind, frames, options)
+                images, notes = _read(plain, kind, frames, options, path.parent)
     except DAMAGED as error:
         msg = f"the compressed file is damaged ({error})"
         raise StructureError(msg) from error
-    for number, atoms in enumerate(images):
+    found: list[Found] = []
+    for it in images:
         try:
-            notes += checked(atoms)
+            notes += checked(good(it))
+            found.append(it)
         except StructureError as error:
-            if len(images) > 1:
-                error.args = (f"structure {number}: {error}",)
-            raise
-    return Content(kind, images, list(dict.fromkeys(notes)))
+            if len(images) == 1:
+                raise
+            found.append(error)
+    return Content(kind, found, list(dict.fromkeys(notes)))
 
 
 def _check_file(path: Path) -> None:
@@ -123,21 +129,25 @@ def _plain(path: Path) -> Iterator[tuple[Path, bytes]]:
         yield target, head
 
 
-def _read(path: Path, kind: str, frames: slice, options: Options) -> tuple[list[Atoms], list[str]]:
+def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) -> tuple[Sequence[Found], list[str]]:
     try:
         if kind in READERS:
             images, notes = READERS[kind](text_of(path), options)
             return images[frames], notes
         if kind == "vasp":
-            text, notes = check_poscar(text_of(path))
+            text, notes = check_poscar(text_of(path), elements_of_potcar(folder))
             return _by_ase(StringIO(text), kind, slice(None)), notes
         if kind in {"xyz", "extxyz"}:
             return _read_xyz(path, kind, frames), []
         settings: dict[str, Any] = {}
         if kind == "lammps-dump-text":
             settings = check_dump(text_of(path), options)
+        if kind in CLAIMS:
+            _check_claims(path, kind)
         images = _read_any(path, kind, frames, settings)
         _tidy(images, kind)
+        if kind in COUNTS:
+            _check_count(path, kind, images)
     except (StructureError, FileNotFoundError, PermissionError, *DAMAGED):
         raise
     except MemoryError as error:
@@ -147,7 +157,35 @@ def _read(path: Path, kind: str, frames: slice, options: Options) -> tuple[list[
         raise
     except Exception as error:  # readers raise whatever a malformed line makes them trip over
         raise StructureError(_explained(kind, error)) from error
-    return images, []
+    return images, _notes_on_end(path, kind)
+
+
+def _notes_on_end(path: Path, kind: str) -> list[str]:
+    """ASE's reader takes what there is of a vasprun.xml: of a run that was stopped perhaps the first structure alone."""
+    if kind != "vasp-xml":
+        return []
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 1000))
+        ended = b"</modeling>" in stream.read()
+    return [] if ended else ["the file ends early, as of a run that was stopped: what was there so far was read"]
+
+
+def _check_claims(path: Path, kind: str) -> None:
+    """Refuse numbers of atoms or columns larger than the file, for which ASE's reader makes room at once."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        claims = [int(number) for number in CLAIMS[kind].findall(stream.read(HEAD))]
+    if max(claims, default=0) > size:
+        msg = f"the file claims {max(claims)} atoms or columns, but has {size} bytes; it is damaged"
+        raise StructureError(msg)
+
+
+def _check_count(path: Path, kind: str, images: list[Atoms]) -> None:
+    """Compare with the number of atoms that a file says, where ASE's reader takes what it finds."""
+    said = COUNTS[kind].search(path.read_bytes()[:HEAD])
+    if said is not None and images and int(said[1]) != len(images[0]):
+        msg = f"the file contradicts itself: it says {int(said[1])} atoms, but has positions of {len(images[0])}"
+        raise StructureError(msg)
 
 
 def _tidy(images: list[Atoms], kind: str) -> None:
@@ -163,18 +201,44 @@ def _explained(kind: str, error: Exception) -> str:
     reason = f"{type(error).__name__}: {error}".removesuffix(": ").replace("\n", " ")[:200]
     if isinstance(error, KeyError) and re.fullmatch(r"[A-Za-z][A-Za-z0-9+_-]{0,7}", str(error.args[0])):
         return f"cannot be read as {kind}: {error.args[0]!r} is no element or not what the format wants ({reason})"
+    if isinstance(error, IndexError) or "StopIteration" in reason or "inhomogeneous" in reason or "unpack" in reason:
+        return f"cannot be read as {kind}: the file or one of its lines ends too early ({reason})"
     return f"cannot be read as {kind} ({reason}); if that is another format, name it with --format"
 
 
-def _read_xyz(path: Path, kind: str, frames: slice) -> list[Atoms]:
+def _read_xyz(path: Path, kind: str, frames: slice) -> Sequence[Found]:
     if path.stat().st_size > LARGEST_TEXT:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            check_counts(lines)
         return _by_ase(path, kind, frames)
     text = text_of(path)
-    check_counts(text)
+    try:
+        return _read_frames(text, kind, frames)
+    except Exception:
+        parts = split_frames(text)
+        if len(parts) < 2:
+            raise
+    return [_read_part(part, kind) for part in parts][frames]
+
+
+def _read_frames(text: str, kind: str, frames: slice) -> list[Atoms]:
+    check_counts(text.removesuffix("\n").split("\n"))
     try:
         return _by_ase(StringIO(text), kind, frames)
     except KeyError:
         return _by_ase(StringIO(with_elements(text)), kind, frames)
+
+
+def _read_part(part: str | StructureError, kind: str) -> Found:
+    """One frame of a file in which not all are good."""
+    if isinstance(part, StructureError):
+        return part
+    try:
+        return _read_frames(part, kind, slice(None))[0]
+    except StructureError as error:
+        return StructureError(str(error).removeprefix("structure 0 ").removeprefix("structure 0: "))
+    except Exception as error:  # noqa: BLE001 - whatever a malformed line makes ASE trip over
+        return StructureError(_explained(kind, error))
 
 
 def _read_any(path: Path, kind: str, frames: slice, settings: dict[str, Any]) -> list[Atoms]:
@@ -195,8 +259,13 @@ def _by_ase(source: Path | StringIO, kind: str, frames: slice, settings: dict[st
     if kind in DATABASES and isinstance(source, Path):
         return _read_database(source, kind)[frames]
     frames = slice(None) if get_ioformat(kind).single else frames  # ASE trips over other slices there
-    given: Any = str(source) if isinstance(source, Path) else source
-    images = read(given, index=frames, format=kind, do_not_split_by_at_sign=True, **(settings or {}))
+    known = get_ioformat(kind)
+    with ExitStack() as stack:
+        given: Any = source
+        if isinstance(source, Path):
+            plain = known.acceptsfd and not known.isbinary
+            given = stack.enter_context(open_text(source, known.encoding)) if plain else str(source)
+        images = read(given, index=frames, format=kind, do_not_split_by_at_sign=True, **(settings or {}))
     return cast("list[Atoms]", images)
 
 

@@ -1,37 +1,80 @@
 """XYZ and extended XYZ: the counts are checked before ASE reads, and labels become elements where they are plain."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tribond.errors import StructureError
 from tribond.reading.elements import of_labels
 
+WIDEST = 10_000  # numbers in a column
 PROPERTIES = re.compile(r'Properties="?([A-Za-z0-9_:-]+)', re.IGNORECASE)
 
 
-def check_counts(text: str) -> None:
+def check_counts(lines: Iterable[str]) -> None:
     """Raise StructureError where a frame claims more atoms than there are lines, or frames follow an empty line.
 
     ASE's reader waits for the lines that are not there, and leaves out without a word what follows an empty line.
     """
+    claimed = 0
+    left, frame, empty = 0, -1, 0  # lines of the frame that are still to come; its number; line that was empty
+    for number, line in enumerate(lines, 1):
+        if left:
+            if left == claimed + 1:
+                _check_widths(line, frame)
+            left -= 1
+        elif empty:
+            if line.strip():
+                raise StructureError(_after_empty(empty, number))
+        elif not line.strip():
+            empty = number
+        else:
+            word = line.split(maxsplit=1)[0]
+            if not word.isdigit():
+                return  # lattice vectors behind the atoms, or a mistake that ASE explains
+            left, frame, claimed = int(word) + 1, frame + 1, int(word)
+    if left:
+        raise StructureError(f"structure {frame} {_cut_off(claimed, claimed - left)}")
+
+
+def _check_widths(comment: str, frame: int) -> None:
+    """ASE makes a list as long as a column claims to be wide, whatever the lines hold."""
+    named = PROPERTIES.search(comment)
+    widths = [] if named is None else named[1].split(":")[2::3]
+    if any(word.isdigit() and int(word) > WIDEST for word in widths):
+        msg = f"structure {frame}: a column of {max(int(word) for word in widths if word.isdigit())} numbers an atom; Properties is damaged"
+        raise StructureError(msg)
+
+
+def split_frames(text: str) -> list[str | StructureError]:
+    """The text of every frame; where no more can be told apart, an error in its place, and that is the last."""
     lines = text.split("\n")
-    at = frame = 0
-    while at < len(lines) and lines[at].strip():
+    parts: list[str | StructureError] = []
+    at = 0
+    while at < len(lines):
+        if not lines[at].strip():
+            rest = next((number for number in range(at, len(lines)) if lines[number].strip()), None)
+            if rest is not None:
+                parts.append(StructureError(_after_empty(at + 1, rest + 1)))
+            break
         word = lines[at].split()[0]
         if not word.isdigit():
-            return  # lattice vectors behind the atoms, or a mistake that ASE explains
-        if at + 2 + int(word) > len(lines):
-            msg = f"structure {frame} claims {int(word)} atoms, but {max(len(lines) - at - 2, 0)} lines follow; the file is cut off"
-            raise StructureError(msg)
+            parts.append(StructureError(f"line {at + 1} must be the number of atoms, not {lines[at].strip()[:40]!r}"))
+            break
+        there = len(lines) - at - 2 - (not lines[-1].strip())
+        if int(word) > there:
+            parts.append(StructureError(_cut_off(int(word), there)))
+            break
+        parts.append("\n".join(lines[at : at + 2 + int(word)]) + "\n")
         at += 2 + int(word)
-        frame += 1
-    rest = next((number for number in range(at, len(lines)) if lines[number].strip()), None)
-    if rest is not None and at < len(lines):
-        msg = (
-            f"line {at + 1} is empty, but line {rest + 1} goes on: remove the empty line, or the structures after it would be "
-            "left out"
-        )
-        raise StructureError(msg)
+    return parts
+
+
+def _cut_off(claimed: int, there: int) -> str:
+    return f"claims {claimed} atoms, but {max(there, 0)} lines follow; the file is cut off"
+
+
+def _after_empty(empty: int, rest: int) -> str:
+    return f"line {empty} is empty, but line {rest} goes on: remove the empty line, or the structures after it would be left out"
 
 
 def with_elements(text: str) -> str:

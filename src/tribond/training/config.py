@@ -199,7 +199,11 @@ class TrainingConfig(Strict):
         except OSError as error:
             msg = f"{path} cannot be read: {error.strerror}"
             raise ConfigError(msg) from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+        except (
+            ValueError,
+            yaml.YAMLError,
+            RecursionError,
+        ) as error:  # also: no text, numbers or nesting beyond measure
             msg = f"{path} is not YAML: {error}"
             raise ConfigError(msg) from error
         try:

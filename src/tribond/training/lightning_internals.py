@@ -40,9 +40,14 @@ def step_not_begun(trainer: Trainer) -> Iterator[None]:
     progress.increment_ready()
 
 
+def read_checkpoint(checkpoint: Path) -> Any:
+    """What Lightning wrote; tensors on the CPU, and nothing in it is run."""
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)
+
+
 def steps_in(checkpoint: Path) -> int:
     """Steps taken before a checkpoint."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    return int(read_checkpoint(checkpoint)["global_step"])
 
 
 def put_rows(logger: CSVLogger, rows: Sequence[Mapping[str, str]]) -> None:

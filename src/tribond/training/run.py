@@ -27,6 +27,7 @@ from tribond.training.average import KeepValidations
 from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, TellStages, errors_line
 from tribond.training.config import TrainingConfig
 from tribond.training.data_module import TrainingData
+from tribond.training.going_on import check_whole, only_training_in, settings_before
 from tribond.training.lightning_internals import is_first_process, steps_in
 from tribond.training.logs import csv_logger, quiet_lightning
 from tribond.training.loss import Loss
@@ -34,6 +35,7 @@ from tribond.training.module import PotentialTraining
 from tribond.training.sources import TrainingFrames, check_labels, read_training_frames
 from tribond.training.stages import TERMS, Stage, stages_of
 from tribond.training.start import Start, make_start
+from tribond.training.units import tell_units
 from tribond.training.validation import ValidationErrors, shown_errors
 from tribond.training.zero_of_energy import on_model_zero
 
@@ -67,19 +69,27 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
         progress: show bars, if there is a terminal.
 
     Raises:
-        ConfigError: if the output folder holds a training with other settings or other data, or a setting makes no
-            sense.
+        ConfigError: if the output folder holds a training with other settings or other data, another training is
+            writing there, or a setting makes no sense.
         DataError: if the data cannot be used.
         TribondError: if the training diverges.
         Interrupted: on Ctrl-C or SIGTERM, after saving.
+        CheckpointError: if the checkpoint to go on from is damaged.
     """
     output = folder / Path(config.output).expanduser()
+    with only_training_in(output):
+        return _train(config, folder, output, restart=restart, progress=progress)
+
+
+def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool, progress: bool) -> TrainingResult:
     checkpoint = None if restart else _checkpoint_to_go_on_from(output, config)
     cache = ArrayCache(output / "cache")
     stages = stages_of(config)
     frames = read_training_frames(config.data, folder, cache)
     start = make_start(config, frames, folder, cache)
     _check_data(config, stages, start.frames)
+    if checkpoint is None and is_first_process():
+        tell_units(start.frames.train, config.data, start.before)
     data = TrainingData(
         start.frames, config, start.model.config, start.reference_energies, progress=progress, cache=cache
     )
@@ -121,10 +131,11 @@ def _checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | No
 
     Raises:
         ConfigError: if the folder holds another training.
+        CheckpointError: if what is needed to go on is damaged.
     """
     last = output / "checkpoints" / "last.ckpt"
     if last.is_file():
-        before = TrainingConfig.read(output / "config.json")  # JSON is YAML
+        before = settings_before(output)
         changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
         if changed:
             msg = (
@@ -132,6 +143,7 @@ def _checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | No
                 "choose another output, or start anew with --restart"
             )
             raise ConfigError(msg)
+        check_whole(last)
         logger.info("going on from %s", last)
         return last
     if (output / "model.safetensors").is_file():
