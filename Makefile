@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --no-input --disable-pip-version-check \
 	--constraint constraints.txt # twice quiet: errors only
 
+# Two processes, a file of tests to each: what a file's tests share is made once, and programs of LAMMPS run one at a time.
+PROCESSES := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 # Stamps: the package alone (enough for the demo), and with everything that tests and checks need.
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
@@ -33,8 +36,8 @@ demo: $(READY) ## Relax a crystal with the built-in potential; results and pictu
 	@$(BIN)/tribond relax examples/LiFePO4.cif --output demo
 	@echo "The picture is demo/LiFePO4_relaxation.png"
 
-test: $(READY_DEV) ## Run the tests; ARGS="-m slow" for the long ones, ARGS="tests/nn" for some
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY_DEV) ## Run the tests; ARGS="-m slow" for the long ones, ARGS="tests/nn" for some, ARGS="-n 0 --pdb" in one process
+	@$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
 bench: $(READY_DEV) ## Compare time and memory with MatGL, MatterSim and m3gnet; ARGS=--help for what can be chosen
 	@$(BIN)/python -m benchmarks.speed $(ARGS)

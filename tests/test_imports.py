@@ -15,8 +15,8 @@ SOURCE = Path(tribond.__file__).parent
 # The rooms of the package. Imports point only to the left; neighbours in a row do not know each other. CONTRIBUTING.md
 # draws it. A name may stand here before its room is opened.
 ROWS: list[set[str]] = [
-    {"units", "typing", "errors", "files", "compiled"},
-    {"reading"},
+    {"units", "typing", "errors", "files", "interrupt", "compiled"},
+    {"reading", "results"},
     {"graph"},
     {"nn"},
     {"backends"},

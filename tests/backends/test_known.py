@@ -254,6 +254,19 @@ def test_a_model_that_nobody_touched_is_known(model):
     assert not look.still_holds(copy.deepcopy(model))
 
 
+def test_a_training_looks_at_everything_but_the_numbers_of_the_weights(model):
+    look = Look.at(model)
+    model.readout.phi.core[0].weight.mul_(1.1)
+    assert look.holds_but_for_weights(model)
+    assert not look.still_holds(model)
+    model.edge_basis.wave_numbers.data.mul_(1.01)  # past PyTorch's notice
+    assert not look.holds_but_for_weights(model)
+    model.edge_basis.wave_numbers.data.div_(1.01)
+    look = Look.at(random_model(small_config()))
+    look.model.blocks[0].register_forward_hook(lambda *_: None)
+    assert not look.holds_but_for_weights(look.model)
+
+
 def test_a_method_put_into_a_class_is_obeyed(model, monkeypatch):
     evaluator = Evaluator()
     before = evaluate(model, GRAPH, evaluator=evaluator).energy

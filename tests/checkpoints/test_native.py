@@ -299,3 +299,17 @@ def test_saving_leaves_the_model_alone(tmp_path, make_model):
 def test_a_path_that_is_not_there_is_a_model_not_found(tmp_path):
     with pytest.raises(ModelNotFoundError, match="missing.safetensors"):
         tribond.load(tmp_path / "missing.safetensors")
+
+
+@pytest.mark.parametrize("change", ["hook", "forward", "blocks"])
+def test_a_model_that_the_file_would_not_give_back_is_not_written(tmp_path, make_model, change):
+    model = make_model()
+    if change == "hook":
+        model.readout.register_forward_hook(lambda *_: None)
+    elif change == "forward":
+        model.blocks[0].bond_update.forward = lambda *given: given[0]
+    else:
+        model.blocks = model.blocks[:1]
+    with pytest.raises(CheckpointError, match="was not written: a model file holds weights and settings alone"):
+        save_model(tmp_path / "model.safetensors", model, {})
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from tribond.cli import output
+from tribond.files import write_json
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you ...")])
@@ -14,7 +15,7 @@ def test_running_out_of_memory_is_no_surprise(capsys, error):
 
 
 def test_json_is_for_the_eye(tmp_path):
-    output.write_json(tmp_path / "new" / "x.json", {"unit": "eV/Å", "values": [1.5, None]})
+    write_json(tmp_path / "new" / "x.json", {"unit": "eV/Å", "values": [1.5, None]})
     text = (tmp_path / "new" / "x.json").read_text(encoding="utf-8")
     assert json.loads(text) == {"unit": "eV/Å", "values": [1.5, None]}
     assert '  "unit": "eV/Å",\n' in text

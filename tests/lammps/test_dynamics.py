@@ -104,8 +104,15 @@ def test_rerun_gives_the_energies_of_the_run(deck, crystal):
     np.testing.assert_allclose(again, run, rtol=1e-10)
 
 
+OTHERS = {
+    "repulsion of nuclei": ("zbl 1.5 2.5", {"1 1": "6 6", "1 2": "6 14", "2 2": "14 14"}),
+    "dispersion": ("dispersion/d3 bj pbe 12.0 8.0", {"* *": "C Si"}),
+}
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_with_the_repulsion_of_nuclei(deck, crystal, potential, ranks):
+@pytest.mark.parametrize("other", OTHERS)
+def test_with_another_potential_on_top(deck, crystal, potential, ranks, other):
     def energy_and_forces(style: str, coefficients: str) -> tuple[float, np.ndarray]:
         printed = deck.run(f"""
             units metal
@@ -120,15 +127,22 @@ def test_with_the_repulsion_of_nuclei(deck, crystal, potential, ranks):
         """, ranks)  # fmt: skip
         return thermo(printed)[-1, 1], dump(deck.folder / "all.dump")[0][:, 1:]
 
-    zbl, forces_zbl = energy_and_forces("zbl 1.5 2.5", "pair_coeff 1 1 6 6\npair_coeff 2 2 14 14")
-    both, forces_both = energy_and_forces(
-        "hybrid/overlay tribond precision double zbl 1.5 2.5",
-        "pair_coeff * * tribond model.safetensors C Si\npair_coeff 1 1 zbl 6 6\npair_coeff 1 2 zbl 6 14\npair_coeff 2 2 zbl 14 14",
+    style, coefficients = OTHERS[other]
+    name = style.split()[0]
+    of_other, forces = energy_and_forces(
+        style, "\n".join(f"pair_coeff {types} {it}" for types, it in coefficients.items())
+    )
+    both, forces_of_both = energy_and_forces(
+        f"hybrid/overlay tribond precision double {style}",
+        "\n".join(
+            ["pair_coeff * * tribond model.safetensors C Si"]
+            + [f"pair_coeff {types} {name} {it}" for types, it in coefficients.items()]
+        ),
     )
     alone = potential.predict(crystal)[0]
-    assert zbl > 1.0
-    assert both == pytest.approx(zbl + alone.energy, abs=1e-8)
-    np.testing.assert_allclose(forces_both, forces_zbl + alone.forces, rtol=0, atol=1e-8)
+    assert abs(of_other) > 1.0
+    assert both == pytest.approx(of_other + alone.energy, abs=1e-8)
+    np.testing.assert_allclose(forces_of_both, forces + alone.forces, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

@@ -18,5 +18,9 @@ def test_it_runs(deck, path):
     text = path.read_text()
     assert text.count("plugin          load ${plugin}\n") == 1
     variables = SHORT | {"plugin": str(deck.plugin), "model": "model.safetensors"}
-    printed = deck.run(text, ranks=2, variables=variables)
+    images = 5 if path.name == "in.neb" else 0
+    printed = deck.run(text, ranks=images or 2, variables=variables, partitions=images)
+    if images:
+        printed = (deck.folder / "log.lammps").read_text()
+        assert "Climbing replica" in printed
     assert thermo(printed)[-1, 0] > 0

@@ -44,9 +44,8 @@ def model(tmp_path_factory) -> Path:
 
 
 def check(program: Path, model: Path, **environment: str) -> None:
-    ran = subprocess.run(
-        [program, model], capture_output=True, text=True, check=True, timeout=120, env=os.environ | environment
-    )
+    surroundings = os.environ | environment
+    ran = subprocess.run([program, model], capture_output=True, text=True, check=True, timeout=120, env=surroundings)
     places = [[0.01, 0, 0], [0, 2, 2], [2, 0, 2], [2, 2, 0], [1, 1, 1], [1, 3, 3], [3, 1, 3], [3, 3, 1]]
     scaled = np.array(places) / 4
     scaled[0, 0] = 0.01
@@ -59,7 +58,9 @@ def check(program: Path, model: Path, **environment: str) -> None:
     np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=1e-9)
     np.testing.assert_allclose(stress, expected.stress, rtol=0, atol=1e-9)
     assert np.abs(forces).max() > 0.01
-    missing = subprocess.run([program, "missing.safetensors"], capture_output=True, text=True, check=False)
+    missing = subprocess.run(
+        [program, "missing.safetensors"], capture_output=True, text=True, check=False, env=surroundings
+    )
     assert missing.returncode != 0
     assert "missing.safetensors: cannot be opened" in missing.stdout + missing.stderr
 

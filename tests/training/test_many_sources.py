@@ -16,11 +16,11 @@ from tribond.data import read_table
 from tribond.data.dataset import FrameDataset, LabeledGraph
 from tribond.errors import DataError
 from tribond.evaluation.evaluate import evaluate_frames
+from tribond.interrupt import Interrupted
 from tribond.models.potential import evaluate
 from tribond.training import data_module, run, start
 from tribond.training.average import KeepValidations
 from tribond.training.callbacks import KeepBest
-from tribond.training.interrupt import TrainingInterrupted
 from tribond.training.loss import Loss
 from tribond.training.module import PotentialTraining
 
@@ -136,7 +136,7 @@ def test_stages_go_on_bit_for_bit(sources, make_training, tmp_path, monkeypatch,
     whole = train(staged(make_training, sources, output="whole"), tmp_path).output
     with monkeypatch.context() as patch:
         at_step(patch, stop, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(TrainingInterrupted):
+        with pytest.raises(Interrupted):
             train(staged(make_training, sources), tmp_path)
     caplog.clear()
     caplog.set_level("INFO", logger="tribond")

@@ -13,9 +13,9 @@ from ase.io import write
 from safetensors.torch import load_file
 
 from tribond.errors import ConfigError, TribondError
+from tribond.interrupt import Interrupted
 from tribond.training import run
 from tribond.training.callbacks import KeepLast
-from tribond.training.interrupt import TrainingInterrupted
 from tribond.training.module import PotentialTraining
 
 
@@ -77,7 +77,7 @@ def test_ctrl_c_loses_nothing(data, uninterrupted, make_training, tmp_path, monk
     config = make_training(steps=8)
     before = signal.getsignal(signal.SIGINT)  # a job in the background of a shell ignores it
     at_step(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(Interrupted):
         train(config, tmp_path)
     assert torch.load(tmp_path / "out" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == step
     train(config, tmp_path)
@@ -87,7 +87,7 @@ def test_ctrl_c_loses_nothing(data, uninterrupted, make_training, tmp_path, monk
 
 def test_sigterm_too(data, uninterrupted, make_training, tmp_path, monkeypatch):
     at_step(monkeypatch, 4, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    with pytest.raises(TrainingInterrupted) as caught:
+    with pytest.raises(Interrupted) as caught:
         train(make_training(steps=8), tmp_path)
     assert caught.value.signal == signal.SIGTERM
     train(make_training(steps=8), tmp_path)
@@ -129,7 +129,7 @@ def test_interrupted_twice(data, uninterrupted, make_training, tmp_path, monkeyp
     config = make_training(steps=8)
     for step in (2, 7):
         at_step(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(TrainingInterrupted):
+        with pytest.raises(Interrupted):
             train(config, tmp_path)
     train(config, tmp_path)
     assert_same(outcome(tmp_path / "out"), uninterrupted)
@@ -144,7 +144,7 @@ def test_a_complete_training_stays_as_it_is(data, uninterrupted, make_training, 
 def test_worker_processes_ask_ahead_and_change_nothing(data, uninterrupted, make_training, tmp_path, monkeypatch):
     at_step(monkeypatch, 5, lambda: os.kill(os.getpid(), signal.SIGINT))
     config = make_training(steps=8, workers=1)
-    with pytest.raises(TrainingInterrupted):
+    with pytest.raises(Interrupted):
         train(config, tmp_path)
     train(config, tmp_path)
     assert_same(outcome(tmp_path / "out"), uninterrupted)

@@ -17,7 +17,7 @@ namespace tribond::INSTRUCTION_SET {
 
 constexpr size_t CACHE_LINE = 64;
 constexpr size_t LARGE_PAGE = size_t(1) << 21;
-constexpr size_t MUCH = size_t(64) << 20;
+constexpr size_t LARGE = size_t(64) << 20;
 
 // Room for numbers, not set to anything. It grows as it must, and shrinks if it is much and a quarter would do: to ask the
 // system for memory at every step of a large system takes longer than a tenth of the step. It forgets its content then.
@@ -34,7 +34,7 @@ public:
     ~Buffer() { std::free(data_); }
 
     void resize(size_t count) {
-        if (count <= room_ && (room_ * sizeof(T) <= MUCH || count >= room_ / 4)) {
+        if (count <= room_ && (room_ * sizeof(T) <= LARGE || count >= room_ / 4)) {
             count_ = count;
             return;
         }

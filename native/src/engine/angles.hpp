@@ -1,4 +1,4 @@
-// Three-body to bond, (2) and (3), for the angle bonds of a tile, and the way back: the density of an atom is a matrix
+// Three-body to bond, (2) and (3), for the angle bonds of a tile, and the backward pass: the density of an atom is a matrix
 // (l,m) × (l,n), of which only equal l count, built in one pass over the bonds of the atom and read back in a second.
 #pragma once
 
@@ -116,10 +116,10 @@ private:
             const Vec<T> x[2] = {load(core + f), load(gate + f)};
             Vec<T> both[2];
             sigmoids<2>(x, both);
-            const Vec<T> t = both[0], share = both[1], said = x[0] * t, product = said * share;
+            const Vec<T> t = both[0], share = both[1], activated = x[0] * t, product = activated * share;
             if constexpr (ADD) store(edge + f, load(edge + f) + product);
             if constexpr (KEEP) {
-                store(core + f, share * (t + said * (T(1) - t)));
+                store(core + f, share * (t + activated * (T(1) - t)));
                 store(gate + f, product * (T(1) - share));
             }
         }

@@ -1,4 +1,4 @@
-// What depends on the vectors of the bonds alone: bases and the first e_ij, and the way back to dE/dr.
+// What depends on the vectors of the bonds alone: bases and the first e_ij, and the backward pass to dE/dr.
 #pragma once
 
 #include "engine/angles.hpp"

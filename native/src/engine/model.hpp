@@ -1,4 +1,4 @@
-// The weights of an M3GNet, packed for `multiply`, with their transposes for the way back.
+// The weights of an M3GNet, packed for `multiply`, with their transposes for the backward pass.
 #pragma once
 
 #include <cmath>

@@ -1,9 +1,9 @@
-// One evaluation: there and back through all blocks, a tile of bonds at a time.
+// One evaluation: forward and backward through all blocks, a tile of bonds at a time.
 //
-// What the way back needs of a tile is kept from the way there, as far as there is room for it. Of the other tiles, e_ij after
-// (3) of each block is kept, and the rest computed again while the tile is in the cache. On the way back ∂e_ij takes the place of the
-// e_ij of the last block. Where atoms sum messages over bonds of their own, the last block goes there and back in one go and
-// computes nothing twice.
+// What the backward pass needs of a tile is kept from the forward pass, as far as there is room for it. Of the other tiles,
+// e_ij after (3) of each block is kept, and the rest computed again while the tile is in the cache. In the backward pass ∂e_ij
+// takes the place of the e_ij of the last block. Where atoms sum messages over bonds of their own, the last block goes
+// forward and backward in one go and computes nothing twice.
 #pragma once
 
 #include "engine/pass_atoms.hpp"
@@ -21,7 +21,7 @@ template <class T> class Pass : PassAtoms<T> {
     using Base::sum_far_messages, Base::clear_if, Base::fetch, Base::send_back, Base::clear_ghosts;
 
 public:
-    // trace_bytes: what the derivatives of the activations may take, so that the way back computes nothing twice.
+    // trace_bytes: what the derivatives of the activations may take, so that the backward pass computes nothing twice.
     Pass(const Model<T>& model, const Graph& graph, Workspace<T>& workspace, int threads, size_t trace_bytes)
         : Base(model, graph, workspace, threads), angles_(model) {
         trace_numbers_ = Trace<T>::numbers(m_.blocks[0].bond) + Trace<T>::numbers(m_.blocks[0].atom);
@@ -129,13 +129,13 @@ private:
     }
 
     // The same, with `angles_backward` of this tile to follow.
-    void angles_there(int k, const Tile& tile, Worker& s) {
+    void angles_forward_and_keep(int k, const Tile& tile, Worker& s) {
         set_gates(tile, s);
         angles_.forward_for_backward(m_.blocks[k].angles, g_, p_, tile, w_.bases.angles, s.gates.data(), s.angles, edges_of(k, tile));
     }
 
     // What `angles_backward` needs of a tile whose e_ij are past (3).
-    void angles_again(int k, const Tile& tile, Worker& s) {
+    void angles_keep(int k, const Tile& tile, Worker& s) {
         set_gates(tile, s);
         angles_.again(m_.blocks[k].angles, p_, tile, w_.bases.angles, s.gates.data(), s.angles);
     }
@@ -152,7 +152,7 @@ private:
                          w_.bases.d_length.begin() + tile.first_bond);
     }
 
-    // Where the way back through both updates finds what it needs of a tile: kept from the way there, or made again.
+    // Where the backward pass through both updates finds what it needs of a tile: kept from the forward pass, or made again.
     bool traced(int k, const Tile& tile) const {
         return k + 1 < m_.num_blocks && size_t(tile.last_bond) * trace_numbers_ <= w_.traces[k].size();
     }
@@ -247,27 +247,27 @@ private:
     }
 
     void backward(int k) {
-        const bool last = k + 1 == m_.num_blocks, there_too = last && fused_;
-        if (there_too || (!last && !all_traced(k))) all_parts(k, w_.nodes[k]);
+        const bool last = k + 1 == m_.num_blocks, forward_too = last && fused_;
+        if (forward_too || (!last && !all_traced(k))) all_parts(k, w_.nodes[k]);
         else if (!last) gates(k, w_.nodes[k]);
         if (!m_.onto_centre) fetch(w_.d_nodes);  // the messages went there
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> bond = bond_trace(k, tile, s), atom = atom_trace(k, tile, s);
-            if (there_too) {
+            if (forward_too) {
                 if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
-                angles_there(k, tile, s);
+                angles_forward_and_keep(k, tile, s);
             }
             if (!traced(k, tile)) {
                 bond_forward(k, tile, s.edges.begin(), &bond, s);
-                T* nodes = there_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
+                T* nodes = forward_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
                 atom_forward(k, tile, s.edges.begin(), nodes, &atom, s);
-                if (there_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
+                if (forward_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
             }
             T* d_edges = edges_of(m_.num_blocks - 1, tile);
             if (last) std::fill_n(d_edges, tile.bonds() * m_.edges, T(0));
             atom_backward(k, tile, atom, d_edges, s);
             bond_backward(k, tile, bond, d_edges, s);
-            if (!there_too) angles_again(k, tile, s);
+            if (!forward_too) angles_keep(k, tile, s);
             angles_backward(k, tile, d_edges, s);
             if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
         }, clear_if(true));
@@ -278,7 +278,7 @@ private:
         clear_ghosts(w_.d_nodes);
     }
 
-    // Atoms before bonds: the bonds of the last block are never heard of again.
+    // Atoms before bonds: nothing reads the bonds of the last block.
     void forward_atom_first(int k) {
         atom_parts_and_gate(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s) {
@@ -298,7 +298,7 @@ private:
     }
 
     void backward_atom_first(int k) {
-        const bool last = k + 1 == m_.num_blocks, there_too = last && fused_;
+        const bool last = k + 1 == m_.num_blocks, forward_too = last && fused_;
         if (!last) {
             if (!all_traced(k)) bond_parts(k, w_.nodes[k + 1]);
             by_tile([&](const Tile& tile, Worker& s) {
@@ -314,19 +314,19 @@ private:
         all_traced(k) ? gates(k, w_.nodes[k]) : atom_parts_and_gate(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s) {
             const Trace<T> trace = atom_trace(k, tile, s);
-            if (there_too) {
+            if (forward_too) {
                 if (k == 0) w_.bases.embed(m_, tile, edges_of(0, tile));
-                angles_there(k, tile, s);
+                angles_forward_and_keep(k, tile, s);
             }
             if (!traced(k, tile)) {
-                T* nodes = there_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
+                T* nodes = forward_too ? copy_nodes(k, tile, s.sums.begin()) : nullptr;
                 atom_forward(k, tile, edges_of(k, tile), nodes, &trace, s);
-                if (there_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
+                if (forward_too) read_out(tile.first_atom, tile.last_atom, nodes, s);
             }
             T* d_edges = edges_of(m_.num_blocks - 1, tile);
             if (last) std::fill_n(d_edges, tile.bonds() * m_.edges, T(0));
             atom_backward(k, tile, trace, d_edges, s);
-            if (!there_too) angles_again(k, tile, s);
+            if (!forward_too) angles_keep(k, tile, s);
             angles_backward(k, tile, d_edges, s);
             if (k == 0) w_.bases.embed_backward(m_, tile, d_edges);
         }, clear_if(true));
@@ -338,7 +338,7 @@ private:
     const Angles<T> angles_;
     size_t trace_numbers_;
     std::vector<int> edges_place_;  // (blocks,) which buffer has e_ij before each
-    bool fused_;  // the last block goes there and back in one go
+    bool fused_;  // the last block goes forward and backward in one go
     bool far_ = false;  // the traces are more than the caches hold
 };
 

@@ -19,7 +19,7 @@ protected:
     PassAtoms(const Model<T>& model, const Graph& graph, Workspace<T>& workspace, int threads)
         : m_(model), g_(graph), p_(graph), w_(workspace), threads_(threads) {
         bond_width_ = 2 * m_.blocks[0].bond.first.hidden, atom_width_ = 2 * m_.blocks[0].atom.first.hidden;
-        row_width_ = std::max(bond_width_ + atom_width_ + m_.angular, m_.nodes);  // messages on the way there, too
+        row_width_ = std::max(bond_width_ + atom_width_ + m_.angular, m_.nodes);  // messages in the forward pass, too
     }
 
     // ------------------------------------------------------------------------------------------- sharing out

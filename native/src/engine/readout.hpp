@@ -1,4 +1,4 @@
-// (7): the energies of some atoms, and the way back to their features.
+// (7): the energies of some atoms, and the backward pass to their features.
 #pragma once
 
 #include "engine/update.hpp"

@@ -1,4 +1,4 @@
-// The message φ(v_i ⊕ v_j ⊕ e_ij) ⊙ W⁰ e⁰_ij of (4) and (5) for a tile of bonds, and the way back.
+// The message φ(v_i ⊕ v_j ⊕ e_ij) ⊙ W⁰ e⁰_ij of (4) and (5) for a tile of bonds, and the backward pass.
 #pragma once
 
 #include "engine/model.hpp"
@@ -17,7 +17,7 @@ template <class T> struct Bonds {
     const T* const* neighbour_part;   // (count,) pointers to W₂ v_j
 };
 
-// What the way back through an update needs of every bond of a tile; that of ROWS_AT_ONCE bonds lies together, in the order
+// What the backward pass through an update needs of every bond of a tile; that of ROWS_AT_ONCE bonds lies together, in the order
 // in which it is read.
 template <class T> struct Trace {
     const Update<T>& update;
@@ -64,9 +64,9 @@ template <class T, class Keep> inline void activate(size_t count, T* x, Keep kee
         Vec<T> s[2];
         sigmoids<2>(value, s);
         for (int v = 0; v < 2; ++v) {
-            const Vec<T> said = value[v] * s[v];
-            store(x + i + v * W, said);
-            keep(i + v * W, s[v] + said * (T(1) - s[v]));
+            const Vec<T> activated = value[v] * s[v];
+            store(x + i + v * W, activated);
+            keep(i + v * W, s[v] + activated * (T(1) - s[v]));
         }
     }
 }
@@ -130,12 +130,12 @@ void update_forward(const Update<T>& u, const Bonds<T>& bonds, UpdateScratch<T>&
                 const Vec<T> x[2] = {load(core + r * out + f), load(gate + r * out + f)};
                 Vec<T> both[2];
                 sigmoids<2>(x, both);
-                const Vec<T> s = both[0], share = both[1], said = x[0] * s, product = said * share;
+                const Vec<T> s = both[0], share = both[1], activated = x[0] * s, product = activated * share;
                 // Nothing below asks for product · scale: it must be rounded, or not, alike with KEEP and without.
                 store(after[start + r] + f, load(before[start + r] + f) + product * scale);
                 if constexpr (KEEP) {
                     T* place = kept.last + 3 * (size_t(r) * out + f);
-                    trace->keep(place, scale * share * (s + said * (T(1) - s)));
+                    trace->keep(place, scale * share * (s + activated * (T(1) - s)));
                     trace->keep(place + W, product * (scale * (T(1) - share)));
                     trace->keep(place + 2 * W, product * by_r);
                 }

@@ -171,7 +171,7 @@ int tribond_evaluate(const tribond_model* model, const tribond_graph* graph, tri
 
 int64_t tribond_exchange_width(const tribond_model* model) { return model == nullptr ? 0 : model->exchange_width; }
 
-// Those of engine/pass.hpp: v between blocks, and their derivatives on the way back; where messages go to the neighbour,
+// Those of engine/pass.hpp: v between blocks, and their derivatives in the backward pass; where messages go to the neighbour,
 // sums of them and derivatives by them, too.
 int tribond_num_forward(const tribond_model* model) {
     return model == nullptr ? 0 : (model->onto_centre ? 1 : 2) * model->num_blocks - 1;

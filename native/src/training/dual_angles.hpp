@@ -1,4 +1,4 @@
-// Three-body to bond, (2) and (3), in dual numbers, and the way back with the gradients of the weights: angles.hpp for
+// Three-body to bond, (2) and (3), in dual numbers, and the backward pass with the gradients of the weights: angles.hpp for
 // training.
 #pragma once
 
@@ -56,10 +56,10 @@ public:
             const T* d_edge = d_edges + (g.angle[tile.first_angle + a] - tile.first_bond) * 2 * edges_;
             for (int f = 0; f < edges_; f += LANES<T>) {
                 T *core = s.core.begin() + size_t(a) * 2 * edges_ + f, *gate = s.gate.begin() + size_t(a) * 2 * edges_ + f;
-                const Dual<T> d = load_dual(d_edge + f, edges_), c = load_dual(core, edges_), t = sigmoid(c), said = c * t;
+                const Dual<T> d = load_dual(d_edge + f, edges_), c = load_dual(core, edges_), t = sigmoid(c), activated = c * t;
                 const Dual<T> share = sigmoid(load_dual(gate, edges_));
-                store_dual(core, edges_, d * share * silu_slope(t, said));
-                store_dual(gate, edges_, d * said * share * one_minus(share));
+                store_dual(core, edges_, d * share * silu_slope(t, activated));
+                store_dual(gate, edges_, d * activated * share * one_minus(share));
             }
         }
         const int used = layer.core.rows;
@@ -115,7 +115,7 @@ private:
     }
 
     // x (angles of an atom, 2, angular) ← Σ Y_l0(θ) x of the other bonds, by way of their density. It is its own
-    // transpose, so that it serves the way back as well.
+    // transpose, so that it serves the backward pass as well.
     void others(int64_t first, int64_t last, const DualAngleBases<T>& bases, T* x, T* density) const {
         for (int f = 0; f < angular_; f += LANES<T>, x += LANES<T>, density += LANES<T>) {
             for (int lm = 0; lm < harmonics_; ++lm) {

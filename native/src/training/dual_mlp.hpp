@@ -1,4 +1,4 @@
-// The layers of a gated multilayer perceptron after the first, in dual numbers, and the way back with the gradients of
+// The layers of a gated multilayer perceptron after the first, in dual numbers, and the backward pass with the gradients of
 // their weights.
 #pragma once
 
@@ -24,9 +24,9 @@ template <class T> struct DualMlp {
 template <class T, bool KEEP> inline void activate_dual(int count, int width, T* x, T* slope) {
     for (int r = 0; r < count; ++r, x += 2 * width, slope += 2 * width)
         for (int f = 0; f < width; f += LANES<T>) {
-            const Dual<T> value = load_dual(x + f, width), s = sigmoid(value), said = value * s;
-            store_dual(x + f, width, said);
-            if constexpr (KEEP) store_dual(slope + f, width, silu_slope(s, said));
+            const Dual<T> value = load_dual(x + f, width), s = sigmoid(value), activated = value * s;
+            store_dual(x + f, width, activated);
+            if constexpr (KEEP) store_dual(slope + f, width, silu_slope(s, activated));
         }
 }
 
@@ -47,7 +47,7 @@ template <class T, bool KEEP> void mlp_forward(const std::vector<Layer<T>>& laye
     }
 }
 
-// The way back after mlp_forward with KEEP and with the derivatives by m.core and m.gate in their places: adds the
+// The backward pass after mlp_forward with KEEP and with the derivatives by m.core and m.gate in their places: adds the
 // gradients of the weights to `slot`, and leaves the derivatives by what the first layer gave in m.x[0].
 template <class T>
 void mlp_backward(const std::vector<Layer<T>>& layers, const MlpPlaces& places, int count, DualMlp<T>& m, T* slot) {

@@ -1,11 +1,11 @@
-// The gradient by the weights of a loss on energies and forces: there and back through all blocks in dual numbers.
+// The gradient by the weights of a loss on energies and forces: forward and backward through all blocks in dual numbers.
 //
 // Let e_i be the energy of an atom, g_b = dE/dr_b, and c_i, w_b the derivatives of the loss by them. By the weights θ
 //
 //     dL/dθ = Σ c_i de_i/dθ + Σ w_b · dg_b/dθ = d/dθ d/dε [ Σ (1 + ε c_i) e_i(θ, r + ε w) ],
 //
-// so that one pass with the bond vectors r + ε w and the way back begun with 1 + ε c_i gives it: what belongs to ε in the
-// gradient of every weight. Kept for every bond is e_ij after (3) and after (4) of each block, for a block's way back,
+// so that one pass with the bond vectors r + ε w and the backward pass begun with 1 + ε c_i gives it: what belongs to ε in the
+// gradient of every weight. Kept for every bond is e_ij after (3) and after (4) of each block, for a block's backward pass,
 // which goes there once more, a few bonds at a time.
 #pragma once
 
@@ -249,7 +249,7 @@ private:
         atom_parts_and_gate_backward(k, w_.nodes[k]);
     }
 
-    // Atoms before bonds: the bonds of the last block are never heard of again.
+    // Atoms before bonds: nothing reads the bonds of the last block.
     void forward_atom_first(int k) {
         atom_parts_and_gate(k, w_.nodes[k]);
         by_tile([&](const Tile& tile, Worker& s, T*) {

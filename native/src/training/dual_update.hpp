@@ -1,4 +1,4 @@
-// The message φ(v_i ⊕ v_j ⊕ e_ij) ⊙ W⁰ e⁰_ij of (4) and (5) for a tile of bonds in dual numbers, and the way back with
+// The message φ(v_i ⊕ v_j ⊕ e_ij) ⊙ W⁰ e⁰_ij of (4) and (5) for a tile of bonds in dual numbers, and the backward pass with
 // the gradients of its weights: update.hpp for training.
 #pragma once
 
@@ -17,7 +17,7 @@ template <class T> struct DualBonds {
     const T* const* neighbour_part;   // (count · 2,) pointers to W₂ v_j
 };
 
-// Where the way back through an update begins and ends.
+// Where the backward pass through an update begins and ends.
 template <class T> struct DualEnds {
     const T* const* d_message;                 // (count,) pointers to (2, out), which may lie in d_edges
     T* d_edges;                                // (count, 2, edges), added to
@@ -93,10 +93,10 @@ void dual_update_backward(const Update<T>& u, const UpdatePlaces& places, const 
                     scale = scale * t;
                     by_scale = silu_slope(t, scale);
                 }
-                const Dual<T> c = load_dual(core, out), t = sigmoid(c), said = c * t;
-                const Dual<T> share = sigmoid(load_dual(gate, out)), product = said * share;
+                const Dual<T> c = load_dual(core, out), t = sigmoid(c), activated = c * t;
+                const Dual<T> share = sigmoid(load_dual(gate, out)), product = activated * share;
                 const Dual<T> d = load_dual(ends.d_message[start + r] + f, out), scaled = d * scale;
-                store_dual(core, out, scaled * share * silu_slope(t, said));
+                store_dual(core, out, scaled * share * silu_slope(t, activated));
                 store_dual(gate, out, scaled * product * one_minus(share));
                 store_dual(s.scale.begin() + at, out, d * product * by_scale);
             }

@@ -77,6 +77,7 @@ class Evaluator:
 
     def __init__(self) -> None:
         self._packed: _Packed | None = None
+        self._look: Look | None = None  # of the training
         self._trained: native.Engine | None = None
 
     def __reduce__(self) -> tuple[Callable[[], "Evaluator"], tuple[()]]:
@@ -125,7 +126,10 @@ class Evaluator:
         loaded = compiled.library()
         if graph.state is not None or loaded is None or graph.device.type != "cpu":
             return None
-        if difference(model) is not None:
+        look = self._look
+        if look is None or not look.holds_but_for_weights(model):
+            look = self._look = Look.at(model)
+        if look is None:
             refuse_unsafe(model)
             return None
         if not (native.supports(model) and TRAINABLE.computes(model.config)):

@@ -1,7 +1,7 @@
 """Energy and dE/dr of every bond in little memory: the modules of `nn`, differentiated a part of the bonds at a time.
 
 PyTorch's automatic differentiation of the whole keeps every intermediate of every bond, some 10 kB each. Here v and e_ij
-before every block are kept and nothing else; the way back runs a block once more, part by part, and differentiates that.
+before every block are kept and nothing else; the backward pass runs a block once more, part by part, and differentiates that.
 No derivative is written out, so what `nn` learns is computed here too. ∂x stands for dE/dx.
 """
 
@@ -153,7 +153,7 @@ class Pass:
         self.parts = parts(graph, bonds, 0 if config.message_target == "centre" else 1)
 
     def run(self) -> tuple[Tensor, Tensor]:
-        """There and back."""
+        """Forward and backward."""
         model = self.model
         element = model.row_of_element[self.graph.atomic_numbers]
         blocks = [cast("M3GNetBlock", block) for block in model.blocks]

@@ -4,6 +4,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.modules import module as torch_module
 
@@ -19,7 +20,7 @@ class Look:
 
     A weight is told by where it lies, how, and PyTorch's count of the changes made to it; everything else, hooks, flags,
     layers, methods of classes, by being the same object. What is written through `.data` or numpy, past PyTorch's
-    notice, is not noticed here either.
+    notice, is not noticed here either, but for constants, of which a training keeps copies.
     """
 
     def __init__(self, model: M3GNet) -> None:
@@ -34,7 +35,8 @@ class Look:
         self._weights = [weight for of in self._tensors for weight in of.values() if weight is not None]
         # As long as this is compared, places in memory are given to nobody else.
         self._held = [tensor.detach() for tensor in self._weights]
-        self._facts = self._now()
+        self._constants = [(tensor, tensor.clone()) for tensor in model.buffers()]
+        self._facts, self._changes = self._now(), self._counts()
 
     @staticmethod
     def at(model: M3GNet) -> "Look | None":
@@ -43,6 +45,13 @@ class Look:
 
     def still_holds(self, model: M3GNet) -> bool:
         """Whether this is the model, and nothing has changed."""
+        return self._is_the_same(model) and self._counts() == self._changes
+
+    def holds_but_for_weights(self, model: M3GNet) -> bool:
+        """Whether nothing has changed but the numbers of the weights: as between two steps of a training."""
+        return self._is_the_same(model) and all(torch.equal(now, before) for now, before in self._constants)
+
+    def _is_the_same(self, model: M3GNet) -> bool:
         if self.model is not model or self._facts is None:
             return False
         try:
@@ -51,8 +60,16 @@ class Look:
         except (RuntimeError, ValueError, TypeError):  # another tensor or array, which cannot be told in one word
             return False
 
+    def _counts(self) -> list[int]:
+        """How often each tensor was written to."""
+        try:
+            return list(map(_CHANGES, self._weights))
+        except RuntimeError:
+            # Tensors of PyTorch's inference mode have no count: what is written to them goes unnoticed, too.
+            return [-1 if it.is_inference() else it._version for it in self._weights]  # noqa: SLF001
+
     def _now(self) -> list[Any] | None:
-        """Everything that tells the model from another, in one list; None with hooks.
+        """Everything that tells the model from another but the numbers in it, in one list; None with hooks.
 
         All loops are within Python's own functions: this runs before every evaluation, in a tenth of a millisecond.
         """
@@ -70,9 +87,4 @@ class Look:
         facts += map(Tensor.stride, weights)
         facts += map(Tensor.size, weights)  # `.data = ...` may change it, and the type, and nothing else
         facts += map(_TYPE, weights)
-        try:
-            facts += map(_CHANGES, weights)
-        except RuntimeError:
-            # Tensors of PyTorch's inference mode have no count: what is written to them goes unnoticed, too.
-            facts += [-1 if it.is_inference() else it._version for it in weights]  # noqa: SLF001
         return facts

@@ -4,7 +4,6 @@ Without the compiled library everything works, more slowly, through PyTorch.
 """
 
 import ctypes
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, cast
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from tribond.backends.coverage import ANY, NOT_READ, Coverage, Table, at_most, one_of, widths
 from tribond.backends.known import PRECISIONS, check
-from tribond.backends.skin import without_skin
 from tribond.backends.weights import linears
 from tribond.compiled import BAD_GRAPH, FAILED, NO_MEMORY, Library, plain
 from tribond.errors import ConfigError
@@ -29,7 +27,7 @@ MOST_FUNCTIONS = 512  # radial functions of one kind, a fixed room in the C++ co
 NO_SUCH_GRAPH = (
     "a graph whose bonds are not sorted by their centre atom, or with atoms, bonds, systems or elements out of range"
 )
-# What may be kept of activations and their derivatives, so that the way back need not compute it again.
+# What may be kept of activations and their derivatives, so that the backward pass need not compute it again.
 TRACE_BYTES = 380 * 10**6
 
 # What is computed, field by field: see coverage.py.
@@ -120,7 +118,6 @@ class Engine:
             reasons = [*COVERAGE.missing(model.config), "it needs the model on the CPU"]
             msg = f"this model cannot be packed: {reasons[0]}"
             raise ConfigError(msg)
-        self._cutoff = model.config.cutoff if model.config.edge_gate_bias else math.inf
         self._functions = compiled.functions
         self.trace_bytes = TRACE_BYTES
         numbers, reals, tensors = _description(model)
@@ -167,14 +164,11 @@ class Engine:
             MemoryError: if there is not enough memory.
         """
         _check_vectors(vectors, graph)
-        vectors, graph, kept = without_skin(vectors, graph, self._cutoff)
         energies = torch.empty(graph.num_atoms, dtype=torch.float64, device="cpu")
         gradient = torch.empty(graph.num_edges, 3, dtype=torch.float64, device="cpu")
         results = (self.trace_bytes, energies.data_ptr(), gradient.data_ptr())
         self._call(self._functions.tribond_engine_run, vectors, graph, results)
-        if kept is None:
-            return energies, gradient
-        return energies, gradient.new_zeros(len(kept), 3).masked_scatter_(kept[:, None], gradient)
+        return energies, gradient
 
     def weight_gradients(
         self, vectors: Tensor, graph: AtomGraph, loss_by: tuple[Tensor, Tensor], gradients: Sequence[Tensor | None]
@@ -196,9 +190,6 @@ class Engine:
         by_energies = plain(loss_by[0], torch.float64, graph.num_atoms)
         by_gradient = plain(loss_by[1], torch.float64, graph.num_edges, 3)
         _check_vectors(vectors, graph)
-        vectors, graph, kept = without_skin(vectors, graph, self._cutoff)
-        if kept is not None:
-            by_gradient = by_gradient[kept]
         given = (by_energies.data_ptr(), by_gradient.data_ptr(), _pointers(gradients))
         self._call(self._functions.tribond_engine_weight_gradients, vectors, graph, given)
 

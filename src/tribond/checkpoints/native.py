@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from tribond.backends.known import difference
 from tribond.checkpoints.ordinary import check_ordinary
 from tribond.errors import CheckpointError, ConfigError
 from tribond.files import write_atomically
@@ -52,7 +53,13 @@ def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> 
         path: the file, by convention *.safetensors.
         model: its weights are stored in the precision they have.
         metadata: provenance, anything JSON can hold; "name" is what `repr` and `tribond info` show.
+
+    Raises:
+        CheckpointError: if the model is not what its config describes: the file would compute something else.
     """
+    if (found := difference(model)) is not None:
+        msg = f"{path} was not written: a model file holds weights and settings alone, and in this model {found}"
+        raise CheckpointError(msg)
     header = {
         "checksum": "crc32:00000000",
         "format_version": FORMAT_VERSION,

@@ -8,6 +8,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.errors import StructureError
+from tribond.files import write_json
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -65,7 +66,7 @@ def bench(
             "sizes": [_record(it, potential, rate) for it in measured],
             "stopped": stopped,
         }
-        output.write_json(output_file, content)
+        write_json(output_file, content)
     if not quiet:
         _print(measured, potential, cell, rate)
         if output_file is not None:

@@ -27,22 +27,26 @@ EXTRAS = {  # packages that only some verbs need, and the extra that brings them
     "pydantic": "train",
     "tqdm": "train",
     "yaml": "train",
+    "netCDF4": "md",
     "pymatgen": "pymatgen",
+    "phonopy": "properties",
+    "seekpath": "properties",
+    "phono3py": "properties",
 }
 
 
 class LazyCommand(TyperCommand):
     """A verb whose module is imported only when it is run, so that `tribond --help` needs nothing of it.
 
-    The module has an attribute `app`, a typer.Typer.
+    The module has an attribute, `app` if nothing else is said, a typer.Typer.
     """
 
-    def __init__(self, name: str, module: str, summary: str) -> None:
+    def __init__(self, name: str, module: str, summary: str, app: str = "app") -> None:
         super().__init__(name, help=summary)
-        self.module = module
+        self.module, self.app = module, app
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: D102, as click has it
-        app = import_module(self.module).app
+        app = getattr(import_module(self.module), self.app)
         return typer.main.get_command(app).make_context(info_name, args, parent, **extra)
 
 
@@ -52,6 +56,18 @@ class Verbs(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for command in (
+            LazyCommand("md", "tribond.cli.md", "Run molecular dynamics."),
+            LazyCommand("rdf", "tribond.cli.analysis", "Pair distributions of a trajectory.", "rdf_app"),
+            LazyCommand("angles", "tribond.cli.analysis", "Angles between bonds in a trajectory.", "angles_app"),
+            LazyCommand("diffusion", "tribond.cli.analysis", "Diffusion in trajectories.", "diffusion_app"),
+            LazyCommand("vdos", "tribond.cli.analysis", "Velocity spectrum of a trajectory.", "vdos_app"),
+            LazyCommand("eos", "tribond.cli.eos", "Equation of state: V0, B0 and B0'."),
+            LazyCommand("elastic", "tribond.cli.elastic", "Elastic tensor and moduli."),
+            LazyCommand("phonons", "tribond.cli.phonons", "Phonon bands, densities of states, thermal properties."),
+            LazyCommand("qha", "tribond.cli.qha", "Thermal expansion and what else changes with temperature."),
+            LazyCommand("conductivity", "tribond.cli.conductivity", "Lattice thermal conductivity."),
+            LazyCommand("neb", "tribond.cli.neb", "Barrier between two minima."),
+            LazyCommand("surface", "tribond.cli.surface", "Surface energies and the Wulff shape."),
             LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
@@ -59,7 +75,30 @@ class Verbs(TyperGroup):
             self.add_command(command)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, D102, as click has it
-        return ["relax", "predict", "train", "evaluate", "bench", "models", "info", "convert", "export", "lammps"]
+        return [
+            "relax",
+            "predict",
+            "md",
+            "rdf",
+            "angles",
+            "diffusion",
+            "vdos",
+            "eos",
+            "elastic",
+            "phonons",
+            "qha",
+            "conductivity",
+            "neb",
+            "surface",
+            "train",
+            "evaluate",
+            "bench",
+            "models",
+            "info",
+            "convert",
+            "export",
+            "lammps",
+        ]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102, as click has it
         try:
@@ -86,7 +125,7 @@ class Verbs(TyperGroup):
 app = typer.Typer(
     cls=Verbs,
     name="tribond",
-    help="M3GNet interatomic potentials: relax structures, predict, train and evaluate.",
+    help="M3GNet interatomic potentials: relax structures, run dynamics, predict, train and evaluate.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

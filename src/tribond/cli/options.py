@@ -92,6 +92,19 @@ Model = Annotated[str, typer.Option("--model", "-m", metavar="MODEL", help=MODEL
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
 Device = Annotated[str | None, device("cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[Precision, typer.Option(help="Precision of the model.")]
+Folder = Annotated[
+    Path | None,
+    output(
+        "DIR", "Folder for all results; of several inputs, one below it each. [default: X_VERB beside each input X]"
+    ),
+]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Begin anew: remove what an earlier run of this verb left in the folder.")
+]
+Index = Annotated[
+    str | None,
+    typer.Option(metavar="INDEX", help="Frames of each file: 0, -1, :, -5:, ::10. [default: the last]"),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but notes and errors.")]
 
 

@@ -1,6 +1,5 @@
-"""What the verbs share: the terminal, messages, the model, and result files."""
+"""What the verbs share: the terminal, messages and the model."""
 
-import json
 import os
 import sys
 import traceback
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tribond.errors import TribondError
-from tribond.files import atomic_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -192,14 +190,3 @@ def model_record(potential: "TrainedModel") -> dict[str, Any]:
         "device": str(potential.device),
     }
     return known | technical
-
-
-# ---------------------------------------------------------------------------------------------- result files
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, readable by eye."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(
-            json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tribond.cli import output
 from tribond.cli.structure_files import Frame
-from tribond.files import atomic_path
+from tribond.files import atomic_path, write_json
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -59,7 +59,7 @@ def write_results(results: list[Result], trained: "TrainedModel", path: Path) ->
     if ENDINGS[path.suffix.lower()] == "json":
         structures = [_record(result) for result in results]
         record = output.model_record(trained)
-        output.write_json(path, {"tribond_version": output.version(), "model": record, "structures": structures})
+        write_json(path, {"tribond_version": output.version(), "model": record, "structures": structures})
         return
     from ase.io import write
 

@@ -11,7 +11,7 @@ import typer
 from tribond.cli import options, output
 from tribond.cli.relax_report import Outcome, plot_relaxation, print_outcomes
 from tribond.cli.structure_files import BadFrame, Frame, OutputNames, read_frames, write_structure
-from tribond.files import atomic_path
+from tribond.files import atomic_path, write_json
 from tribond.reading.names import split_index, unpacked
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ def _write(frame: Frame, relaxation: "Relaxation", model_record: dict[str, Any],
             "constraint_energy_eV": [step.constraint_energy for step in history],
         },
     }
-    output.write_json(summary, content)
+    write_json(summary, content)
     with atomic_path(plot) as temporary:
         plot_relaxation(relaxation, frame.label, temporary)
     return [structure, trajectory, summary, plot]

@@ -41,7 +41,13 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
     from tribond.units import EV_PER_A3_TO_GPA
 
     def stress(state: dict[str, Any]) -> float:
-        return max(abs(value) for row in state["stress_eV_per_A3"] for value in row) * EV_PER_A3_TO_GPA
+        """What is left to the target, -p along the axes: zero for a converged cell under any pressure."""
+        rows = enumerate(state["stress_eV_per_A3"])
+        return max(
+            abs(value * EV_PER_A3_TO_GPA + (relaxation.pressure_GPa if i == j else 0.0))
+            for i, row in rows
+            for j, value in enumerate(row)
+        )
 
     terminal = output.console()
     terminal.print(f"[bold]{output.shown(outcome.label)}[/]: {_verdict(relaxation)}", soft_wrap=True)
@@ -61,7 +67,8 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
         row("enthalpy (eV)", lambda state: f"{state['enthalpy_eV']:.4f}")
     row("largest force (eV/Å)", lambda state: f"{state['max_force_eV_per_A']:.4f}")
     if before["stress_eV_per_A3"] is not None:
-        row("largest stress (GPa)", lambda state: f"{stress(state):.3f}")
+        target = f", less the target of {relaxation.pressure_GPa:g} GPa" if relaxation.pressure_GPa else ""
+        row(f"largest stress (GPa){target}", lambda state: f"{stress(state):.3f}")
     if before["volume_A3"] is not None:
         row("volume (Å³)", lambda state: f"{state['volume_A3']:.3f}")
         row("a, b, c (Å)", lambda state: "  ".join(f"{length:.4f}" for length in state["lengths_A"]))

@@ -121,6 +121,7 @@ def relax(
     pressure_GPa: float = 0.0,
     fix_symmetry: bool = False,
     cell_axes: str | None = None,
+    constant_volume: bool = False,
     on_step: Callable[[RelaxationStep, Atoms], object] | None = None,
 ) -> Relaxation:
     """Move atoms and cell to the nearest minimum of the energy, or of the enthalpy under pressure.
@@ -139,6 +140,7 @@ def relax(
         pressure_GPa: hydrostatic pressure from outside; compression positive.
         fix_symmetry: keep the space group found with SYMPREC.
         cell_axes: axes that may change, such as "ab"; the others stay exactly as they are. None: all periodic ones.
+        constant_volume: let the shape of the cell relax, and keep its volume.
         on_step: called with each step, the start included, and a copy of the structure that carries its results.
 
     Raises:
@@ -147,6 +149,10 @@ def relax(
         RelaxationError: if the relaxation runs away instead of coming to rest.
     """
     _check_settings(fmax_eV_per_A, steps, optimizer, pressure_GPa, relax_cell=relax_cell, cell_axes=cell_axes)
+    if constant_volume and (pressure_GPa or cell_axes is not None or not relax_cell):
+        raise ConfigError(
+            "constant_volume goes with no pressure, no cell_axes and no fixed cell; leave one of them out"
+        )
     _check_structure(atoms, pressure_GPa, fix_symmetry=fix_symmetry)
     pressure = pressure_GPa / EV_PER_A3_TO_GPA
     if cell_axes is None and relax_cell and "stress" in calculator.implemented_properties:
@@ -170,7 +176,7 @@ def relax(
     converged = False
     while not converged and (not history or history[-1].step < steps):
         # The filter measures forces in the cell that it was made for: after a large strain it is made anew.
-        target: Any = FrechetCellFilter(moving, scalar_pressure=pressure) if relax_cell else moving
+        target: Any = _cell_filter(moving, pressure, constant_volume=constant_volume) if relax_cell else moving
         done = history[-1].step if history else 0
         # An optimizer that divides by zero makes NaN, which is noticed without numpy's warning.
         with np.errstate(all="ignore"), OPTIMIZERS[optimizer](target, logfile=None) as dynamics:
@@ -197,6 +203,10 @@ def relax(
         fix_symmetry=fix_symmetry,
         cell_axes=cell_axes,
     )
+
+
+def _cell_filter(atoms: Atoms, pressure: float, *, constant_volume: bool) -> FrechetCellFilter:
+    return FrechetCellFilter(atoms, scalar_pressure=pressure, constant_volume=constant_volume)
 
 
 def space_group(atoms: Atoms, symprec: float = SYMPREC, *, largest: int | None = None) -> str | None:

@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tribond.errors import TribondError
+from tribond.interrupt import Stopped, StopRequest
 from tribond.nn.m3gnet import M3GNet
-from tribond.training.interrupt import StopRequest, TrainingStopped
 from tribond.training.lightning_internals import averaged_module, move_towards, step_not_begun
 from tribond.training.stages import Stage, stage_at
 from tribond.training.validation import shown_errors
@@ -202,7 +202,7 @@ class KeepLast(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Save the last whole step; a diverged training had better go back further."""
-        expected = isinstance(exception, TrainingStopped | TribondError)
+        expected = isinstance(exception, Stopped | TribondError)
         if self.whole and trainer.training and trainer.world_size == 1 and not expected:
             self._save_between_steps(trainer)
 

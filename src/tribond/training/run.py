@@ -20,6 +20,7 @@ from tribond.data.array_cache import ArrayCache
 from tribond.data.frames import Frame
 from tribond.errors import ConfigError, DataError, TribondError
 from tribond.files import write_atomically
+from tribond.interrupt import StopRequest, stop_requests
 from tribond.models.potential import Potential
 from tribond.nn.m3gnet import M3GNet
 from tribond.training.average import KeepValidations
@@ -27,7 +28,6 @@ from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBa
 from tribond.training.config import TrainingConfig
 from tribond.training.data_module import TrainingData
 from tribond.training.going_on import check_whole, only_training_in, settings_before
-from tribond.training.interrupt import StopRequest, stop_requests
 from tribond.training.lightning_internals import is_first_process, steps_in
 from tribond.training.logs import csv_logger, quiet_lightning
 from tribond.training.loss import Loss
@@ -73,7 +73,7 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
             writing there, or a setting makes no sense.
         DataError: if the data cannot be used.
         TribondError: if the training diverges.
-        TrainingInterrupted: on Ctrl-C or SIGTERM, after saving.
+        Interrupted: on Ctrl-C or SIGTERM, after saving.
         CheckpointError: if the checkpoint to go on from is damaged.
     """
     output = folder / Path(config.output).expanduser()
@@ -109,7 +109,7 @@ def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool,
     if config.average_validations is not None:
         kept = KeepValidations(average, output / "checkpoints", config.average_validations, config.average_of)
         callbacks.append(kept)
-    with quiet_lightning(), stop_requests() as stop:
+    with quiet_lightning(), stop_requests("this step, or after the validation if one is running") as stop:
         trainer = _trainer(config, output, callbacks, stop, checkpoint, progress=progress)
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     if not trainer.is_global_zero:

@@ -57,7 +57,7 @@ def angles_back_kernel(
 ):  # fmt: skip
     """∂(f_c R), ∂f_c, ∂Y, added to, and ∂s of every bond, (capacity, max_l · max_n), from ∂ẽ.
 
-    `back` is the density of ∂ẽ: what Σ_k of (2) is on the way there, it is on the way back.
+    `back` is the density of ∂ẽ: what Σ_k of (2) is in the forward pass, it is in the backward pass.
     """
     count = tl.load(start_ptr + num_atoms)
     if tl.program_id(0) * B >= count:

@@ -1,4 +1,4 @@
-"""Everything that depends on the bond vectors alone, and the way back to dE/dr, as one Triton kernel each."""
+"""Everything that depends on the bond vectors alone, and the backward pass to dE/dr, as one Triton kernel each."""
 
 import math
 

@@ -34,7 +34,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Of the updates, there and back, and of the layers of (3)."""
+    """Of the updates, forward and backward, and of the layers of (3)."""
 
     forward: Tile
     backward: Tile
@@ -253,7 +253,7 @@ class Launcher:
         names = ["CORE0", "GATE0", "CORE1", "GATE1", "CORE2", "GATE2", "SCALE"]
         names += [f"{name}_BACK" for name in names] if back else []
         constants |= {name: matrices.get(name, 0) for name in names}
-        constants |= {name: block.angles.offsets[name] for name in ("SAID", "SHARE")}
+        constants |= {name: block.angles.offsets[name] for name in ("ANGLE_CORE", "ANGLE_GATE")}
         return arguments, constants
 
     def message(

@@ -1,6 +1,6 @@
 """Energy and dE/dr of every bond on a GPU: the equations of `nn`, the loops over bonds as Triton kernels.
 
-Hidden features of bonds never leave the chip on the way there; e_ij before every block is kept, and the way back
+Hidden features of bonds never leave the chip in the forward pass; e_ij before every block is kept, and the backward pass
 computes the rest again. What belongs to atoms, not to bonds, is left to PyTorch. The host never waits for the device,
 so that a pass can be captured in a CUDA graph.
 """
@@ -112,7 +112,7 @@ def tiles(weights: Weights) -> Tiles:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the way back through a block needs."""
+    """What the backward pass through a block needs."""
 
     nodes: Tensor  # (atoms, node_features) v before the block
     moved: Tensor  # the same after it
@@ -139,7 +139,7 @@ class Pass:
         self.gates_at_neighbour = config.angle_gate == "end"
 
     def run(self, vectors: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
-        """There and back.
+        """Forward and backward.
 
         Args:
             vectors: (capacity, 3) Å, float64 or float32.

@@ -40,7 +40,7 @@ def density_kernel(
 ):  # fmt: skip
     """A_i[n,lm] = Σ_k Y_lm(r̂_ik) x_ik[l,n].  (atoms, max_n, COLUMNS), one program for every atom and n.
 
-    There x is f_c R ⊙ s, with s the gate of the atom at the "end" or in the "centre". On the way back it is f_c ∂ẽ / Y_l0(0),
+    There x is f_c R ⊙ s, with s the gate of the atom at the "end" or in the "centre". In the backward pass it is f_c ∂ẽ / Y_l0(0),
     where GATED_BY is "none".
     """
     capacity = capacity.to(tl.int64)

@@ -36,12 +36,12 @@ def layer(
 
 
 @triton.jit
-def after_angles(edges, angles, weights, SAID: tl.constexpr, SHARE: tl.constexpr, BE: tl.constexpr, BT: tl.constexpr,
+def after_angles(edges, angles, weights, ANGLE_CORE: tl.constexpr, ANGLE_GATE: tl.constexpr, BE: tl.constexpr, BT: tl.constexpr,
                  PRECISION: tl.constexpr):  # fmt: skip
     """e_ij after (3)."""
-    said = times(angles, weights, SAID, BE, BT, PRECISION)
-    share = times(angles, weights, SHARE, BE, BT, PRECISION)
-    return edges + silu(said) * sigmoid(share)
+    core = times(angles, weights, ANGLE_CORE, BE, BT, PRECISION)
+    gate = times(angles, weights, ANGLE_GATE, BE, BT, PRECISION)
+    return edges + silu(core) * sigmoid(gate)
 
 
 @triton.jit(do_not_specialize=["num_atoms"])
@@ -51,7 +51,7 @@ def message_kernel(
     E: tl.constexpr, H1: tl.constexpr, O: tl.constexpr, N: tl.constexpr, T: tl.constexpr,
     BE: tl.constexpr, BH1: tl.constexpr, BH2: tl.constexpr, BO: tl.constexpr, BN: tl.constexpr, BT: tl.constexpr,
     CORE0: tl.constexpr, GATE0: tl.constexpr, CORE1: tl.constexpr, GATE1: tl.constexpr, CORE2: tl.constexpr,
-    GATE2: tl.constexpr, SCALE: tl.constexpr, SAID: tl.constexpr, SHARE: tl.constexpr,
+    GATE2: tl.constexpr, SCALE: tl.constexpr, ANGLE_CORE: tl.constexpr, ANGLE_GATE: tl.constexpr,
     WITH_ANGLES: tl.constexpr, ONTO_BONDS: tl.constexpr, SILU: tl.constexpr, TWO_HIDDEN: tl.constexpr,
     PRECISION: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
@@ -67,7 +67,7 @@ def message_kernel(
     edges = rows_of(edges_ptr, row, inside, E, BE)
     if WITH_ANGLES:
         angles = columns_of(angles_ptr, capacity, row, inside, T, BT)
-        edges = after_angles(edges, angles, angle_weights, SAID, SHARE, BE, BT, PRECISION)
+        edges = after_angles(edges, angles, angle_weights, ANGLE_CORE, ANGLE_GATE, BE, BT, PRECISION)
     core = first_layer(edges, table_ptr, table_stride, i, j, inside, weights, CORE0, 0, H1, BH1, BE, PRECISION)
     core = layer(silu(core), weights, biases, CORE1, 0, BH2, BH1, PRECISION)
     if TWO_HIDDEN:

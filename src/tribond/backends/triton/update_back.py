@@ -1,6 +1,6 @@
 """The derivatives of (4) and (5), and of the layers of (3), as Triton kernels: update.py the other way.
 
-What is needed of the way there is computed again; nothing of a bond was kept but e_ij.
+What is needed of the forward pass is computed again; nothing of a bond was kept but e_ij.
 """
 
 import triton
@@ -17,7 +17,7 @@ def message_back_kernel(
     E: tl.constexpr, H1: tl.constexpr, O: tl.constexpr, N: tl.constexpr, T: tl.constexpr,
     BE: tl.constexpr, BH1: tl.constexpr, BH2: tl.constexpr, BO: tl.constexpr, BN: tl.constexpr, BT: tl.constexpr,
     CORE0: tl.constexpr, GATE0: tl.constexpr, CORE1: tl.constexpr, GATE1: tl.constexpr, CORE2: tl.constexpr,
-    GATE2: tl.constexpr, SCALE: tl.constexpr, SAID: tl.constexpr, SHARE: tl.constexpr,
+    GATE2: tl.constexpr, SCALE: tl.constexpr, ANGLE_CORE: tl.constexpr, ANGLE_GATE: tl.constexpr,
     CORE0_BACK: tl.constexpr, GATE0_BACK: tl.constexpr, CORE1_BACK: tl.constexpr, GATE1_BACK: tl.constexpr,
     CORE2_BACK: tl.constexpr, GATE2_BACK: tl.constexpr, SCALE_BACK: tl.constexpr,
     WITH_ANGLES: tl.constexpr, ONTO_BONDS: tl.constexpr, SILU: tl.constexpr, TWO_HIDDEN: tl.constexpr,
@@ -35,7 +35,7 @@ def message_back_kernel(
     edges = rows_of(edges_ptr, row, inside, E, BE)
     if WITH_ANGLES:
         angles = columns_of(angles_ptr, capacity, row, inside, T, BT)
-        edges = after_angles(edges, angles, angle_weights, SAID, SHARE, BE, BT, PRECISION)
+        edges = after_angles(edges, angles, angle_weights, ANGLE_CORE, ANGLE_GATE, BE, BT, PRECISION)
     # Forward again, keeping the arguments of all activations.
     core = first_layer(edges, table_ptr, table_stride, i, j, inside, weights, CORE0, 0, H1, BH1, BE, PRECISION)
     gate = first_layer(edges, table_ptr, table_stride, i, j, inside, weights, GATE0, 1, H1, BH1, BE, PRECISION)
@@ -87,8 +87,8 @@ def message_back_kernel(
 @triton.jit(do_not_specialize=["num_atoms"])
 def angle_layers_back_kernel(
     d_edges_ptr, angles_ptr, d_angles_ptr, capacity, start_ptr, num_atoms, weights,
-    E: tl.constexpr, T: tl.constexpr, BE: tl.constexpr, BT: tl.constexpr, SAID: tl.constexpr, SHARE: tl.constexpr,
-    SAID_BACK: tl.constexpr, SHARE_BACK: tl.constexpr, PRECISION: tl.constexpr, B: tl.constexpr,
+    E: tl.constexpr, T: tl.constexpr, BE: tl.constexpr, BT: tl.constexpr, ANGLE_CORE: tl.constexpr, ANGLE_GATE: tl.constexpr,
+    ANGLE_CORE_BACK: tl.constexpr, ANGLE_GATE_BACK: tl.constexpr, PRECISION: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """∂ẽ_ij from ∂e_ij, back through (3).  (max_l · max_n, capacity)."""
     count = tl.load(start_ptr + num_atoms)
@@ -98,12 +98,12 @@ def angle_layers_back_kernel(
     row = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     inside = row < count
     angles = columns_of(angles_ptr, capacity, row, inside, T, BT)
-    said = times(angles, weights, SAID, BE, BT, PRECISION)
-    open_ = sigmoid(times(angles, weights, SHARE, BE, BT, PRECISION))
+    core = times(angles, weights, ANGLE_CORE, BE, BT, PRECISION)
+    open_ = sigmoid(times(angles, weights, ANGLE_GATE, BE, BT, PRECISION))
     d_edges = rows_of(d_edges_ptr, row, inside, E, BE)
-    d_share = d_edges * silu(said) * open_ * (1 - open_)
-    d_said = silu_back(d_edges * open_, said)
-    d_angles = times(d_said, weights, SAID_BACK, BT, BE, PRECISION)
-    d_angles += times(d_share, weights, SHARE_BACK, BT, BE, PRECISION)
+    d_gate = d_edges * silu(core) * open_ * (1 - open_)
+    d_core = silu_back(d_edges * open_, core)
+    d_angles = times(d_core, weights, ANGLE_CORE_BACK, BT, BE, PRECISION)
+    d_angles += times(d_gate, weights, ANGLE_GATE_BACK, BT, BE, PRECISION)
     index = tl.arange(0, BT)[None, :]
     tl.store(d_angles_ptr + index * capacity + row[:, None], d_angles, mask=inside[:, None] & (index < T))

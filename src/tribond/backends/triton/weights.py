@@ -125,7 +125,7 @@ class BlockWeights:
 
     bond: UpdateWeights
     atom: UpdateWeights
-    angles: Packed  # SAID, W̃₂ of (3), and SHARE, W̃₁; the same with _BACK, turned
+    angles: Packed  # ANGLE_CORE, W̃₂ of (3), and ANGLE_GATE, W̃₁; the same with _BACK, turned
     early: Table
     late: Table | None
 
@@ -174,8 +174,10 @@ class Weights:
 
 
 def _angle_layers(layer: ThreeBodyToBond, precision: Precision) -> Packed:
-    said, share = (linears(layers)[0].weight for layers in (layer.bond_update.core, layer.bond_update.gate))
-    return Packed.of({"SAID": said, "SHARE": share, "SAID_BACK": said.T, "SHARE_BACK": share.T}, precision)
+    core, gate = (linears(layers)[0].weight for layers in (layer.bond_update.core, layer.bond_update.gate))
+    return Packed.of(
+        {"ANGLE_CORE": core, "ANGLE_GATE": gate, "ANGLE_CORE_BACK": core.T, "ANGLE_GATE_BACK": gate.T}, precision
+    )
 
 
 def radial_constants(basis: nn.Module) -> Tensor:

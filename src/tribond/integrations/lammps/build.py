@@ -12,7 +12,13 @@ from tribond import compiled
 from tribond.integrations.lammps.find import Lammps, LammpsError, is_macos
 
 PLUGIN = "tribondplugin.so"  # LAMMPS_PLUGIN_PATH looks for names that end so, on macOS, too
-SOURCES = ("pair_tribond.cpp", "tribondplugin.cpp")
+SOURCES = (
+    "pair_tribond.cpp",
+    "pair_tribond_commands.cpp",
+    "pair_tribond_exchange.cpp",
+    "pair_tribond_graph.cpp",
+    "tribondplugin.cpp",
+)
 PACKAGE = Path(compiled.__file__).parent
 
 

@@ -142,6 +142,7 @@ def run_lammps(
     threads: int = 1,
     variables: Mapping[str, object] = MappingProxyType({}),
     timeout: float | None = None,
+    partitions: int = 0,
 ) -> str:
     """Run an input script in its folder; returns what LAMMPS printed.
 
@@ -151,6 +152,7 @@ def run_lammps(
         threads: of each.
         variables: of the script, as `-var` sets them.
         timeout: s.
+        partitions: into so many groups of processes LAMMPS divides itself, for `neb` and the like; 0: it does not.
 
     Raises:
         ConfigError: if `lmp` or `mpiexec` are not there.
@@ -160,7 +162,8 @@ def run_lammps(
     if program is None:
         msg = f"the program lmp is not there: {INSTALL}, or name it with TRIBOND_LMP"
         raise ConfigError(msg)
-    command = [*program, "-in", script.name, "-log", "none"]
+    command = [*program, "-in", script.name]
+    command += ["-partition", f"{partitions}x{ranks // partitions}"] if partitions else ["-log", "none"]
     for name, value in variables.items():
         command += ["-var", name, str(value)]
     if ranks > 1:

@@ -1,4 +1,4 @@
-"""Stopping between two steps when the user or the machine asks for it."""
+"""Stopping between two steps when the user or the machine asks for it: shared by everything that takes long."""
 
 import logging
 import signal
@@ -12,27 +12,32 @@ logger = logging.getLogger(__name__)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class TrainingInterrupted(KeyboardInterrupt):
-    """The training was asked to stop. Everything is saved; training again with the same settings goes on.
+class Interrupted(KeyboardInterrupt):
+    """The work was asked to stop. What it had is saved; the same call with the same settings goes on.
 
     Attributes:
         signal: what asked: signal.SIGINT (Ctrl-C) or signal.SIGTERM.
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__("the training was interrupted")
+        super().__init__("the work was interrupted")
         self.signal = number
 
 
-class TrainingStopped(BaseException):
-    """Carries the wish to stop through Lightning, which would end the program on a KeyboardInterrupt."""
+class Stopped(BaseException):
+    """Carries the wish to stop through code that would take a KeyboardInterrupt as the end of the program."""
 
 
 class StopRequest:
-    """Whether somebody wants the training to stop."""
+    """Whether somebody wants the work to stop.
 
-    def __init__(self) -> None:
+    Args:
+        patience: what is still finished first, in words.
+    """
+
+    def __init__(self, patience: str = "this step") -> None:
         self.signal: int | None = None
+        self.patience = patience
 
     def listen(self) -> None:
         """Take Ctrl-C and SIGTERM as requests; only the main thread can."""
@@ -49,37 +54,40 @@ class StopRequest:
         """Stop if somebody wants it.
 
         Raises:
-            TrainingStopped: to end the training.
+            Stopped: to end the work.
         """
         if self.requested:
-            raise TrainingStopped
+            raise Stopped
 
     def receive(self, number: int, _frame: FrameType | None = None) -> None:
         """A signal has come. The second Ctrl-C does not wait for the step to end.
 
         Raises:
-            TrainingStopped: the second time.
+            Stopped: the second time.
         """
         if self.requested and number == signal.SIGINT:
-            raise TrainingStopped
+            raise Stopped
         self.signal = number
-        logger.warning("stopping after this step, or after the validation if one is running; Ctrl-C again: at once")
+        logger.warning("stopping after %s; Ctrl-C again: at once", self.patience)
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(patience: str = "this step") -> Iterator[StopRequest]:
     """Turn Ctrl-C and SIGTERM into requests while this lasts.
 
+    Args:
+        patience: what is still finished before stopping, for the message.
+
     Raises:
-        TrainingInterrupted: at the end, if a request was obeyed.
+        Interrupted: at the end, if a request was obeyed.
     """
-    request = StopRequest()
+    request = StopRequest(patience)
     before = {number: signal.getsignal(number) for number in SIGNALS}
     request.listen()
     try:
         yield request
-    except TrainingStopped:
-        raise TrainingInterrupted(request.signal or signal.SIGINT) from None
+    except Stopped:
+        raise Interrupted(request.signal or signal.SIGINT) from None
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in before.items():

@@ -1,0 +1,1 @@
+"""What a calculation leaves in its folder: settings to go on from, tables, figures, a summary."""

@@ -1,0 +1,1 @@
+"""Molecular dynamics, and what is read out of trajectories."""
