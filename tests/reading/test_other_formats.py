@@ -476,3 +476,19 @@ def test_names_of_gromacs_that_are_no_elements(read):
     water = "water\n    1\n    1SOL     MW    1   0.000   0.000   0.000\n   1.2 1.2 1.2\n"
     with pytest.raises(StructureError, match=r"'MW' .* \.gro has no column for elements"):
         read("w.gro", water)
+
+
+@pytest.mark.parametrize("name", ["x.cif.GZ", "x.cif", "x.cif.gz"])
+def test_packed_files_are_known_by_their_beginning(read, name):
+    text = "data_x\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\nloop_\n_atom_site_label\n"
+    text += "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nNa1 0 0 0\n"
+    assert str(read(name, gzip.compress(text.encode()))[0].symbols) == "Na"
+    if name.endswith("gz"):
+        with pytest.raises(StructureError, match="damaged"):
+            read(name, text)
+
+
+def test_packings_that_are_not_read_are_named(read):
+    for content, what in ((b"\x1f\x9d\x90ab", "compressed as .Z"), (b"\x28\xb5\x2f\xfdab", "compressed as .zst")):
+        with pytest.raises(StructureError, match=what):
+            read("x.cif.z", content)

@@ -68,6 +68,8 @@ WEAK = {"res", "aims", "proteindatabank"}  # only where name and ASE say nothing
 FOREIGN = (
     (b"\x89HDF", "an HDF5 file"),
     (b"PK\x03\x04", "a zip archive (a model or a document)"),
+    (b"\x1f\x9d", "compressed as .Z (uncompress it, or pack it as .gz)"),
+    (b"\x28\xb5\x2f\xfd", "compressed as .zst (unpack it, or pack it as .gz)"),
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a picture"),
 )

@@ -60,4 +60,4 @@ def matching(name: str) -> list[str]:
 
 def unpacked(path: Path) -> Path:
     """The path without the ending of a compression; results are written plain."""
-    return path.with_suffix("") if path.suffix in COMPRESSED else path
+    return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path

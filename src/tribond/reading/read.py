@@ -25,7 +25,7 @@ from tribond.reading.kinds import find_format
 from tribond.reading.lammps import read_data
 from tribond.reading.lammps_dump import read_dump
 from tribond.reading.macromolecules import read_gro, read_pdb
-from tribond.reading.names import unpacked
+from tribond.reading.names import COMPRESSED, unpacked
 from tribond.reading.poscar import check_poscar, elements_of_potcar
 from tribond.reading.pymatgen_files import read_pymatgen
 from tribond.reading.shelx import read_shelx
@@ -36,7 +36,7 @@ HEAD = 1 << 16  # bytes that tell the format
 LARGEST_TEXT = 1 << 31  # bytes | larger files are read by ASE's readers of frames alone
 LARGEST_RATIO = 200  # unpacked to packed size; text has 3 to 30, a bomb thousands
 HARMLESS = 1 << 26  # bytes that may be unpacked whatever the ratio
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 READERS: dict[str, TextReader] = {
     "cif": read_cif,
     "res": read_shelx,
@@ -109,10 +109,13 @@ def _check_file(path: Path) -> None:
 @contextmanager
 def _plain(path: Path) -> Iterator[tuple[Path, bytes]]:
     """The file, unpacked beside the others if it has to be, and its beginning."""
-    opener = OPENERS.get(path.suffix)
+    with path.open("rb") as stream:
+        head = stream.read(HEAD)
+    opener = next((opener for magic, opener in OPENERS.items() if head.startswith(magic)), None)
     if opener is None:
-        with path.open("rb") as stream:
-            head = stream.read(HEAD)
+        if path.suffix.lower() in COMPRESSED:
+            msg = f"the compressed file is damaged (it does not begin as {path.suffix} does)"
+            raise StructureError(msg)
         yield path, head
         return
     with tempfile.TemporaryDirectory() as folder:
