@@ -234,9 +234,8 @@ def check_cell(cell: np.ndarray, pbc: np.ndarray) -> None:
         axes = ", ".join(axis for axis, on in zip("abc", pbc, strict=True) if on)
         msg = f"periodic along {axes}, but these lattice vectors span no volume: {periodic.tolist()}; mend cell or pbc"
         raise StructureError(msg)
-    if pbc.all() and lengths.max() <= PLACEHOLDER:
-        shown = " ".join(f"{length:g}" for length in lengths)
-        msg = f"a periodic cell of {shown} Å holds no structure: programs write that around molecules; set pbc = False"
+    if pbc.all() and np.abs(lengths - 1).max() <= PLACEHOLDER - 1:
+        msg = "a periodic cell of 1 1 1 Å holds no structure: programs write that around molecules; set pbc = False"
         raise StructureError(msg)
     # The shortest vector between images, which a skewed cell hides; said here, for a search would find millions.
     reduced = minkowski_reduce(cell, pbc)[0][pbc] if extent < np.prod(lengths) / 10 else periodic
