@@ -492,3 +492,23 @@ def test_packings_that_are_not_read_are_named(read):
     for content, what in ((b"\x1f\x9d\x90ab", "compressed as .Z"), (b"\x28\xb5\x2f\xfdab", "compressed as .zst")):
         with pytest.raises(StructureError, match=what):
             read("x.cif.z", content)
+
+
+def test_a_column_z_that_contradicts_the_species(read):
+    text = "2\nProperties=species:S:1:pos:R:3:Z:I:1\nNa 0 0 0 11\nCl 2.4 0 0 {}\n"
+    assert str(read("a.xyz", text.format(17))[0].symbols) == "NaCl"
+    with pytest.raises(StructureError, match="atom 1 is Cl, but its Z is 35"):
+        read("b.xyz", text.format(35))
+
+
+def test_occupancies_beyond_one(read, tmp_path):
+    write(tmp_path / "full.cif", bulk("NaCl", "rocksalt", a=5.64))
+    text = (tmp_path / "full.cif").read_text()
+    with pytest.raises(StructureError, match=r"occupancies beyond 1 \(.* 100"):
+        read("percent.cif", text.replace("1.0000", "100.0"))
+
+
+def test_columns_of_lammps_data_that_are_guessed_are_told(read):
+    text = "x\n\n1 atoms\n1 atom types\n0 5 xlo xhi\n0 5 ylo yhi\n0 5 zlo zhi\n\nMasses\n\n1 22.99\n\nAtoms{}\n\n1 1 1 0.5 0 0 0\n"
+    assert "were taken as id molecule type charge x y z" in " ".join(read("a.data", text.format(""))[1])
+    assert "were taken" not in " ".join(read("b.data", text.format(" # full"))[1])

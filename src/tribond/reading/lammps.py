@@ -51,10 +51,15 @@ def read_data(text: str, options: Options) -> tuple[list[Atoms], list[str]]:
         msg = f"the file contradicts itself: it says {count[1]} atoms, but its section Atoms has {len(rows)} lines"
         raise StructureError(msg)
     kinds = re.search(r"^\s*(\d+)\s+atom types\b", text, re.MULTILINE)
-    style = _style(sections["Atoms"][0], rows, int(kinds[1]) if kinds else None)
+    said = sections["Atoms"][0]
+    style = _style(said, rows, int(kinds[1]) if kinds else None)
     column = 2 if style in {"full", "molecular", "bond", "angle"} else 1
     types = [row.split()[column] for row in rows]
     elements, notes = _elements(sections, types, options)
+    if style == "full" and not said:
+        notes.append(
+            "the section Atoms does not say its style; its columns were taken as id molecule type charge x y z (full)"
+        )
     given = {name: str(number) for number, name in _labels(sections).items()}
     if given:
         text = _with_numbers(text, given, {"Atoms": column, "Masses": 0})

@@ -1,7 +1,7 @@
 """Sites that are only partly occupied have no energy: they are refused, whatever the format that says so."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tribond.errors import StructureError
 
 FULL = 0.99  # occupancies from here on are 1, rounded or refined
+MOST = 1.01  # more than one atom a site is a mistake, or per cent
 SAME_PLACE = 0.3  # Å | two fully occupied sites cannot be closer
 
 
@@ -42,8 +43,25 @@ def is_full(value: Any) -> bool:
     return math.isnan(number) or number >= FULL
 
 
+def refuse_too_much(occupancies: Iterable[tuple[str, Any]]) -> None:
+    """Raise StructureError naming the sites that are occupied by more than one atom.
+
+    Args:
+        occupancies: label and occupancy of every site.
+    """
+    too_much = [
+        f"{label} {value:g}"
+        for label, value in occupancies
+        if isinstance(value, int | float | np.number) and float(value) > MOST
+    ]
+    if too_much:
+        msg = f"occupancies beyond 1 ({', '.join(too_much[:6])}) are none, or per cent; correct the file"
+        raise StructureError(msg)
+
+
 def refuse_partial(sites: Sequence[Occupied]) -> None:
     """Raise StructureError naming the sites that are partly occupied."""
+    refuse_too_much((site.label, site.occupancy) for site in sites)
     partial = [site for site in sites if not is_full(site.occupancy)]
     if partial:
         shown = ", ".join(f"{site.label} {site.occupancy:g}" for site in partial[:6])

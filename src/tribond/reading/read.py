@@ -30,7 +30,7 @@ from tribond.reading.poscar import check_poscar, elements_of_potcar
 from tribond.reading.pymatgen_files import read_pymatgen
 from tribond.reading.shelx import read_shelx
 from tribond.reading.stream import open_text
-from tribond.reading.xyz import check_counts, split_frames, with_elements
+from tribond.reading.xyz import check_counts, check_numbers, split_frames, with_elements
 
 HEAD = 1 << 16  # bytes that tell the format
 LARGEST_TEXT = 1 << 31  # bytes | larger files are read by ASE's readers of frames alone
@@ -225,6 +225,7 @@ def _read_xyz(path: Path, kind: str, frames: slice) -> Sequence[Found]:
 
 def _read_frames(text: str, kind: str, frames: slice) -> list[Atoms]:
     check_counts(text.removesuffix("\n").split("\n"))
+    check_numbers(text)
     try:
         return _by_ase(StringIO(text), kind, frames)
     except KeyError:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from ase.data import atomic_numbers
+
 from tribond.errors import StructureError
 from tribond.reading.elements import of_labels
 
@@ -84,7 +86,8 @@ def with_elements(text: str) -> str:
         StructureError: naming frame, atom and label where a label does not say the element.
     """
     lines = text.split("\n")
-    for frame, first, rows, column in _frames(lines):
+    for frame, first, rows, columns in _frames(lines):
+        column = columns.get("species", columns.get("symbols", 0))
         words = [line.split() for line in rows]
         if any(len(row) <= column for row in words):
             msg = f"structure {frame}: an atom has too few columns"
@@ -101,23 +104,39 @@ def with_elements(text: str) -> str:
     return "\n".join(lines)
 
 
-def _frames(lines: list[str]) -> Iterator[tuple[int, int, list[str], int]]:
-    """Number, first line, lines and column of the species of every frame."""
+def check_numbers(text: str) -> None:
+    """Raise StructureError where a column Z contradicts the species: ASE would take Z."""
+    if ":Z:I:1" not in text:
+        return
+    for frame, _, rows, columns in _frames(text.split("\n")):
+        if not {"species", "Z"} <= columns.keys():
+            continue
+        for number, row in enumerate(line.split() for line in rows):
+            symbol, z = row[columns["species"]], row[columns["Z"]]
+            if symbol in atomic_numbers and z != str(atomic_numbers[symbol]):
+                msg = f"structure {frame}: atom {number} is {symbol}, but its Z is {z}; correct or remove a column"
+                raise StructureError(msg)
+
+
+def _frames(lines: list[str]) -> Iterator[tuple[int, int, list[str], dict[str, int]]]:
+    """Number, first line, lines and columns of every frame."""
     at = frame = 0
     while at + 1 < len(lines) and lines[at].strip():
         count = int(lines[at].split()[0]) if lines[at].split()[0].isdigit() else 0
         if count == 0:
             return
-        named = PROPERTIES.search(lines[at + 1])
-        column = 0
-        if named is not None:
-            fields = named[1].split(":")
-            for name, width in zip(fields[::3], fields[2::3], strict=False):
-                if name.lower() in {"species", "symbols"}:
-                    break
-                column += int(width) if width.isdigit() else 0
-            else:
-                column = 0
-        yield frame, at + 2, lines[at + 2 : at + 2 + count], column
+        yield frame, at + 2, lines[at + 2 : at + 2 + count], _columns(lines[at + 1])
         at += 2 + count
         frame += 1
+
+
+def _columns(comment: str) -> dict[str, int]:
+    """Where every property begins; ASE gives the number of a column called Z to the atom, whatever its species is."""
+    named = PROPERTIES.search(comment)
+    fields = [] if named is None else named[1].split(":")
+    columns: dict[str, int] = {}
+    at = 0
+    for name, width in zip(fields[::3], fields[2::3], strict=False):
+        columns.setdefault(name if name == "Z" else name.lower(), at)
+        at += int(width) if width.isdigit() else 0
+    return columns
