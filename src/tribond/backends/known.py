@@ -36,8 +36,17 @@ OURS: tuple[type[nn.Module], ...] = (
 KNOWN: frozenset[type[nn.Module]] = frozenset({nn.Embedding, nn.Linear, nn.ModuleList, *OURS})
 # Where the code of a model stands: classes, and the modules of Python with the functions that they call.
 CODE: tuple[type | ModuleType, ...] = (
-    *(nn.Module, *KNOWN),
-    *(activations, basis, block, cutoff, gated_mlp, m3gnet, readout, reference_energy, three_body),
+    nn.Module,
+    *KNOWN,
+    activations,
+    basis,
+    block,
+    cutoff,
+    gated_mlp,
+    m3gnet,
+    readout,
+    reference_energy,
+    three_body,
 )
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 PRECISIONS = (torch.float32, torch.float64)
