@@ -24,8 +24,8 @@ using namespace LAMMPS_NS;
 /* ---------------------------------------------------------------------- */
 
 PairTribond::PairTribond(LAMMPS *lmp) :
-    Pair(lmp), model(nullptr), precision(TRIBOND_FLOAT32), nthreads(0), cutoff(0.0), announced(false), natoms(0),
-    nowned(0), nedges(0), task(ROWS), values(nullptr), bytes(0), width(0), size(0), communicating(false)
+    Pair(lmp), model(nullptr), precision(TRIBOND_FLOAT32), nthreads(0), cutoff(0.0), announced(false),
+    hybrid_checked(false), natoms(0), nowned(0), nedges(0), task(ROWS), values(nullptr), bytes(0), width(0), size(0)
 {
   single_enable = 0;
   restartinfo = 0;
@@ -67,6 +67,7 @@ void PairTribond::compute(int eflag, int vflag)
     error->all(FLERR, "pair_style tribond needs ghost atoms {:g} Angstrom deep, they are {:g}: comm_modify cutoff {:g}", cutoff,
                comm->get_comm_cutoff(), cutoff + neighbor->skin);
 
+  if (!hybrid_checked) check_bonds_of_types();
   build_atoms();
   build_edges();
 
@@ -106,9 +107,7 @@ void PairTribond::compute(int eflag, int vflag)
     results.num_edge_gradients = 3 * nedges;
   }
 
-  communicating = true;
   const int outcome = tribond_evaluate(model, &graph, &results);
-  communicating = false;
   if (outcome != TRIBOND_OK) error->one(FLERR, "pair_style tribond: {}", tribond_last_error());
   add_results(results);
 }

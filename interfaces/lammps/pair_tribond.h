@@ -44,7 +44,7 @@ class PairTribond : public Pair {
   int precision;    // TRIBOND_FLOAT32 or TRIBOND_FLOAT64
   int nthreads;     // as the user says, or 0
   double cutoff;    // of the model, Angstrom
-  bool announced;
+  bool announced, hybrid_checked;
 
   std::vector<int32_t> element;    // (ntypes+1) atomic number of a type, or 0 where pair_coeff has NULL
 
@@ -67,12 +67,12 @@ class PairTribond : public Pair {
   size_t bytes;          // of a row
   int width;             // numbers in a row
   int size;              // of a row in a buffer of LAMMPS, in doubles
-  bool communicating;    // for fear of a library that calls back after its call
 
   void read_model(const std::string &);
   void set_threads();
-  int ranks_of_node();
+  int share_of_node();
   void check_settings();
+  void check_bonds_of_types();
   void announce();
   void build_atoms();
   void build_edges();

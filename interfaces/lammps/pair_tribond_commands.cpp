@@ -10,11 +10,18 @@
 #include "error.h"
 #include "force.h"
 #include "memory.h"
+#include "neigh_list.h"
 #include "neighbor.h"
 #include "update.h"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 using namespace LAMMPS_NS;
@@ -91,6 +98,26 @@ void PairTribond::coeff(int narg, char **arg)
 }
 
 /* ----------------------------------------------------------------------
+   what is wrong with a file, or nothing and its content
+------------------------------------------------------------------------- */
+
+static std::string read_file(const std::string &path, std::vector<char> &content)
+{
+  FILE *file = fopen(path.c_str(), "rb");
+  if (!file) return strerror(errno);
+  char piece[1 << 16];
+  size_t count;
+  while (content.size() <= INT32_MAX && (count = fread(piece, 1, sizeof(piece), file)) > 0)
+    content.insert(content.end(), piece, piece + count);
+  std::string reason;
+  if (ferror(file)) reason = strerror(errno);    // such as of a folder
+  else if (content.empty()) reason = "it is empty";
+  else if (content.size() > INT32_MAX) reason = "it is too large for a model";
+  fclose(file);
+  return reason;
+}
+
+/* ----------------------------------------------------------------------
    one process reads the file and sends it to all, so that a thousand of them do not ask the file system at once
 ------------------------------------------------------------------------- */
 
@@ -100,25 +127,12 @@ void PairTribond::read_model(const std::string &name)
   model = nullptr;
 
   std::vector<char> content;
-  int64_t length = -1;
   std::string reason;
   if (comm->me == 0) {
     const std::string path = utils::get_potential_file_path(name);    // also looks where LAMMPS_POTENTIALS says
-    errno = 0;
-    FILE *file = fopen(path.empty() ? name.c_str() : path.c_str(), "rb");
-    if (file) {
-      if (fseek(file, 0, SEEK_END) == 0 && (length = ftell(file)) >= 0 && fseek(file, 0, SEEK_SET) == 0) {
-        content.resize(length);
-        if (fread(content.data(), 1, length, file) != static_cast<size_t>(length)) length = -1;
-      }
-      fclose(file);
-    }
-    if (length < 0) reason = errno ? strerror(errno) : "it is no file";
-    if (length > INT32_MAX) {
-      length = -1;
-      reason = "it is too large for a model";
-    }
+    reason = read_file(path.empty() ? name : path, content);
   }
+  int64_t length = reason.empty() ? content.size() : -1;
   MPI_Bcast(&length, 1, MPI_INT64_T, 0, world);
   if (length < 0) error->all(FLERR, "pair_coeff for tribond: cannot read {}: {}", name, reason);
   content.resize(length);
@@ -143,35 +157,40 @@ void PairTribond::read_model(const std::string &name)
 }
 
 /* ----------------------------------------------------------------------
-   threads N, else OMP_NUM_THREADS, else this node's processors shared among its processes
+   threads N, else OMP_NUM_THREADS, else this process's share of the node's processors
 ------------------------------------------------------------------------- */
 
 void PairTribond::set_threads()
 {
+  const int share = share_of_node();    // asked by all, as all must
+  const char *wish = getenv("OMP_NUM_THREADS");
   int threads = nthreads;
-  if (threads == 0) {
-    threads = tribond_threads(model);    // OMP_NUM_THREADS, or the processors that this process may run on
-    const int ranks = ranks_of_node();    // asked by all, as all must
-    const char *wish = getenv("OMP_NUM_THREADS");
-    if (!wish || !*wish) threads = std::max(1, threads / ranks);
-  }
-  tribond_set_threads(model, threads);
+  if (threads == 0) threads = wish && *wish ? tribond_threads(model) : share;
+  if (tribond_set_threads(model, threads) != TRIBOND_OK) error->all(FLERR, "pair_style tribond: {}", tribond_last_error());
 }
 
-/* ---------------------------------------------------------------------- */
+/* ----------------------------------------------------------------------
+   The processors that LAMMPS may run on divided by its processes, on this node. Where each process has been given some of
+   its own, no more than those.
+------------------------------------------------------------------------- */
 
-int PairTribond::ranks_of_node()
+int PairTribond::share_of_node()
 {
-#if defined(MPI_STUBS)
-  return 1;
-#else
+  int own = tribond_threads(model), all = own, ranks = 1;
+#if !defined(MPI_STUBS)
   MPI_Comm node;
-  int ranks;
   MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
   MPI_Comm_size(node, &ranks);
-  MPI_Comm_free(&node);
-  return ranks;
+#if defined(__linux__)
+  cpu_set_t mine, together;
+  CPU_ZERO(&mine);
+  if (sched_getaffinity(0, sizeof(mine), &mine) == 0) own = CPU_COUNT(&mine);
+  MPI_Allreduce(&mine, &together, sizeof(mine), MPI_BYTE, MPI_BOR, node);
+  all = CPU_COUNT(&together);
 #endif
+  MPI_Comm_free(&node);
+#endif
+  return std::max(1, std::min(own, all / ranks));
 }
 
 /* ---------------------------------------------------------------------- */
@@ -188,6 +207,7 @@ void PairTribond::init_style()
     force->pair->comm_reverse = std::max(force->pair->comm_reverse, comm_reverse);
   }
   if (!announced) announce();
+  hybrid_checked = false;
 }
 
 /* ---------------------------------------------------------------------- */
@@ -212,6 +232,21 @@ void PairTribond::check_settings()
     for (int i = 1; i <= 3; i++)
       if (force->special_lj[i] == 0.0 && force->special_coul[i] == 0.0)
         error->all(FLERR, "pair_style tribond needs bonded atoms as neighbours, too: write 'special_bonds lj/coul 1 1 1'");
+}
+
+/* ----------------------------------------------------------------------
+   pair_style hybrid leaves pairs of types that another style got out of the list: known when there is a list
+------------------------------------------------------------------------- */
+
+void PairTribond::check_bonds_of_types()
+{
+  hybrid_checked = true;
+  if (!list->ijskip || comm->me != 0) return;
+  for (int i = 1; i <= atom->ntypes; i++)
+    for (int j = i; j <= atom->ntypes; j++)
+      if (element[i] && element[j] && list->ijskip[i][j])
+        error->warning(FLERR, "pair_style hybrid takes bonds of atom types {} and {} out of the graph of pair_style tribond, which "
+                       "changes energies of the atoms around them; hybrid/overlay leaves them in", i, j);
 }
 
 /* ---------------------------------------------------------------------- */

@@ -18,7 +18,6 @@ using namespace LAMMPS_NS;
 int PairTribond::forward(void *context, void *rows, int64_t numbers_in_row)
 {
   auto *pair = static_cast<PairTribond *>(context);
-  if (!pair->communicating) return 1;
   pair->describe_rows(rows, numbers_in_row);
   pair->comm->forward_comm(pair, pair->size);
   return 0;
@@ -27,7 +26,6 @@ int PairTribond::forward(void *context, void *rows, int64_t numbers_in_row)
 int PairTribond::reverse(void *context, void *rows, int64_t numbers_in_row)
 {
   auto *pair = static_cast<PairTribond *>(context);
-  if (!pair->communicating) return 1;
   pair->describe_rows(rows, numbers_in_row);
   pair->comm->reverse_comm(pair, pair->size);
   return 0;

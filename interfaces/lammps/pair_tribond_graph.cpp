@@ -7,11 +7,15 @@
 
 #include "atom.h"
 #include "comm.h"
+#include "error.h"
 #include "neigh_list.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace LAMMPS_NS;
+
+static constexpr double SHORTEST = 0.1;    // Angstrom, as in the library, which does not know LAMMPS' numbers of atoms
 
 /* ----------------------------------------------------------------------
    A single process needs no exchange: its ghosts are images of its own atoms, so edges end at these, and the graph
@@ -64,6 +68,7 @@ void PairTribond::build_edges()
     ilist = sorted.data();
   }
 
+  const auto name_of = [&](int i) { return atom->tag_enable ? atom->tag[i] : i + 1; };
   nedges = 0;
   for (int ii = 0; ii < inum; ii++) {
     const int i = ilist[ii];
@@ -82,8 +87,10 @@ void PairTribond::build_edges()
       const double dx = x[j][0] - x[i][0];
       const double dy = x[j][1] - x[i][1];
       const double dz = x[j][2] - x[i][2];
-      if (!(dx * dx + dy * dy + dz * dz < cutsq_model)) continue;
-      if (row[j] < 0) continue;
+      const double rsq = dx * dx + dy * dy + dz * dz;
+      if (rsq >= cutsq_model || row[j] < 0) continue;
+      if (!(rsq > SHORTEST * SHORTEST))    // nor if a position is no number
+        error->one(FLERR, "pair_style tribond: atoms {} and {} are {:g} Angstrom apart", name_of(i), name_of(j), sqrt(rsq));
       centre[nedges] = irow;
       neighbour[nedges] = row[j];
       vectors[3 * nedges] = dx;

@@ -18,6 +18,7 @@ from tribond.backends.look import Look
 from tribond.errors import ConfigError, TribondError
 from tribond.graph.build import atom_graph
 from tribond.models.potential import evaluate
+from tribond.nn import block, gated_mlp, three_body
 from tribond.nn.block import GraphUpdate
 
 
@@ -275,6 +276,28 @@ def test_a_method_put_into_a_class_is_obeyed(model, monkeypatch):
     assert describe(model).endswith("because GraphUpdate.forward was replaced")
     after = evaluate(model, GRAPH, evaluator=evaluator).energy
     assert after != before
+    monkeypatch.undo()
+    assert evaluate(model, GRAPH, evaluator=evaluator).energy == before
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "other"),
+    [
+        (gated_mlp, "silu", torch.relu),
+        (gated_mlp, "gated", lambda core, gate: core * torch.sigmoid(gate)),
+        (block, "silu", torch.tanh),
+        (three_body, "polynomial_cutoff", lambda lengths, cutoff: (lengths < cutoff) / (1 + lengths)),
+    ],
+)
+def test_a_function_put_into_a_module_of_python_is_obeyed(place, name, other, monkeypatch):
+    model = random_model(small_config("mattersim")).requires_grad_(requires_grad=False)
+    evaluator = Evaluator()
+    before = evaluate(model, GRAPH, evaluator=evaluator).energy
+    monkeypatch.setattr(place, name, other)
+    found = evaluate(model, GRAPH, evaluator=evaluator).energy
+    assert found != before
+    assert found == evaluate(model, GRAPH, evaluator=_Autograd()).energy
+    assert describe(model).endswith(f"because {place.__name__}.{name} was replaced")
     monkeypatch.undo()
     assert evaluate(model, GRAPH, evaluator=evaluator).energy == before
 

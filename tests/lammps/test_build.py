@@ -6,9 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from tribond.cli.main import app
+from tribond.errors import ConfigError
 from tribond.integrations.lammps import build as build_module
 from tribond.integrations.lammps.check import crystal_for
-from tribond.integrations.lammps.find import Lammps, LammpsError, lammps_in_folder
+from tribond.integrations.lammps.find import Lammps, LammpsError, lammps_command, lammps_in_folder
 
 runner = CliRunner()
 
@@ -47,6 +48,22 @@ def test_check_without_a_plugin(tmp_path):
     status, said = tribond("lammps", "check", "--plugin", tmp_path / "none.so")
     assert status == 2
     assert "tribond lammps build" in said
+
+
+def test_check_with_what_is_no_plugin(plugin, tmp_path):
+    status, said = tribond("lammps", "check", "--plugin", tmp_path)
+    assert status == 2
+    assert "is no file" in said
+    (tmp_path / "text.so").write_text("no plugin")
+    status, said = tribond("lammps", "check", "--plugin", tmp_path / "text.so")
+    assert status == 1
+    assert "is no plugin for this LAMMPS" in said.replace("\n", " ")
+
+
+def test_a_command_that_is_none(monkeypatch):
+    monkeypatch.setenv("TRIBOND_LMP", "lmp '")
+    with pytest.raises(ConfigError, match="TRIBOND_LMP=lmp ' is no command"):
+        lammps_command()
 
 
 def test_a_folder_that_is_no_lammps(tmp_path):

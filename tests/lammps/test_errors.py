@@ -23,6 +23,8 @@ def folder(deck, potential):
     whole = (deck.folder / "model.safetensors").read_bytes()
     (deck.folder / "half.safetensors").write_bytes(whole[: len(whole) // 2])
     (deck.folder / "text.safetensors").write_text("no model")
+    (deck.folder / "empty.safetensors").touch()
+    (deck.folder / "folder.safetensors").mkdir()
     return deck
 
 
@@ -42,6 +44,13 @@ def folder(deck, potential):
         ({"coefficients": "pair_coeff * * missing.safetensors C Si"}, "cannot read missing.safetensors: No such file"),
         ({"coefficients": "pair_coeff * * half.safetensors C Si"}, "half.safetensors"),
         ({"coefficients": "pair_coeff * * text.safetensors C Si"}, "text.safetensors"),
+        ({"coefficients": "pair_coeff * * empty.safetensors C Si"}, "cannot read empty.safetensors: it is empty"),
+        ({"coefficients": "pair_coeff * * folder.safetensors C Si"}, "cannot read folder.safetensors: Is a directory"),
+        ({"style": "pair_style tribond threads 2000"}, "threads must be from 1 to 1024"),
+        (
+            {"atoms": "read_data atoms.data\ncreate_atoms 1 single 1 1 1\ncreate_atoms 1 single 1 1 1.001"},
+            "atoms 9 and 10 are 0.001 Angstrom",
+        ),
         ({"style": "pair_style tribond precision half"}, "precision is single or double, not 'half'"),
         ({"style": "pair_style tribond threads 0"}, "threads must be at least 1, not 0"),
         ({"style": "pair_style tribond threads"}, "'threads' needs a value"),
@@ -87,3 +96,18 @@ def test_bonds_must_not_hide_neighbours(folder):
 def test_leaving_bonds_out_is_warned_of(folder):
     commands = "\n".join(GOOD.values()) + "\nneigh_modify exclude type 1 1\nrun 0"
     assert "takes bonds out" in folder.run(commands)
+
+
+@pytest.mark.parametrize(
+    ("elements", "is_warned"),
+    [("C Si", True), ("C NULL", False)],
+    ids=["a bond of the model", "a type of another style"],
+)
+def test_a_hybrid_that_takes_bonds_away_is_warned_of(folder, elements, is_warned):
+    hybrid = {
+        "style": "pair_style hybrid tribond lj/cut 5",
+        "coefficients": f"pair_coeff * * tribond model.safetensors {elements}",
+        "more": "pair_coeff *2 2 lj/cut 0.01 2",
+    }
+    printed = folder.run("\n".join((GOOD | hybrid).values()) + "\nrun 0")
+    assert ("takes bonds of atom types 1 and 2 out" in printed) == is_warned

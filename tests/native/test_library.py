@@ -1,7 +1,10 @@
 """tribond.h gives what Python gives: every dialect, precision and structure, by the library's own search and by a graph."""
 
 import ctypes
+import os
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -95,6 +98,25 @@ def test_what_is_to_be_known_about_a_model(potentials, load):
         r'^version = "(.*)"', (binding.PATH.parents[3] / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
     ).group(1)
     assert functions.tribond_instructions() in {b"avx512", b"avx2", b"plain"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to processors")
+def test_a_process_bound_to_a_processor_has_one_thread(load, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    allowed = os.sched_getaffinity(0)
+    assert load("paper").threads == len(allowed)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert load("paper").threads == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="needs readelf")
+def test_the_library_stays_in_memory_when_a_program_closes_it():
+    """Its threads wait in it."""
+    flags = subprocess.run(["readelf", "-d", binding.PATH], capture_output=True, text=True, check=True).stdout
+    assert "NODELETE" in flags
 
 
 def test_null_handles_are_harmless():

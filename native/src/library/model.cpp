@@ -1,5 +1,9 @@
 #include "library/model.hpp"
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 #include <new>
@@ -14,10 +18,19 @@ namespace {
 
 constexpr int MOST_THREADS = 1024;
 
+// Those that this process may run on: a batch system often gives it a few of a large machine's.
+int processors() {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+#endif
+    return int(std::thread::hardware_concurrency());
+}
+
 int default_threads() {
     const char* wish = std::getenv("OMP_NUM_THREADS");  // "4", or "4,2" for levels
     const int asked = wish == nullptr ? 0 : std::atoi(wish);
-    return std::max(1, std::min(asked > 0 ? asked : int(std::thread::hardware_concurrency()), MOST_THREADS));
+    return std::max(1, std::min(asked > 0 ? asked : processors(), MOST_THREADS));
 }
 
 template <class T> void* pack(const Functions& functions, const ModelFile& file) {

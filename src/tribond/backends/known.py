@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
 from tribond.errors import ConfigError
+from tribond.nn import activations, basis, block, cutoff, gated_mlp, m3gnet, readout, reference_energy, three_body
 from tribond.nn.basis import SmoothBessel, SmoothBesselPerL, SphericalBessel
 from tribond.nn.block import GraphUpdate, M3GNetBlock
 from tribond.nn.config import M3GNetConfig
@@ -33,19 +34,32 @@ OURS: tuple[type[nn.Module], ...] = (
 )
 # The layers whose equations the backends write out. One of another make, a subclass too, only `nn` can compute.
 KNOWN: frozenset[type[nn.Module]] = frozenset({nn.Embedding, nn.Linear, nn.ModuleList, *OURS})
-CLASSES: tuple[type, ...] = (nn.Module, *KNOWN)
+# Where the code of a model stands: classes, and the modules of Python with the functions that they call.
+CODE: tuple[type | ModuleType, ...] = (
+    nn.Module,
+    *KNOWN,
+    activations,
+    basis,
+    block,
+    cutoff,
+    gated_mlp,
+    m3gnet,
+    readout,
+    reference_energy,
+    three_body,
+)
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 PRECISIONS = (torch.float32, torch.float64)
 
 
-def _behaviour(kind: type) -> dict[str, Any]:
-    """What a class does: its attributes, but not those that Python keeps books in."""
+def _behaviour(place: type | ModuleType) -> dict[str, Any]:
+    """What a class or a module of Python does: its attributes, but not those that Python keeps books in."""
     special = {"__call__", "__getattr__", "__getattribute__"}
-    return {name: value for name, value in vars(kind).items() if not name.startswith("__") or name in special}
+    return {name: value for name, value in vars(place).items() if not name.startswith("__") or name in special}
 
 
 # As they were when tribond was loaded; who puts something else there wants it to be computed.
-_ORIGINAL = {kind: _behaviour(kind) for kind in CLASSES}
+_ORIGINAL = {place: _behaviour(place) for place in CODE}
 # A function that somebody had put into a class even before has the name of another place.
 _FOREIGN = [
     f"{kind.__name__}.{name}"
@@ -94,7 +108,7 @@ def _differences(model: M3GNet) -> Iterator[Difference]:
     if type(model) is not M3GNet or type(getattr(model, "config", None)) is not M3GNetConfig:
         yield Difference("", f"is of type {type(model).__name__}, not an M3GNet with a config")
         return
-    yield from _of_classes()
+    yield from _of_code()
     weight = getattr(model._modules.get("atom_embedding"), "weight", None)  # noqa: SLF001
     if not isinstance(weight, Tensor):
         yield Difference("atom_embedding", "has no weight")
@@ -104,16 +118,16 @@ def _differences(model: M3GNet) -> Iterator[Difference]:
         yield from _of_module(model, _plan(model.config), "", weight)
 
 
-def _of_classes() -> Iterator[Difference]:
+def _of_code() -> Iterator[Difference]:
     if _FOREIGN:
         yield Difference(_FOREIGN[0], "was replaced")
     if torch_module._has_any_global_hook():  # noqa: SLF001
         yield Difference("", "is run with hooks for all modules of PyTorch")
-    for kind, original in _ORIGINAL.items():
-        now = _behaviour(kind)
+    for place, original in _ORIGINAL.items():
+        now = _behaviour(place)
         for name in original.keys() | now.keys():
             if now.get(name) is not original.get(name):
-                yield Difference(f"{kind.__name__}.{name}", "was replaced")
+                yield Difference(f"{place.__name__}.{name}", "was replaced")
 
 
 def _of_module(module: nn.Module | None, plan: _Plan, path: str, like: Tensor) -> Iterator[Difference]:

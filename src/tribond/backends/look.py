@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules import module as torch_module
 
-from tribond.backends.known import CLASSES, HOOKS, difference
+from tribond.backends.known import CODE, HOOKS, difference
 from tribond.nn.m3gnet import M3GNet
 
 _CHANGES = attrgetter("_version")  # how often a tensor was written to
@@ -19,7 +19,7 @@ class Look:
     """A model that is what its config describes, as it was at one moment.
 
     A weight is told by where it lies, how, and PyTorch's count of the changes made to it; everything else, hooks, flags,
-    layers, methods of classes, by being the same object. What is written through `.data` or numpy, past PyTorch's
+    layers, methods of classes, functions of `nn`, by being the same object. What is written through `.data` or numpy, past PyTorch's
     notice, is not noticed here either, but for constants, of which a training keeps copies.
     """
 
@@ -78,8 +78,8 @@ class Look:
         facts: list[Any] = list(map(type, self._modules))
         facts += chain.from_iterable(map(dict.values, self._dictionaries))
         facts += chain.from_iterable(self._children)
-        for kind in CLASSES:
-            facts += vars(kind).values()
+        for place in CODE:
+            facts += vars(place).values()
         # Tensors of one number are equal to others of the same value, wherever those lie and whatever they are.
         facts += map(id, chain.from_iterable(map(dict.values, self._tensors)))
         weights = self._weights

@@ -81,8 +81,8 @@ def check(
     from tribond.integrations.lammps.find import mpiexec_command
 
     path = plugin or default_folder() / PLUGIN
-    if not path.exists():
-        raise typer.BadParameter(f"{path} is not there; `tribond lammps build` makes it", param_hint="--plugin")
+    if not path.is_file():
+        raise typer.BadParameter(f"{path} is no file; `tribond lammps build` makes it", param_hint="--plugin")
     ranks = (1, 2) if mpiexec_command() else (1,)
     table = output.plain_table(
         "processes", "precision", "energy, eV/atom", "forces, eV/Å", "stress, eV/Å³", "", right=("processes",)

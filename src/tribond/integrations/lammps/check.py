@@ -13,7 +13,7 @@ from ase.build import bulk
 from tribond.checkpoints.native import save_model
 from tribond.errors import ConfigError
 from tribond.integrations.lammps.deck import evaluation, in_lammps_frame, read_result, write_data
-from tribond.integrations.lammps.find import run_lammps
+from tribond.integrations.lammps.find import LammpsError, run_lammps
 from tribond.models.potential import Potential
 
 # Largest differences that are rounding: eV/atom, eV/Å, eV/Å³. In float32 both sides round, each in its own order.
@@ -83,7 +83,7 @@ def compare(potential: Potential, plugin: Path, ranks: Sequence[int]) -> Iterato
             commands = evaluation("crystal", atoms, elements, "model.safetensors", f"precision {precision}")
             (folder / "in.check").write_text(f"plugin load {plugin.resolve()}\n{commands}")
             for number in ranks:
-                printed = run_lammps(folder / "in.check", number)
+                printed = _run(folder / "in.check", number, plugin)
                 found = read_result("crystal", printed, folder, atoms.get_volume())
                 assert expected.stress is not None  # noqa: S101 - a crystal
                 yield Comparison(
@@ -93,3 +93,13 @@ def compare(potential: Potential, plugin: Path, ranks: Sequence[int]) -> Iterato
                     float(np.abs(found.forces - expected.forces).max()),
                     float(np.abs(found.stress - expected.stress).max()),
                 )
+
+
+def _run(script: Path, ranks: int, plugin: Path) -> str:
+    try:
+        return run_lammps(script, ranks)
+    except LammpsError as error:
+        if "Unrecognized pair style 'tribond'" not in str(error):
+            raise
+        msg = f"{plugin} is no plugin for this LAMMPS; `tribond lammps build` makes one"
+        raise LammpsError(msg) from error

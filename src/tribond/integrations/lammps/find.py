@@ -128,8 +128,13 @@ def mpiexec_command() -> list[str] | None:
 
 
 def _command(name: str) -> list[str] | None:
-    if said := os.environ.get(f"TRIBOND_{name.upper()}"):
-        return shlex.split(said)
+    variable = f"TRIBOND_{name.upper()}"
+    if said := os.environ.get(variable):
+        try:
+            return shlex.split(said)
+        except ValueError as error:
+            msg = f"{variable}={said} is no command: {error}"
+            raise ConfigError(msg) from error
     own = Path(sysconfig.get_path("scripts")) / name
     path = str(own) if own.exists() else shutil.which(name)
     return [path] if path else None
