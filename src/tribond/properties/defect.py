@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from tribond.properties.chemical_potentials import ChemicalPotential, check_given, chemical_potentials
 from tribond.properties.defect_plans import Plan, make_plans, wanted
-from tribond.properties.relax import RelaxationError, relax, space_group
+from tribond.properties.relax import relax
+from tribond.properties.relaxation import RelaxationError
 from tribond.properties.start import MOST_STEPS, at_rest, brought_to_rest, check_crystal, watch
 from tribond.properties.supercells import supercell_matrix
+from tribond.properties.symmetry import space_group
 from tribond.properties.work import Work, sample
 
 if TYPE_CHECKING:

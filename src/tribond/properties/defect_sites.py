@@ -9,7 +9,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tribond.errors import StructureError
-from tribond.properties.relax import SYMPREC
+from tribond.properties.symmetry import SYMPREC
 
 Array = NDArray[np.float64]
 
