@@ -21,6 +21,7 @@ QUICK = {
     "qha": ["--supercell", "2", "2", "2", "--points", "5", "--max-temperature-K", "200"],
     "conductivity": ["--supercell", "1", "1", "1", "--mesh-length-A", "8"],
     "surface": ["--thickness-A", "5", "--vacuum-A", "8"],
+    "defect": ["--supercell", "2", "2", "2"],
 }
 FILES = {
     "eos": ["energy_volume.csv", "structures.extxyz", "eos.png", "eos.svg"],
@@ -29,6 +30,7 @@ FILES = {
     "qha": ["qha.csv", "structures.extxyz", "qha.png"],
     "conductivity": ["conductivity.csv", "conductivity.png"],
     "surface": ["surfaces.csv", "slabs.extxyz", "surface.png", "surface.svg"],
+    "defect": ["defects.csv", "defects.extxyz", "defect.png", "defect.svg"],
 }
 
 
@@ -44,7 +46,7 @@ def copper(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("verb", ["eos", "elastic", "phonons", "qha", "surface"])
+@pytest.mark.parametrize("verb", ["eos", "elastic", "phonons", "qha", "surface", "defect"])
 def test_a_verb_writes_what_it_says_and_does_nothing_the_second_time(tribond, emt, copper, tmp_path, verb):
     result = tribond(verb, copper, *QUICK[verb])
     assert result.exit_code == 0, result.output
@@ -111,6 +113,10 @@ def test_points_without_a_fit_are_written(tribond, emt, tmp_path):
         ("qha", ["--points", "3"], "at least 5 volumes"),
         ("surface", ["--miller", "12"], "no face"),
         ("surface", ["--max-index", "9"], "from 1 to 5"),
+        ("defect", ["--substitute", "Mg"], "two elements such as Mg:Al"),
+        ("defect", ["--mu", "O"], "an element and an energy"),
+        ("defect", ["--vacancy", "O"], "no O in this crystal"),
+        ("defect", ["--supercell", "1", "1", "1"], "empty without it"),
         ("conductivity", ["--distance-A", "3"], "between 0.001 and 0.2"),
     ],
 )
@@ -118,6 +124,27 @@ def test_wrong_usage_is_told(tribond, emt, copper, verb, options, words):
     result = tribond(verb, copper, *options)
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
+
+
+def test_defects_with_chemical_potentials_and_references_of_ones_own(tribond, emt, copper, tmp_path):
+    gold = tmp_path / "gold.xyz"
+    bulk("Au", "bcc", a=3.2).write(gold, format="extxyz")
+    options = ["--substitute", "Cu:Au", "--mu", "Cu=-0.5", "--reference", gold, "--supercell", "2", "2", "2"]
+    result = tribond("defect", copper, *options)
+    assert result.exit_code == 0, result.output
+    assert "μ(Cu) = -0.5000 eV: given" in result.stdout
+    summary = json.loads((tmp_path / "Cu_defect" / "summary.json").read_text())
+    assert [it["name"] for it in summary["defects"]] == ["Au_Cu"]
+    assert summary["chemical_potentials"]["Au"]["source"] == "Au as given, relaxed by the potential"
+    assert read(tmp_path / "Cu_defect" / "defects.extxyz").info["defect"] == "Au_Cu"
+
+
+def test_a_defect_that_does_not_come_to_rest_is_a_failure(tribond, emt, copper, tmp_path, monkeypatch):
+    monkeypatch.setattr("tribond.properties.defect.MOST_STEPS", 1)
+    for _ in range(2):  # as computed, and as found again
+        result = tribond("defect", copper, "--supercell", "2", "2", "2")
+        assert result.exit_code == 1
+        assert "not at rest" in result.stdout
 
 
 def vacancies(folder):

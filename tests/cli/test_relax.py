@@ -169,7 +169,7 @@ def test_not_converged_is_written_and_told(tribond, cif):
 
 
 def test_runaway_leaves_only_its_trajectory(tribond, cif, monkeypatch):
-    monkeypatch.setattr("tribond.properties.relax.LARGEST_VOLUME_RATIO", 1.0001)
+    monkeypatch.setattr("tribond.properties.relax_checks.LARGEST_VOLUME_RATIO", 1.0001)
     result = tribond("relax", cif)
     assert result.exit_code == 1
     assert "the relaxation runs away" in result.output
@@ -227,7 +227,14 @@ def test_pressure_compresses(tribond, cif):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--pressure-GPa", 5, "--fix-cell"], ["--output", "Cu.cif"], ["--optimizer", "Newton"], ["--fmax", 0]],
+    [
+        ["--pressure-GPa", 5, "--fix-cell"],
+        ["--output", "Cu.cif"],
+        ["--optimizer", "Newton"],
+        ["--fmax", 0],
+        ["--starts", 3, "--fix-symmetry"],
+        ["--rattle-A", 0.2],
+    ],
 )
 def test_contradictions_are_wrong_usage(tribond, cif, monkeypatch, arguments):
     monkeypatch.chdir(cif.parent)
@@ -276,6 +283,30 @@ def test_existing_outputs_are_replaced_whole(tribond, cif):
     assert tribond("relax", cif).exit_code == 0
     summary = json.loads(cif.with_name("Cu_relaxation.json").read_text())
     assert len(read(cif.with_name("Cu_relaxation.traj"), index=":")) == summary["steps"] + 1
+    assert not list(cif.parent.glob(".*"))
+
+
+def test_a_second_relaxation_says_what_it_replaces_and_what_changed(tribond, cif):
+    assert "will be replaced" not in tribond("relax", cif).output
+    same = tribond("relax", cif)
+    assert "Cu_relaxed.cif, Cu_relaxation.traj, Cu_relaxation.json, Cu_relaxation.png of an earlier" in same.output
+    assert "is now" not in same.output
+    other = tribond("relax", cif, "--fmax", "0.01", "--quiet")
+    assert other.exit_code == 0
+    assert "another folder (-o) keeps them (fmax_eV_per_A was 0.005 and is now 0.01)" in " ".join(other.output.split())
+
+
+def test_of_several_starts_the_lowest_is_written_and_all_are_told(tribond, cif):
+    result = tribond("relax", cif, "--starts", "3", "--rattle-A", "0.2")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(cif.with_name("Cu_relaxation.json").read_text())
+    starts = summary["starts"]
+    assert [it["start"] for it in starts["all"]] == [0, 1, 2]
+    assert starts["ended_there"] == 3
+    chosen = starts["all"][starts["chosen"]]
+    assert chosen["enthalpy_eV"] == min(it["enthalpy_eV"] for it in starts["all"]) == summary["after"]["enthalpy_eV"]
+    assert len(read(cif.with_name("Cu_relaxation.traj"), index=":")) == chosen["steps"] + 1
+    assert "the lowest; 3 of 3 ended there" in result.stdout
     assert not list(cif.parent.glob(".*"))
 
 

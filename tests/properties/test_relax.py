@@ -10,7 +10,9 @@ from ase.constraints import FixAtoms
 from ase.units import GPa
 
 from tribond.errors import ConfigError, StructureError
-from tribond.properties.relax import OPTIMIZERS, RelaxationError, relax, space_group
+from tribond.properties.relax import OPTIMIZERS, relax
+from tribond.properties.relaxation import RelaxationError
+from tribond.properties.symmetry import space_group
 
 EMT_COPPER_VOLUME = 11.5656  # Å³/atom, minimum of EMT's energy of fcc Cu, a = 3.5902 Å
 
@@ -367,7 +369,7 @@ def test_energies_are_the_models():
 
 
 def test_the_space_group_of_large_cells_is_not_searched():
-    from tribond.properties.relax import LARGEST_SEARCHED, space_group
+    from tribond.properties.symmetry import LARGEST_SEARCHED, space_group
 
     atoms = bulk("Cu", cubic=True) * (7, 7, 6)
     assert len(atoms) > LARGEST_SEARCHED

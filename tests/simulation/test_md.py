@@ -219,6 +219,13 @@ def test_guards_stop_with_a_sentence_and_what_there_was(tmp_path, force, words):
     assert read(tmp_path / "trajectory.traj", -1).info["step"] > 0
 
 
+@pytest.mark.parametrize(("temperature", "barostat", "told"), [(300, 1000, False), (20, 300, True), (20, 2200, False)])
+def test_a_cell_that_moves_too_fast_for_the_time_step_is_told(caplog, temperature, barostat, told):
+    settings = {"ensemble": "npt-full", "temperature_K": temperature, "barostat_fs": barostat, "timestep_fs": 4.0}
+    make_stage(settings | {"steps": 10}, crystal())
+    assert ("take a barostat_fs of 1100 or more" in caplog.text) == told
+
+
 def test_a_collapsing_cell_stops(tmp_path):
     stage = {"ensemble": "npt-isotropic", "temperature_K": 300, "pressure_GPa": 50, "steps": 3000, "barostat_fs": 200}
     with pytest.raises(DynamicsError, match="the cell has collapsed: its volume is 0.[0-9]+ times that of the start"):

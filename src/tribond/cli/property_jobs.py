@@ -89,20 +89,24 @@ def run(
         tell: tables and lines for the terminal, from a summary.
 
     Raises:
-        typer.Exit: as `jobs.run_jobs` has it.
+        typer.Exit: as `jobs.run_jobs` has it, and 1 where a summary says that it is not converged.
     """
     if call.output_folder is not None:
         options.check_folder(call.output_folder)
     load = jobs.structures(call.index, options.reading(call.format, call.elements))
     calculator = jobs.load_calculator(call.model, call.device, call.dtype)
+    converged: list[bool] = []
 
     def work(task: jobs.Task[Frame], folder: Path) -> None:
         inputs = {task.payload.path.name: task.payload.atoms}
         summary = run_task(call, task.label, inputs, folder, calculator, compute)
+        converged.append(summary.get("converged", True))
         if not call.quiet:
             show(task.label, folder, summary, tell)
 
     jobs.run_jobs(call.files, load, work, verb=call.verb, output_folder=call.output_folder, quiet=call.quiet)
+    if not all(converged):
+        raise typer.Exit(output.FAILED)
 
 
 def run_task(

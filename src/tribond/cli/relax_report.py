@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tribond.cli import output
 
 if TYPE_CHECKING:
-    from tribond.properties.relax import Relaxation
+    from tribond.properties.relax_starts import Starts
+    from tribond.properties.relaxation import Relaxation
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Outcome:
     label: str
     relaxation: "Relaxation | None" = None  # None if it failed
     written: list[Path] = field(default_factory=list)  # structure, trajectory, summary, plot
+    starts: "Starts | None" = None  # where there were several
 
     @property
     def converged(self) -> bool:
@@ -30,6 +32,9 @@ def print_outcomes(outcomes: list[Outcome]) -> None:
     only = outcomes[0].relaxation
     if len(outcomes) == 1 and only is None:
         return  # the error said it all
+    for outcome in outcomes:
+        if outcome.starts is not None:
+            _print_starts(outcome.label, outcome.starts)
     if len(outcomes) == 1 and only is not None:
         _print_one(outcomes[0], only)
     else:
@@ -80,8 +85,26 @@ def _print_one(outcome: Outcome, relaxation: "Relaxation") -> None:
     terminal.print("wrote " + ", ".join(output.shown(str(path)) for path in outcome.written), soft_wrap=True)
 
 
+def _print_starts(label: str, starts: "Starts") -> None:
+    """How all starts ended, the lowest named."""
+    terminal, best = output.console(), starts.best
+    right = ("start", "steps", "above the lowest (meV/atom)")
+    table = output.plain_table(right[0], "result", *right[1:], right=right)
+    for it in starts.starts:
+        name = str(it.number + 1) if it.number else "1, as given"
+        if it.relaxation is None:
+            table.add_row(name, f"[red]ran away[/]: {output.shown(it.problem)}")
+            continue
+        above = (it.enthalpy - best.enthalpy) / len(it.relaxation.final) * 1000
+        word = "[green]converged[/]" if it.relaxation.converged else "[yellow]not converged[/]"
+        table.add_row(name, word, str(it.relaxation.steps), f"{above:.2f}")
+    terminal.print(table)
+    chosen = f"start {best.number + 1}, the lowest; {starts.same} of {len(starts.starts)} ended there"
+    terminal.print(f"{output.shown(label)}: {chosen}", soft_wrap=True)
+
+
 def _no_group(state: dict[str, Any]) -> str:
-    from tribond.properties.relax import LARGEST_SEARCHED
+    from tribond.properties.symmetry import LARGEST_SEARCHED
 
     return f"not searched (more than {LARGEST_SEARCHED} atoms)" if state["num_atoms"] > LARGEST_SEARCHED else "unknown"
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from tribond.properties.phonon_spectrum import Bands
 from tribond.properties.phonopy_bridge import from_phonopy
-from tribond.properties.relax import relax, space_group
+from tribond.properties.relax import relax
 from tribond.properties.start import MOST_STEPS, at_rest, watch
+from tribond.properties.symmetry import space_group
 from tribond.properties.work import Work, sample
 
 TOLERANCE = 0.1  # THz | smaller imaginary frequencies are noise of force constants

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tribond.errors import StructureError
 from tribond.properties.phonopy_bridge import force_constants_of_cell
-from tribond.properties.relax import RelaxationError
+from tribond.properties.relaxation import RelaxationError
 from tribond.properties.work import Sample, Work, sample
 
 MOST_STEPS = 12

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,11 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE, FIRE2, LBFGS
 from ase.optimize.optimize import Optimizer
 
-from tribond.errors import ConfigError, StructureError, TribondError
+from tribond.errors import ConfigError
 from tribond.properties.cell_axes import check_axes, own_axes, strained
+from tribond.properties.relax_checks import check_sane, check_settings, check_start, check_structure
+from tribond.properties.relaxation import Relaxation, RelaxationError, RelaxationStep
+from tribond.properties.symmetry import SYMPREC
 from tribond.units import EV_PER_A3_TO_GPA
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"LBFGS": LBFGS, "BFGS": BFGS, "FIRE": FIRE, "FIRE2": FIRE2}
@@ -24,90 +26,6 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"LBFGS": LBFGS, "BFGS": BFGS, "FIRE": 
 DEFAULT_OPTIMIZER = "LBFGS"
 DEFAULT_FMAX = 0.005  # eV/Å
 DEFAULT_STEPS = 500
-LARGEST_SEARCHED = 1000  # atoms | a space group is only told: a search in more takes longer than the steps
-SYMPREC = 0.02  # Å | positions this close are equivalent: what DEFAULT_FMAX leaves of noise in soft directions
-LARGEST_VOLUME_RATIO = 3.0  # a cell that grows or shrinks by more has left what any potential was trained on
-
-
-class RelaxationError(TribondError):
-    """The relaxation ran away: NaN, coinciding atoms, an exploding or collapsing cell."""
-
-
-@dataclass(frozen=True)
-class RelaxationStep:
-    """The state after one step of the optimizer; step 0 is the start."""
-
-    step: int
-    energy: float  # eV, the model's
-    fmax_eV_per_A: float  # what is converged: the longest force on an atom or, divided by the atoms, on the cell
-    max_force: float  # eV/Å | the longest force on an atom, constraints applied
-    stress: np.ndarray | None  # (3, 3) eV/Å³, ASE's sign: tension positive; None unless fully periodic
-    volume: float | None  # Å³; None unless fully periodic
-    constraint_energy: float = 0.0  # eV that springs (ase.constraints.Hookean) and the like add to the model's
-    area: float | None = None  # Å²; None unless periodic along two axes
-
-
-@dataclass(frozen=True)
-class Relaxation:
-    """How a relaxation went. Both structures carry their energy, forces and stress in a SinglePointCalculator."""
-
-    initial: Atoms  # the start; made exactly symmetric where symmetry was to be kept
-    final: Atoms
-    converged: bool
-    history: tuple[RelaxationStep, ...]  # (steps + 1,)
-    fmax_eV_per_A: float  # the threshold asked for
-    optimizer: str
-    relax_cell: bool  # False also where it was asked for but there is nothing to relax
-    pressure_GPa: float
-    fix_symmetry: bool
-    cell_axes: str | None = None  # axes that were free to change, such as "ab"; None: all, or none
-
-    @property
-    def steps(self) -> int:
-        """Steps of the optimizer; 0 if the start was relaxed already."""
-        return self.history[-1].step
-
-    def enthalpy(self, step: RelaxationStep) -> float:
-        """Energy, that of constraints included, plus pressure times volume, eV: what a relaxation lowers."""
-        return step.energy + step.constraint_energy + self.pressure_GPa / EV_PER_A3_TO_GPA * (step.volume or 0.0)
-
-    def summary(self) -> dict[str, Any]:
-        """Settings, outcome, and the structure before and after, as plain numbers with the unit in each name."""
-        return {
-            "converged": self.converged,
-            "steps": self.steps,
-            "settings": {
-                "optimizer": self.optimizer,
-                "fmax_eV_per_A": self.fmax_eV_per_A,
-                "relax_cell": self.relax_cell,
-                "cell_axes": self.cell_axes,
-                "pressure_GPa": self.pressure_GPa,
-                "fix_symmetry": self.fix_symmetry,
-                "symprec_A": SYMPREC,
-            },
-            "before": self._describe(self.initial, self.history[0]),
-            "after": self._describe(self.final, self.history[-1]),
-        }
-
-    def _describe(self, atoms: Atoms, step: RelaxationStep) -> dict[str, Any]:
-        return {
-            "formula": atoms.get_chemical_formula(),
-            "num_atoms": len(atoms),
-            "pbc": atoms.pbc.tolist(),
-            "cell_A": atoms.cell.array.tolist(),
-            "lengths_A": atoms.cell.lengths().tolist(),
-            "angles_degree": atoms.cell.angles().tolist(),
-            "volume_A3": step.volume,
-            "area_A2": step.area,
-            "energy_eV": step.energy,
-            "constraint_energy_eV": step.constraint_energy,
-            "energy_eV_per_atom": step.energy / len(atoms),
-            "enthalpy_eV": self.enthalpy(step),
-            "fmax_eV_per_A": step.fmax_eV_per_A,
-            "max_force_eV_per_A": step.max_force,
-            "stress_eV_per_A3": None if step.stress is None else step.stress.tolist(),
-            "space_group": space_group(atoms, largest=LARGEST_SEARCHED),
-        }
 
 
 def relax(
@@ -148,12 +66,17 @@ def relax(
         StructureError: if the calculator cannot describe the start, or pressure or symmetry do not apply to it.
         RelaxationError: if the relaxation runs away instead of coming to rest.
     """
-    _check_settings(fmax_eV_per_A, steps, optimizer, pressure_GPa, relax_cell=relax_cell, cell_axes=cell_axes)
-    if constant_volume and (pressure_GPa or cell_axes is not None or not relax_cell):
-        raise ConfigError(
-            "constant_volume goes with no pressure, no cell_axes and no fixed cell; leave one of them out"
-        )
-    _check_structure(atoms, pressure_GPa, fix_symmetry=fix_symmetry)
+    if optimizer not in OPTIMIZERS:
+        raise ConfigError(f"unknown optimizer {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
+    check_settings(
+        fmax_eV_per_A,
+        steps,
+        pressure_GPa,
+        relax_cell=relax_cell,
+        cell_axes=cell_axes,
+        constant_volume=constant_volume,
+    )
+    check_structure(atoms, pressure_GPa, fix_symmetry=fix_symmetry)
     pressure = pressure_GPa / EV_PER_A3_TO_GPA
     if cell_axes is None and relax_cell and "stress" in calculator.implemented_properties:
         cell_axes = own_axes(atoms)
@@ -165,7 +88,7 @@ def relax(
         relax_cell = relax_cell and bool(atoms.pbc.all())
         moving = atoms.copy()
     moving.calc = calculator
-    _check_start(moving)
+    check_start(moving)
     if fix_symmetry:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # spglib's deprecations concern ASE
@@ -189,7 +112,7 @@ def relax(
                 snapshots[1:] = [_snapshot(moving, atoms)]
                 if on_step is not None:
                     on_step(step, snapshots[-1])
-                _check_sane(step, history[0])
+                check_sane(step, history[0])
                 converged = bool(at_rest) and step.max_force <= fmax_eV_per_A
     return Relaxation(
         initial=snapshots[0],
@@ -207,55 +130,6 @@ def relax(
 
 def _cell_filter(atoms: Atoms, pressure: float, *, constant_volume: bool) -> FrechetCellFilter:
     return FrechetCellFilter(atoms, scalar_pressure=pressure, constant_volume=constant_volume)
-
-
-def space_group(atoms: Atoms, symprec: float = SYMPREC, *, largest: int | None = None) -> str | None:
-    """Space group such as 'Fm-3m (225)', or None unless fully periodic or where spglib finds none.
-
-    Args:
-        atoms: the structure.
-        symprec: largest distance in Å between positions that count as equivalent.
-        largest: of more atoms it is not asked; the search takes 10 s for 4,000 and grows with the cube.
-    """
-    import spglib
-
-    if not atoms.pbc.all() or (largest is not None and len(atoms) > largest):
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # spglib 2.7 announces its next way to fail; both are handled here
-        try:
-            return spglib.get_spacegroup((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec)
-        except spglib.SpglibError:
-            return None
-
-
-def _check_settings(
-    fmax: float, steps: int, optimizer: str, pressure_GPa: float, *, relax_cell: bool, cell_axes: str | None
-) -> None:
-    if cell_axes is not None and not relax_cell:
-        raise ConfigError(f"cell_axes {cell_axes} has no effect on a fixed cell; leave one of the two out")
-    if optimizer not in OPTIMIZERS:
-        raise ConfigError(f"unknown optimizer {optimizer!r}; choose one of {', '.join(OPTIMIZERS)}")
-    if not (np.isfinite(fmax) and fmax > 0):
-        raise ConfigError(f"fmax must be a positive force in eV/Å, not {fmax}")
-    if steps < 0:
-        raise ConfigError(f"steps must not be negative, as {steps} is")
-    if not np.isfinite(pressure_GPa):
-        raise ConfigError(f"the pressure must be finite, not {pressure_GPa} GPa")
-    if pressure_GPa and not relax_cell:
-        raise ConfigError(f"a pressure ({pressure_GPa:g} GPa) has no effect on a fixed cell; leave one of the two out")
-
-
-def _check_structure(atoms: Atoms, pressure_GPa: float, *, fix_symmetry: bool) -> None:
-    if len(atoms) == 0:
-        raise StructureError("there are no atoms in this structure")
-    if atoms.pbc.all():
-        return
-    axes = ", ".join(axis for axis, on in zip("abc", atoms.pbc, strict=True) if on) or "no axis"
-    if pressure_GPa:
-        raise StructureError(f"pressure needs a structure periodic along a, b and c; this one is along {axes}")
-    if fix_symmetry:
-        raise StructureError(f"keeping the space group needs a structure periodic along a, b and c, not along {axes}")
 
 
 def _observe(atoms: Atoms, original: Atoms, step: int, fmax: float) -> RelaxationStep:
@@ -279,36 +153,6 @@ def _observe(atoms: Atoms, original: Atoms, step: int, fmax: float) -> Relaxatio
         constraint_energy=float(atoms.get_potential_energy()) - energy,
         area=area,
     )
-
-
-def _check_start(atoms: Atoms) -> None:
-    """What is wrong with the start is said before spglib or ASE trip over it."""
-    energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-    if not (np.isfinite(energy) and np.isfinite(forces).all()):
-        raise RelaxationError(
-            f"the model gives an energy of {energy} eV and a largest force of {np.abs(forces).max()} eV/Å for the "
-            "structure as given, which is outside what it can describe"
-        )
-
-
-def _check_sane(step: RelaxationStep, start: RelaxationStep) -> None:
-    if not np.isfinite([step.energy, step.fmax_eV_per_A]).all():
-        raise RelaxationError(
-            f"the model gives an energy of {step.energy} eV and a largest force of {step.fmax_eV_per_A} eV/Å at step "
-            f"{step.step}: the relaxation runs away from what the model can describe"
-        )
-    size, size_before, unit = step.volume, start.volume, "Å³"
-    if size is None or size_before is None:
-        size, size_before, unit = step.area, start.area, "Å²"
-    if size is None or size_before is None:
-        return
-    ratio = size / size_before
-    if not 1 / LARGEST_VOLUME_RATIO <= ratio <= LARGEST_VOLUME_RATIO:
-        change = "grew" if ratio > 1 else "shrank"
-        raise RelaxationError(
-            f"the cell {change} from {size_before:.1f} to {size:.1f} {unit} by step {step.step}: the relaxation runs "
-            "away; check the input's lattice and pressure, or relax the atoms alone first, with the cell fixed"
-        )
 
 
 def _explained(run: Iterator[bool], history: list[RelaxationStep]) -> Iterator[bool]:

@@ -8,7 +8,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from tribond.errors import StructureError
-from tribond.properties.relax import Relaxation, RelaxationError, RelaxationStep, relax
+from tribond.properties.relax import relax
+from tribond.properties.relaxation import Relaxation, RelaxationError, RelaxationStep
 from tribond.properties.work import Work, sample
 from tribond.units import EV_PER_A3_TO_GPA
 

@@ -1,13 +1,16 @@
 """What a run of dynamics does, stage by stage: ensemble, length, temperature, pressure."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms, units
 
 from tribond.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 ENSEMBLES = {
     "nve": "constant energy, to test the potential and the time step, and for vibrations",
@@ -24,6 +27,8 @@ ALIASES = {"nvt": "nvt-bussi", "npt": "npt-isotropic", "nvt-nhc": "nvt-nose-hoov
 SHORTEST_FS, LONGEST_FS = 0.5, 2.0  # default time steps: with hydrogen, and of everything heavy
 MASS_OF_HYDROGEN = 1.008  # u
 TOO_LONG = 2.5  # times the default time step
+STIFF = 10.0  # eV | bulk modulus times volume of an atom, of stiff crystals such as MgO and tungsten
+FASTEST_CELL = 0.5  # radians a time step of the cell's oscillation; fluctuations of the volume are then 6 % too large
 DAMPING_FS = {"thermostat_fs": 100.0, "barostat_fs": 1000.0}
 
 
@@ -147,7 +152,7 @@ def _make_stage(given: dict[str, Any], atoms: Atoms) -> Stage:
             f"a time step of {timestep:g} fs is too long for {lightest}, whose vibrations it cannot follow; take "
             f"{default_timestep_fs(atoms):g} fs, at most {longest:g}, or give {lightest} a larger mass in the input"
         )
-    return Stage(
+    stage = Stage(
         ensemble=ensemble,
         steps=_steps(given, timestep),
         timestep_fs=timestep,
@@ -159,6 +164,22 @@ def _make_stage(given: dict[str, Any], atoms: Atoms) -> Stage:
             if name in given
         },
     )
+    if ensemble in {"npt-isotropic", "npt-full"} and stage.temperature_K is not None:
+        _note_fast_cell(stage, min(stage.temperature_K))
+    return stage
+
+
+def _note_fast_cell(stage: Stage, coldest_K: float) -> None:
+    """Tell where the time step may not follow the cell, which oscillates at √(3 B V / N kT) / barostat_fs."""
+    slowest = float(np.sqrt(3 * STIFF / (units.kB * coldest_K)) * stage.timestep_fs / FASTEST_CELL)
+    if stage.barostat_fs < slowest:
+        logger.warning(
+            "the cell of a stiff crystal at %g K moves too fast for steps of %g fs, and its volume fluctuates too much; "
+            "take a barostat_fs of %d or more, or shorter steps",
+            coldest_K,
+            stage.timestep_fs,
+            int(np.ceil(slowest / 100) * 100),
+        )
 
 
 def _temperature(given: Mapping[str, Any], ensemble: str) -> tuple[float, float] | None:
