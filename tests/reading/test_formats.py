@@ -102,6 +102,61 @@ PYMATGEN = {
 }
 
 # name of the file -> what ASE writes it with, or its text; whether it is a crystal
+OUTCAR = """ vasp.6.4.2 20Jul23 (build Jan 01 2024 00:00:00) complex
+ executed on             LinuxGNU date 2026.01.01  00:00:00
+ running    1 mpi-ranks, on    1 nodes
+ INCAR:
+ POTCAR:    PAW_PBE Na_pv 19Sep2006
+ POTCAR:    PAW_PBE Cl 06Sep2000
+ POTCAR:    PAW_PBE Na_pv 19Sep2006
+   VRHFIN =Na: p6s1
+ POTCAR:    PAW_PBE Cl 06Sep2000
+   VRHFIN =Cl: s2p5
+ Dimension of arrays:
+   k-points           NKPTS =      1   k-points in BZ     NKDIM =      1   number of bands    NBANDS=      8
+  Following reciprocal coordinates:
+
+ k-points in reciprocal lattice and weights: Automatic mesh
+   0.00000000  0.00000000  0.00000000       1.000
+
+   ISPIN  =      1    spin polarized calculation?
+   ions per type =               1   1
+  volume of cell :       44.85
+      direct lattice vectors                 reciprocal lattice vectors
+     0.000000000  2.820000000  2.820000000    -0.177304965  0.177304965  0.177304965
+     2.820000000  0.000000000  2.820000000     0.177304965 -0.177304965  0.177304965
+     2.820000000  2.820000000  0.000000000     0.177304965  0.177304965 -0.177304965
+
+--------------------------------------- Iteration      1(   1)  ---------------------------------------
+
+  FORCE on cell =-STRESS in cart. coord.  units (eV):
+  Direction    XX          YY          ZZ          XY          YZ          ZX
+  in kB       1.00000     1.00000     1.00000     0.00000     0.00000     0.00000
+  external pressure =        1.00 kB  Pullay stress =        0.00 kB
+
+ VOLUME and BASIS-vectors are now :
+ -----------------------------------------------------------------------------
+  volume of cell :       44.85
+      direct lattice vectors                 reciprocal lattice vectors
+     0.000000000  2.820000000  2.820000000    -0.177304965  0.177304965  0.177304965
+     2.820000000  0.000000000  2.820000000     0.177304965 -0.177304965  0.177304965
+     2.820000000  2.820000000  0.000000000     0.177304965  0.177304965 -0.177304965
+
+ POSITION                                       TOTAL-FORCE (eV/Angst)
+ -----------------------------------------------------------------------------------
+      0.00000      0.00000      0.00000         0.010000      0.000000      0.000000
+      2.82000      0.00000      0.00000        -0.010000      0.000000      0.000000
+ -----------------------------------------------------------------------------------
+    total drift:                                0.000000      0.000000      0.000000
+
+  FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)
+  ---------------------------------------------------
+  free  energy   TOTEN  =        -6.78000000 eV
+
+  energy  without entropy=       -6.78000000  energy(sigma->0) =       -6.78000000
+
+ General timing and accounting informations for this job:
+"""
 FORMATS = {
     "x.cif": ("cif", ROCK_SALT),
     "POSCAR": ("vasp", ROCK_SALT),
@@ -139,6 +194,7 @@ FORMATS = {
     "x.dump": (DUMP, bulk("NaCl", "cesiumchloride", a=3.4)),
     "x.mcif": (MNF2, RUTILE),
     "vasprun.xml": (VASPRUN, ROCK_SALT),
+    "OUTCAR": (OUTCAR, ROCK_SALT),
     "structure.json": (json.dumps(PYMATGEN, indent=1), ROCK_SALT),
     "x.yaml": (yaml.safe_dump(PYMATGEN), ROCK_SALT),
 }
@@ -197,6 +253,12 @@ ODD = {
     ],
     "POSCAR": [(cut, "counts 2 atoms, but has positions of 1"), (UNKNOWN, "'Xq' in the line of symbols")],
     "XDATCAR": [(cut, "ends too early"), (UNKNOWN, NO_ELEMENT)],
+    "OUTCAR": [
+        (cut_in_half, "ends before the first structure is complete"),
+        (other("General timing", ""), "note: the file ends early"),
+        (other("Na_pv", "Xq_pv"), "unexpected symbol Xq"),
+        (other("1   1\n", "1   2\n"), "cannot be read as vasp-out"),
+    ],
     "vasprun.xml": [(cut_in_half, "note: the file ends early"), (UNKNOWN, NO_ELEMENT)],
     "x.xyz": [(other("3\n", "4\n", 1), "claims 4 atoms, but 3 lines"), (other("O ", "Wat1 ", 1), "label 'Wat1'")],
     "x.extxyz": [(cut, "cannot be read as extxyz"), (UNKNOWN, "label 'Xq' of atom 0"), (first_number, "Lattice")],

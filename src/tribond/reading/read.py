@@ -48,6 +48,8 @@ READERS: dict[str, TextReader] = {
 }
 ALWAYS_PERIODIC = {"eon", "mustem", "sys"}
 COUNTS = {"rmc6f": re.compile(rb"^Number of atoms:\s*(\d+)", re.MULTILINE)}
+LAST_WORDS = {"vasp-xml": b"</modeling>", "vasp-out": b"General timing and accounting"}  # of runs that ended
+TAIL = 10_000  # bytes in which they stand
 CLAIMS = {"cfg": re.compile(rb"^\s*(?:Number of particles|entry_count)\s*=\s*(\d+)", re.MULTILINE)}
 DATABASES = {"db", "json"}
 DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
@@ -147,6 +149,9 @@ def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) 
         if kind in CLAIMS:
             _check_claims(path, kind)
         images = _read_any(path, kind, frames)
+        if kind in LAST_WORDS and not images and frames == slice(None):
+            msg = "the file ends before the first structure is complete, as of a run that was stopped"
+            raise StructureError(msg)
         _tidy(images, kind)
         if kind in COUNTS:
             _check_count(path, kind, images)
@@ -163,12 +168,12 @@ def _read(path: Path, kind: str, frames: slice, options: Options, folder: Path) 
 
 
 def _notes_on_end(path: Path, kind: str) -> list[str]:
-    """ASE's reader takes what there is of a vasprun.xml: of a run that was stopped perhaps the first structure alone."""
-    if kind != "vasp-xml":
+    """ASE's readers take what there is of a VASP run that was stopped; of a vasprun.xml perhaps the first structure alone."""
+    if kind not in LAST_WORDS:
         return []
     with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - 1000))
-        ended = b"</modeling>" in stream.read()
+        stream.seek(max(0, path.stat().st_size - TAIL))
+        ended = LAST_WORDS[kind] in stream.read()
     return [] if ended else ["the file ends early, as of a run that was stopped: what was there so far was read"]
 
 
