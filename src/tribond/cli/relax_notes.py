@@ -24,7 +24,10 @@ def note_replaced(targets: Sequence[Path], settings: Mapping[str, Any], model: M
     text = f"{', '.join(there)} of an earlier relaxation will be replaced; another folder (-o) keeps them"
     try:
         old = json.loads(targets[2].read_text(encoding="utf-8"))
-        before = {"model": old["model"].get("name"), **{key: old["settings"].get(key) for key in settings}}
+        before = {
+            "model": old["model"].get("name"),
+            **{key: old["settings"][key] for key in settings if key in old["settings"]},
+        }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         before = {}  # not one of ours
     now = {"model": model.get("name"), **settings}
