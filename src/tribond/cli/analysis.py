@@ -88,7 +88,8 @@ def angles(
 
         found = angles_in(folder, names, cutoff_A=cutoff, bins=bins, **common)
         return [
-            f"{name}: mean {it['mean_degree']:.1f}°, most frequent {it['most_frequent_degree']:.1f}°"
+            f"{name}: mean {it['mean_degree']:.1f}°, most frequent {it['most_frequent_degree']:.1f}°, "
+            f"{it['angles_per_frame']:.3g} in a frame"
             for name, it in found["angles"].items()
         ]
 
@@ -176,7 +177,7 @@ def diffusion(
     common = _common(select, skip, interval, restart, format, elements)
 
     def work(_: Task[str], folder: Path) -> None:
-        from tribond.simulation.analyses import diffusion_in
+        from tribond.simulation.diffusion_report import diffusion_in
 
         with output.quiet_libraries():
             found = diffusion_in(
@@ -286,8 +287,8 @@ def _print_diffusion(found: dict[str, Any], folder: Path) -> None:
     terminal.print(f"everything is in {folder}", markup=False)
     if still:
         output.note(
-            "the exponent of diffusion is 1: below 0.7 atoms rattle in their places, above 1.3 they still fly freely; or D is "
-            "within two errors of zero. Run longer, or fit other lags (--fit-ps); such a D is no diffusion coefficient"
+            "what is not diffusive has no diffusion coefficient: displacements of diffusion grow like time (exponent 0.7 to 1.3), "
+            "by more than two errors, and to 1 Å² at least, beyond vibrations. Run longer, or fit other lags (--fit-ps)"
         )
 
 
