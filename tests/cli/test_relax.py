@@ -13,6 +13,8 @@ from ase.constraints import FixAtoms
 from ase.io import read, write
 
 from tribond.cli import relax as verb
+from tribond.cli.relax_work import follow_several
+from tribond.cli.structure_files import read_frames
 from tribond.properties.relax import DEFAULT_FMAX, DEFAULT_OPTIMIZER, DEFAULT_STEPS, OPTIMIZERS
 
 pytestmark = pytest.mark.usefixtures("emt")
@@ -356,3 +358,23 @@ def test_partly_occupied_sites_are_refused(tribond, tmp_path):
     result = tribond("relax", tmp_path / "alloy.cif")
     assert result.exit_code == 1
     assert "partly occupied (Cu1 0.5, Al1 0.5)" in result.output
+
+
+def test_an_error_in_a_later_start_is_the_one_that_is_told(cif):
+    """And the steps so far are kept."""
+
+    class Failing(EMT):
+        calls = 0
+
+        def calculate(self, *args, **kwargs):
+            self.calls += 1
+            if self.calls > 6:
+                raise MemoryError("no memory is left")
+            super().calculate(*args, **kwargs)
+
+    (frame,) = read_frames(str(cif), None)
+    settings = {"fmax_eV_per_A": 1e-6, "steps": 50}
+    trajectory = cif.with_name("steps.traj")
+    with pytest.raises(MemoryError, match="no memory is left"):
+        follow_several(frame, Failing(), settings, 2, 0.1, trajectory, lambda *_: None)
+    assert len(read(trajectory, index=":")) > 1

@@ -102,7 +102,7 @@ def _compute(given: Input) -> dict[str, Any]:
 def _show(summary: dict[str, Any]) -> "list[Table | str]":
     lines: list[Table | str] = [
         (
-            f"{summary['num_displacements']} displacements in supercells of {summary['num_atoms_supercell']} atoms; "
+            f"displacements: {summary['num_displacements']}, in supercells of {summary['num_atoms_supercell']} atoms; "
             f"frequencies up to {summary['highest_frequency_THz']:.2f} THz"
         ),
         (

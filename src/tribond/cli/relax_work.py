@@ -93,6 +93,7 @@ def follow_several(
 
     trajectory.parent.mkdir(parents=True, exist_ok=True)
     files: dict[int, Any] = {}
+    kept: int | None = None  # the last one, if it was not to be the lowest
     with output.quiet_libraries(), TemporaryDirectory(dir=trajectory.parent, prefix=".starts-") as folder:
 
         def record(number: int, step: "RelaxationStep", atoms: "Atoms") -> None:
@@ -106,14 +107,13 @@ def follow_several(
             kept = found.best.number
         except (RelaxationError, KeyboardInterrupt, SystemExit):  # SystemExit: SIGTERM
             if files:
-                kept = max(files)
-                output.note(f"the steps of start {kept + 1} so far are in {trajectory}")
+                output.note(f"the steps of start {max(files) + 1} so far are in {trajectory}")
             raise
         finally:
             for file in files.values():
                 file.close()
             if files:
-                (Path(folder) / f"{kept}.traj").replace(trajectory)
+                (Path(folder) / f"{max(files) if kept is None else kept}.traj").replace(trajectory)
     return found
 
 

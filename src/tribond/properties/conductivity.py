@@ -143,7 +143,7 @@ def conductivity(
     three.generate_displacements(distance=distance_A, cutoff_pair_distance=cutoff_pair_A)
     kept = [cell is not None for cell in three.supercells_with_displacements]
     count = sum(kept)
-    logger.info("%d displaced supercells of %d atoms for third derivatives", count, len(three.supercell))
+    logger.info("displaced supercells for third derivatives: %d of %d atoms", count, len(three.supercell))
     if count > MANY:
         logger.warning("that is a lot; --cutoff-pair-A leaves out pairs of atoms that are far apart")
     three.forces = displaced_forces(three, calculator, work.below("third"))

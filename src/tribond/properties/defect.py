@@ -165,9 +165,9 @@ def defects(
     kinds = {symbol for plan in plans for symbol in plan.change}
     potentials = _potentials(rest, kinds, calculator, potentials_eV or {}, references, work)
     logger.info(
-        "%d defects that the space group %s tells apart, in a supercell of %d atoms, images %.1f Å apart",
-        len(plans),
+        "defects that the space group %s tells apart: %d, in a supercell of %d atoms, images %.1f Å apart",
         space_group(rest),
+        len(plans),
         len(perfect),
         distance,
     )

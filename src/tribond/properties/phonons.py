@@ -202,7 +202,9 @@ def force_constants(
         # phonopy's matrix acts on columns.
         phonon = Phonopy(to_phonopy(atoms), supercell_matrix=matrix.T, primitive_matrix="auto", symprec=SYMPREC)
     phonon.generate_displacements(distance=distance_A)
-    logger.info("%d displaced supercells of %d atoms", len(phonon.supercells_with_displacements), len(phonon.supercell))
+    logger.info(
+        "displaced supercells: %d of %d atoms", len(phonon.supercells_with_displacements), len(phonon.supercell)
+    )
     phonon.forces = displaced_forces(phonon, calculator, (work or Work()).below("supercell"))
     phonon.produce_force_constants()
     phonon.symmetrize_force_constants(show_drift=False)
