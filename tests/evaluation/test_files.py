@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 from ase.io import read
@@ -61,6 +62,19 @@ def test_names_that_clash(tmp_path, report):
     plots = [path.name for path in written if path.suffix == ".png"]
     assert plots == ["parity_some.png", "parity_some-2.png"]
     assert len(rows(tmp_path / "summary.csv")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "plot"),
+    [
+        ("folder/Li[Ni0.5Mn1.5]O4.extxyz", "parity_Li_Ni0.5Mn1.5_O4.png"),
+        ("mptrj.extxyz.gz", "parity_mptrj.png"),
+        ("run.2.traj@0:3", "parity_run.2.png"),
+    ],
+)
+def test_points_in_names_stay(tmp_path, report, name, plot):
+    written = write_reports([replace(report, name=name)], tmp_path, {})
+    assert plot in [path.name for path in written]
 
 
 def test_an_empty_report(tmp_path, potential):

@@ -26,6 +26,7 @@ from tribond.evaluation.metrics import (
 )
 from tribond.evaluation.plots import parity_plot, png
 from tribond.files import write_atomically
+from tribond.reading.names import unpacked
 
 QUANTITIES = {  # field of the report -> name of the columns
     "energy": "energy_{}_meV_per_atom",
@@ -78,7 +79,7 @@ def _stems(reports: Sequence[EvaluationReport]) -> list[str]:
     """A name for the files of every report, none twice: mptrj.extxyz.gz gives mptrj."""
     stems: list[str] = []
     for report in reports:
-        stem = plain = re.sub(r"[^\w+-]+", "_", Path(report.name).name.partition(".")[0]) or "data"
+        stem = plain = re.sub(r"[^\w.+-]+", "_", unpacked(Path(report.name)).stem) or "data"
         count = 1
         while stem in stems:
             count += 1
