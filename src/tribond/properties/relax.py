@@ -9,12 +9,12 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixSymmetry
-from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS, FIRE, FIRE2, LBFGS
 from ase.optimize.optimize import Optimizer
 
 from tribond.errors import ConfigError
 from tribond.properties.cell_axes import check_axes, own_axes, strained
+from tribond.properties.log_strain import LogStrainFilter
 from tribond.properties.relax_checks import check_sane, check_settings, check_start, check_structure
 from tribond.properties.relaxation import Relaxation, RelaxationError, RelaxationStep
 from tribond.properties.symmetry import SYMPREC
@@ -44,7 +44,7 @@ def relax(
 ) -> Relaxation:
     """Move atoms and cell to the nearest minimum of the energy, or of the enthalpy under pressure.
 
-    The cell moves through its logarithmic strain (ase.filters.FrechetCellFilter). Constraints of the input are
+    The cell moves through its logarithmic strain (`LogStrainFilter`). Constraints of the input are
     kept; atoms fixed by them move with the cell, so that their fractional coordinates stay.
 
     Args:
@@ -99,7 +99,9 @@ def relax(
     converged = False
     while not converged and (not history or history[-1].step < steps):
         # The filter measures forces in the cell that it was made for: after a large strain it is made anew.
-        target: Any = _cell_filter(moving, pressure, constant_volume=constant_volume) if relax_cell else moving
+        target: Any = (
+            LogStrainFilter(moving, pressure=pressure, constant_volume=constant_volume) if relax_cell else moving
+        )
         done = history[-1].step if history else 0
         # An optimizer that divides by zero makes NaN, which is noticed without numpy's warning.
         with np.errstate(all="ignore"), OPTIMIZERS[optimizer](target, logfile=None) as dynamics:
@@ -126,10 +128,6 @@ def relax(
         fix_symmetry=fix_symmetry,
         cell_axes=cell_axes,
     )
-
-
-def _cell_filter(atoms: Atoms, pressure: float, *, constant_volume: bool) -> FrechetCellFilter:
-    return FrechetCellFilter(atoms, scalar_pressure=pressure, constant_volume=constant_volume)
 
 
 def _observe(atoms: Atoms, original: Atoms, step: int, fmax: float) -> RelaxationStep:
