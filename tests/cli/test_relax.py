@@ -127,11 +127,11 @@ def test_wrong_index_is_explained(tribond, tmp_path, index, message):
 def test_one_failing_file_does_not_stop_the_others(tribond, cif):
     garbage = cif.with_name("garbage.cif")
     garbage.write_text("this is no structure")
-    result = tribond("relax", garbage, cif.with_name("missing.cif"), cif.parent, cif)
+    result = tribond("relax", garbage, cif.with_name("missing.cif"), cif.with_name("*.res"), cif)
     assert result.exit_code == 1
     assert "garbage.cif: this is no sound CIF" in result.output
     assert "missing.cif: no such file" in result.output
-    assert "this is a folder" in result.output
+    assert "no file matches" in result.output
     assert "1 of 4 converged" in result.stdout
     assert cif.with_name("Cu_relaxed.cif").exists()
     assert "Traceback" not in result.output

@@ -28,6 +28,7 @@ EXTRAS = {  # packages that only some verbs need, and the extra that brings them
     "tqdm": "train",
     "yaml": "train",
     "netCDF4": "md",
+    "pyarrow": "screen",
     "pymatgen": "pymatgen",
     "phonopy": "properties",
     "seekpath": "properties",

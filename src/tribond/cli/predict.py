@@ -1,26 +1,29 @@
 """`tribond predict`: energy, forces and stress, or a property, of structures as they are."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tribond.cli import options, output
+from tribond.cli import many, options, output
+from tribond.cli.predict_many import MANY_ATOMS, predict_many
 from tribond.cli.predictions import ENDINGS, AnyPrediction, Result, print_results, write_results
-from tribond.cli.structure_files import BadFrame, Frame, read_frames
+from tribond.cli.structure_files import BadFrame, Frame
 from tribond.errors import StructureError
 from tribond.reading.names import split_index
 
+ENDINGS_OF_MANY = (*many.TABLES, ".db")
+
 if TYPE_CHECKING:
     from tribond.models.trained_model import State
-    from tribond.reading.content import Options
 
 
 def predict(
     files: options.Structures,
     output_file: Annotated[
         Path | None,
-        options.output("FILE", "Write all predictions as .json, .extxyz or .xyz."),
+        options.output("FILE", "Write all predictions as .json, .extxyz, .xyz, .csv, .parquet or .db."),
     ] = None,
     index: Annotated[str, typer.Option(metavar="INDEX", help="Frames of each file: 0, -1, :, -5:, ::10.")] = ":",
     model: options.Model = "default",
@@ -34,6 +37,8 @@ def predict(
     elements: options.Elements = "",
     device: options.Device = None,
     dtype: options.Dtype = options.Precision.FLOAT64,
+    jobs: many.Jobs = None,
+    time_limit: many.TimeLimit = 3600.0,
     quiet: options.Quiet = False,
 ) -> None:
     """Predict energy, forces and stress, or the property that the model was trained for.
@@ -45,14 +50,35 @@ def predict(
     if output_file is not None:
         _check_output(output_file, files)
     reading = options.reading(format, elements)
+    from tribond.models.property_model import PropertyModel
+    from tribond.reading.collections import files_of
+    from tribond.screening.works import Model
+
+    if jobs is not None and output_file is None:
+        raise typer.BadParameter("it takes a file for the results, --output", param_hint="--jobs")
     trained = output.load_model(model, device, dtype)
     given = _parse_state(state, categorical=trained.config.state == "categorical")
     if (given is None) != (trained.config.state == "none"):
         said = f"needs one, which `tribond info {model}` describes" if given is None else "takes none"
         raise typer.BadParameter(f"{model} {said}", param_hint="--state")
-    results: list[Result] = []
-    for name in files:
-        results += _predict_file(name, index, trained, given, reading)
+    with files_of(files) as found:
+        collected = many.collect(found, index, reading)
+    good = [frame for _, frame in collected.frames if isinstance(frame, Frame)]
+    is_table = output_file is not None and output_file.suffix.lower() in ENDINGS_OF_MANY
+    large = sum(len(frame.atoms) for frame in good) > MANY_ATOMS
+    if output_file is not None and (is_table or large or jobs is not None):
+        if isinstance(trained, PropertyModel):
+            if is_table or jobs is not None:
+                where = f"--output {output_file}" if is_table else "--jobs"
+                raise typer.BadParameter("is for potentials; this is a model of one property", param_hint=where)
+        else:
+            on = Model(model, str(trained.dtype).removeprefix("torch."), str(trained.device))
+            wanted = jobs if jobs is not None or large else 0
+            predict_many(collected, trained, on, given, output_file, jobs=wanted, time_limit_s=time_limit, quiet=quiet)
+            return
+    for text in collected.notes:
+        output.note(text)
+    results = _predict(collected.frames, trained, given)
     if output_file is not None:
         write_results(results, trained, output_file)
     if not quiet:
@@ -62,7 +88,7 @@ def predict(
 
 
 def _check_output(path: Path, files: list[str]) -> None:
-    options.check_file(path, ENDINGS, "--output", any_case=True)
+    options.check_file(path, [*ENDINGS, *ENDINGS_OF_MANY], "--output", any_case=True)
     if path.resolve() in {split_index(name)[0].resolve() for name in files}:
         raise typer.BadParameter(f"{path} is an input; inputs are never overwritten", param_hint="--output")
 
@@ -77,20 +103,15 @@ def _parse_state(text: str | None, *, categorical: bool) -> "State | None":
         raise typer.BadParameter(f"{text!r} must be {wanted}", param_hint="--state") from error
 
 
-def _predict_file(name: str, index: str, trained: Any, state: "State | None", reading: "Options") -> list[Result]:
-    read: list[Frame | BadFrame] = []
-    with output.failures_reported(name) as errors:
-        read = read_frames(name, index, reading)
-    if not read:
-        return [Result(name, error=errors[0])]
-    good = iter(_predict_frames([frame for frame in read if isinstance(frame, Frame)], trained, state))
+def _predict(frames: list[tuple[str, Frame | BadFrame]], trained: Any, state: "State | None") -> list[Result]:
+    good = iter(_predict_frames([frame for _, frame in frames if isinstance(frame, Frame)], trained, state))
     results = []
-    for frame in read:
+    for label, frame in frames:
         if isinstance(frame, BadFrame):
-            output.report(frame.error, frame.label)
-            results.append(Result(frame.label, error=output.describe(frame.error)))
+            output.report(frame.error, label)
+            results.append(Result(label, error=output.describe(frame.error)))
         else:
-            results.append(next(good))
+            results.append(replace(next(good), label=label))
     return results
 
 

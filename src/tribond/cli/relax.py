@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tribond.cli import options, output
+from tribond.cli import many, options, output
+from tribond.cli.relax_many import MANY, RELAXED, TABLE, Call, default_folder, relax_many
 from tribond.cli.relax_notes import note_lonely_atoms, note_open_axes, note_replaced
 from tribond.cli.relax_report import Outcome, print_outcomes
 from tribond.cli.relax_work import endings, follow, follow_several, live, write_results
@@ -15,6 +16,8 @@ from tribond.reading.names import split_index
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
+
+    from tribond.reading.content import Options
 
 
 class Optimizer(StrEnum):
@@ -82,12 +85,30 @@ def relax(
         float | None,
         typer.Option("--rattle-A", min=1e-6, metavar="A", help="How far copies are rattled, Å. [default: 0.1]"),
     ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Four files a structure, one structure after the other, however many.")
+    ] = False,
+    jobs: many.Jobs = None,
+    time_limit: many.TimeLimit = 3600.0,
+    table: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"Of the table of many, .csv or .parquet. [default: {TABLE}]")
+    ] = None,
+    structures: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"Of the file of many structures, .extxyz or .db. [default: {RELAXED}]"),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Of many: begin anew, removing what an earlier run left in the folder.")
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Relax structures: atoms and cell.
+    """Relax structures: atoms and cell. FILE may be a folder, a pattern in quotes, a tar or zip archive.
 
     Each input X.cif gives four files, which replace older ones with a note: the structure X_relaxed.cif in the input's format,
     the way there X_relaxation.traj, a summary X_relaxation.json and a plot X_relaxation.png.
+
+    More than 32 structures, and those of archives, are relaxed by a pool of processes into one folder: a table, one file of
+    structures, and results.db, which grows while they are computed. The same command goes on where it was stopped or killed.
 
     Structures go to the nearest minimum of the energy, or of the enthalpy under pressure. Crystals relax atoms and cell,
     layers (pbc T T F) atoms and area, wires atoms and length, molecules their atoms. --fix-cell keeps the cell, as a slab
@@ -98,8 +119,9 @@ def relax(
     _check_usage(pressure, cell_axes, starts, rattle, fix_cell=fix_cell, fix_symmetry=fix_symmetry)
     if output_folder is not None:
         options.check_folder(output_folder)
+    from tribond.reading.collections import files_of
+
     reading = options.reading(format, elements)
-    calculator, model_record = _load(model, device, dtype)
     settings = {
         "fmax_eV_per_A": fmax,
         "steps": steps,
@@ -109,7 +131,73 @@ def relax(
         "fix_symmetry": fix_symmetry,
         "cell_axes": cell_axes,
     }
+    for_many = {"--jobs": jobs, "--table": table, "--structures": structures, "--restart": restart or None}
+    said = [name for name, value in for_many.items() if value is not None]
+    table, structures = table or TABLE, structures or RELAXED
+    many.check_name(table, many.TABLES, "--table")
+    many.check_name(structures, many.STRUCTURES, "--structures")
+    with files_of(files) as found:
+        collected = many.collect(found, index, reading) if many.may_exceed(found, index, MANY) or said else None
+        if each or collected is None or not (said or not found.beside or len(collected.frames) > MANY):
+            _check_each(said, beside=found.beside or output_folder is not None, each=each)
+            many.print_notes(found.notes)
+            calculator, model_record = _load(model, device, dtype)
+            outcomes = _relax_each(
+                found.names,
+                index,
+                reading,
+                calculator,
+                settings,
+                starts,
+                rattle,
+                output_folder,
+                model_record,
+                quiet=quiet,
+            )
+            for name, error in found.bad:
+                output.report(error, name)
+                outcomes.append(Outcome(name))
+            if not quiet:
+                print_outcomes(outcomes)
+            if not all(outcome.converged for outcome in outcomes):
+                raise typer.Exit(output.FAILED)
+            return
+        if starts > 1:
+            raise typer.BadParameter("of many structures takes --each", param_hint="--starts")
+        relax_many(
+            collected,
+            Call(
+                settings,
+                model,
+                device,
+                dtype,
+                output_folder or default_folder(files),
+                table,
+                structures,
+                jobs,
+                time_limit,
+                restart,
+                quiet,
+            ),
+        )
+
+
+def _relax_each(
+    files: list[str],
+    index: str | None,
+    reading: "Options",
+    calculator: "Calculator",
+    settings: dict[str, Any],
+    starts: int,
+    rattle: float | None,
+    output_folder: Path | None,
+    model_record: dict[str, Any],
+    *,
+    quiet: bool,
+) -> list[Outcome]:
+    """One structure after the other, each with its four files."""
     names = OutputNames([split_index(name)[0] for name in files], output_folder)
+    free_cell = settings["relax_cell"] and settings["cell_axes"] is None
     outcomes = []
     for number, name in enumerate(files, start=1):
         frames: list[Frame | BadFrame] = []
@@ -124,7 +212,7 @@ def relax(
                 outcomes.append(outcome)
                 continue
             with output.failures_reported(frame.label):
-                if not (quiet or fix_cell or cell_axes):
+                if free_cell and not quiet:
                     note_open_axes(frame, model_record["cutoff_A"])
                 count = f"{number}/{len(files)} " if len(files) > 1 else ""
                 targets = names.choose(frame, endings(frame))
@@ -136,10 +224,16 @@ def relax(
                 if not quiet:
                     note_lonely_atoms(outcome, model_record["cutoff_A"])
             outcomes.append(outcome)
-    if not quiet:
-        print_outcomes(outcomes)
-    if not all(outcome.converged for outcome in outcomes):
-        raise typer.Exit(output.FAILED)
+    return outcomes
+
+
+def _check_each(said: list[str], *, beside: bool, each: bool) -> None:
+    """Refuse what four files a structure cannot do."""
+    if each and not beside:
+        msg = "files of folders and archives get no others beside them; choose a folder with --output"
+        raise typer.BadParameter(msg, param_hint="--each")
+    if each and said:
+        raise typer.BadParameter(f"it does not go with {said[0]}, which is for many at once", param_hint="--each")
 
 
 def _check_usage(

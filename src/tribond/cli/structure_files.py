@@ -48,7 +48,7 @@ class BadFrame:
     """A structure of a file that cannot be used; the others can."""
 
     label: str
-    error: StructureError
+    error: Exception
 
 
 def read_good_frame(name: str, options: "Options | None" = None) -> Frame:
@@ -78,21 +78,30 @@ def read_frames(name: str, index: str | None = None, options: "Options | None" =
         StructureError: if there is no such file or frame, it cannot be read, or it contradicts itself. Of several
             structures each bad one comes as a BadFrame.
     """
+    frames, notes = frames_and_notes(name, index, options)
+    for text in notes:
+        note(f"{split_index(name)[0]}{text}")
+    return frames
+
+
+def frames_and_notes(
+    name: str, index: str | None = None, options: "Options | None" = None
+) -> tuple[list[Frame | BadFrame], list[str]]:
+    """As `read_frames`, with what the user should know as texts to stand behind the path."""
     from tribond.reading.read import read_file
 
     path, own_index = split_index(name)
     wanted = parse_index(own_index or index)
     # The last two frames tell whether there are more; an index is resolved against all, to know its number.
     content = read_file(path, slice(-2, None) if wanted is None else slice(None), options)
-    for text in content.notes:
-        note(f"{path}: {text}")
+    notes = [f": {text}" for text in content.notes]
     images, kind = content.found, content.format
     if not images:
         raise StructureError("there is no structure in this file")
     if wanted is None:
         if len(images) > 1:
-            note(f"{path} holds several structures, taking the last; name others with {path.name}@INDEX or --index")
-        return [_frame(path, None, kind, images[-1])]
+            notes.append(f" holds several structures, taking the last; name others with {path.name}@INDEX or --index")
+        return [_frame(path, None, kind, images[-1])], notes
     numbers = range(len(images))
     try:
         chosen = numbers[wanted] if isinstance(wanted, slice) else [numbers[wanted]]
@@ -101,7 +110,7 @@ def read_frames(name: str, index: str | None = None, options: "Options | None" =
     if not chosen:
         raise StructureError(f"no structure {own_index or index}: the file holds {len(images)}, counted from 0")
     single = len(images) == 1
-    return [_frame(path, None if single else number, kind, images[number]) for number in chosen]
+    return [_frame(path, None if single else number, kind, images[number]) for number in chosen], notes
 
 
 def _frame(path: Path, number: int | None, kind: str, found: "Found") -> Frame | BadFrame:

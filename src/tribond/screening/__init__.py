@@ -1,0 +1,1 @@
+"""Many structures: a pool of processes, a store of results that a crash leaves whole, tables."""

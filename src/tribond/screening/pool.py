@@ -1,0 +1,147 @@
+"""Work handed out one by one to processes of one thread each. What crashes or hangs costs its own task, nothing else."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import TimeoutError as TooLong
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from tribond.errors import TribondError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+AHEAD = 3  # tasks a process that wait at its door
+POLL_S = 0.5  # so often the caller is asked whether to go on
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+CRASHES_AT_START = 3  # so many before anything went well: then it is not the structures
+
+
+class PoolError(TribondError):
+    """The processes of a pool do not work at all."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task has no result.
+
+    Attributes:
+        kind: error, crash or time.
+        error: in words.
+    """
+
+    kind: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Done(Generic[Task, Result]):
+    """A task, and its result or its failure."""
+
+    task: Task
+    result: Result | Failure
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def each(
+    work: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    time_limit_s: Callable[[Task], float] | None = None,
+    waiting: Callable[[], object] = lambda: None,
+) -> Generator[Done[Task, Result]]:
+    """Do all tasks in processes of their own, and yield each as it is done, in whatever order.
+
+    Args:
+        work: what is done; it and the tasks are pickled. An error that it raises is the failure of that task.
+        tasks: taken from the iterator as they are needed.
+        jobs: processes.
+        time_limit_s: how long a task may take; None: for ever. Its process is ended then, and another one started.
+        waiting: called at least twice a second; what it raises ends the pool.
+
+    Raises:
+        PoolError: if the first processes all die: not enough memory, or a broken installation.
+    """
+    todo = iter(tasks)
+    running: dict[Future[Result], Task] = {}
+    crashed, well = 0, False
+    pool = ProcessPool(max_workers=jobs, initializer=_alone, context=multiprocessing.get_context("spawn"))
+    try:
+        while True:
+            for task in islice(todo, jobs * (1 + AHEAD) - len(running)):
+                limit = None if time_limit_s is None else time_limit_s(task)
+                running[pool.schedule(work, args=(task,), timeout=limit)] = task
+            if not running:
+                break
+            ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            waiting()
+            for future in ended:
+                done = Done(running.pop(future), _outcome(future))
+                died = isinstance(done.result, Failure) and done.result.kind == "crash"
+                well, crashed = well or not died, crashed + died
+                if not well and crashed >= max(CRASHES_AT_START, jobs):
+                    raise PoolError(f"the processes of the pool die at once: {done.result.error}")
+                yield done
+        pool.close()
+    finally:
+        if pool.active:
+            pool.stop()
+        with suppress(KeyboardInterrupt):
+            pool.join()
+
+
+def here(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Generator[Done[Task, Result]]:
+    """The same in this process, for a few tasks that are not worth others."""
+    for task in tasks:
+        try:
+            yield Done(task, work(task))
+        except Exception as error:  # noqa: BLE001, it is what the table says of this task
+            yield Done(task, _error(error))
+
+
+def _error(error: Exception) -> Failure:
+    if isinstance(error, MemoryError):
+        return Failure("error", "not enough memory for so many atoms")
+    expected = isinstance(error, TribondError | OSError)
+    return Failure("error", f"{'' if expected else f'{type(error).__name__}: '}{error}")
+
+
+def _outcome(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except TooLong as error:
+        limit = error.args[1] if len(error.args) > 1 else None
+        return Failure("time", "it took too long" if limit is None else f"it took longer than {limit:g} s")
+    except ProcessExpired as error:
+        code = error.exitcode
+        how = f"signal {-code}, {_name(-code)}" if code is not None and code < 0 else f"exit status {code}"
+        return Failure("crash", f"its process died ({how})")
+    except Exception as error:  # noqa: BLE001, it is what the table says of this task
+        return _error(error)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def _alone() -> None:
+    """In each process: Ctrl-C is for the one that hands out the work, and every library has one thread."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # libraries look at these when they are loaded
+    import torch
+
+    torch.set_num_threads(1)

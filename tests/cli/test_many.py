@@ -1,0 +1,174 @@
+"""`tribond relax` and `predict` of many structures, as a user has them."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+
+import pytest
+from ase.build import bulk
+from ase.db import connect
+from ase.io import read, write
+
+SYMBOLS = ("Cu", "Al")
+
+
+def crystals(count):
+    found = []
+    for number in range(count):
+        atoms = bulk(SYMBOLS[number % 2], cubic=True)
+        atoms.set_cell(atoms.cell * (1 + 0.002 * number), scale_atoms=True)
+        atoms.info["number"] = number
+        found.append(atoms)
+    return found
+
+
+def table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def collection(tmp_path):
+    write(tmp_path / "all.extxyz", crystals(6))
+    return tmp_path / "all.extxyz"
+
+
+def test_relax_of_many_is_that_of_each(tribond, collection, tmp_path, model_file):
+    (tmp_path / "each").mkdir()
+    options = ("-m", model_file, "--fmax", 1e-8, "--steps", 3)
+    done = tribond("relax", f"{collection}@:", "--jobs", 2, *options)
+    assert done.exit_code == 1, done.output  # not converged
+    folder = tmp_path / "all_relax"
+    assert "6 structures:" in done.stdout
+    assert f"wrote results.csv, relaxed.extxyz, results.db and summary.json in {folder}" in done.stdout
+    rows = table(folder / "results.csv")
+    assert [row["label"] for row in rows] == [f"{collection}@{number}" for number in range(6)]
+    tribond("relax", f"{collection}@:", "--each", "-o", tmp_path / "each", *options)
+    for number, (row, relaxed) in enumerate(zip(rows, read(folder / "relaxed.extxyz", ":"), strict=True)):
+        alone = json.loads((tmp_path / "each" / f"all_{number}_relaxation.json").read_text())
+        assert float(row["energy_eV"]) == alone["after"]["energy_eV"]
+        assert float(row["initial_volume_A3"]) == alone["before"]["volume_A3"]
+        assert (row["status"] == "converged") == alone["converged"]
+        assert int(row["steps"]) == alone["steps"]
+        assert row["space_group"] == alone["after"]["space_group"]
+        assert relaxed.info["number"] == number
+        assert relaxed.info["label"] == row["label"]
+        assert relaxed.get_potential_energy() == pytest.approx(alone["after"]["energy_eV"], abs=1e-7)
+    with connect(folder / "results.db") as database:
+        assert len(database) == 6
+
+    before = (folder / "results.db").stat().st_mtime_ns
+    again = tribond("relax", f"{collection}@:", "--jobs", 2, *options)
+    assert again.stdout == done.stdout
+    assert (folder / "results.db").stat().st_mtime_ns == before
+    other = tribond("relax", f"{collection}@:", "--jobs", 2, *options[:-1], 4)
+    assert other.exit_code == 2
+    assert "steps was 3 and is now 4" in other.output
+
+
+def test_folders_and_archives_with_bad_files(tribond, tmp_path, model_file):
+    room = tmp_path / "room"
+    room.mkdir()
+    for number, atoms in enumerate(crystals(3)):
+        write(room / f"{number}.cif", atoms)
+    (room / "bad.cif").write_text("data_x\n_cell_length_a 3\n")
+    write(room / "gold.cif", bulk("Au"))
+    with tarfile.open(tmp_path / "room.tar.gz", "w:gz") as packed:
+        packed.add(room, "room")
+    done = tribond("relax", tmp_path / "room.tar.gz", "-m", model_file, "--steps", 1, "--structures", "relaxed.db")
+    assert done.exit_code == 1
+    assert f"failed: {tmp_path}/room.tar.gz/room/bad.cif" in done.output
+    assert "gold.cif: the potential does not know Au" in done.output or "Au" in done.output
+    rows = {row["label"].rpartition("/")[2]: row for row in table(tmp_path / "room_relax" / "results.csv")}
+    assert len(rows) == 5
+    assert [rows[name]["status"] for name in ("bad.cif", "gold.cif")] == ["failed", "failed"]
+    assert "Au" in rows["gold.cif"]["error"]
+    with connect(tmp_path / "room_relax" / "relaxed.db") as database:
+        assert {row.label.rpartition("/")[2] for row in database.select()} == {"0.cif", "1.cif", "2.cif"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--each", "--jobs", "2"], "it does not go with --jobs"),
+        (["--table", "a.txt"], "must end in .csv, .parquet"),
+        (["--table", "x/a.csv"], "must be a name alone"),
+        (["--structures", "results.db"], "is where results are kept"),
+        (["--jobs", "1", "--starts", "3"], "of many structures takes --each"),
+    ],
+)
+def test_wrong_use_of_relax(tribond, collection, model_file, options, message):
+    done = tribond("relax", f"{collection}@:", "-m", model_file, *options)
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_never_killed(tmp_path, model_file):
+    write(tmp_path / "all.extxyz", [atoms * (3, 2, 2) for atoms in crystals(40)])
+    command = [
+        sys.executable,
+        "-m",
+        "tribond.cli.main",
+        "relax",
+        tmp_path / "all.extxyz@:",
+        "-m",
+        model_file,
+        "--steps",
+        "5",
+    ]
+    command += ["--jobs", "2", "-o"]
+    with subprocess.Popen([*command, tmp_path / "killed"], stderr=subprocess.DEVNULL) as run:
+        deadline = time.monotonic() + 60
+        while count(tmp_path / "killed" / "results.db") < 3 and time.monotonic() < deadline and run.poll() is None:
+            time.sleep(0.02)
+        os.kill(run.pid, signal.SIGKILL)
+    kept = count(tmp_path / "killed" / "results.db")
+    assert 3 <= kept < 40
+    for folder in ("killed", "whole"):
+        done = subprocess.run([*command, tmp_path / folder], capture_output=True, text=True, check=False)
+        assert done.returncode in {0, 1}, done.stderr
+    killed, whole = (table(tmp_path / folder / "results.csv") for folder in ("killed", "whole"))
+    assert len(killed) == count(tmp_path / "killed" / "results.db") == 40
+    for row in (*killed, *whole):
+        row.pop("seconds")
+    assert killed == whole
+    assert (tmp_path / "killed/relaxed.extxyz").read_bytes() == (tmp_path / "whole/relaxed.extxyz").read_bytes()
+
+
+def count(database):
+    if not database.exists():
+        return 0
+    try:
+        return connect(str(database)).count()
+    except Exception:  # noqa: BLE001, it is being made
+        return 0
+
+
+def test_predict_of_many_is_that_of_one_process(tribond, collection, tmp_path, model_file):
+    one, many = (tmp_path / name for name in ("one.json", "many.json"))
+    assert tribond("predict", collection, "-m", model_file, "-o", one).exit_code == 0
+    done = tribond("predict", collection, "-m", model_file, "-o", many, "--jobs", 2)
+    assert done.exit_code == 0, done.output
+    assert json.loads(one.read_text()) == json.loads(many.read_text())
+    assert not (tmp_path / "many.json.parts").exists()
+
+
+def test_predict_into_tables(tribond, collection, tmp_path, model_file):
+    write(tmp_path / "gold.cif", bulk("Au"))
+    done = tribond("predict", collection, tmp_path / "gold.cif", "-m", model_file, "-o", tmp_path / "t.csv")
+    assert done.exit_code == 1
+    assert "7 structures: 6 ok, 1 failed" in done.output
+    rows = table(tmp_path / "t.csv")
+    assert [row["status"] for row in rows] == ["ok"] * 6 + ["failed"]
+    done = tribond("predict", collection, "-m", model_file, "-o", tmp_path / "t.db", "-q")
+    assert (done.exit_code, done.output) == (0, "")
+    energies = [row.energy for row in connect(str(tmp_path / "t.db")).select()]
+    assert energies == [float(row["energy_eV"]) for row in rows[:6]]
+    done = tribond("predict", collection, "-m", model_file, "--jobs", 2)
+    assert done.exit_code == 2
+    assert "takes a file for the results" in " ".join(done.output.split())
