@@ -20,7 +20,7 @@ from torch import Tensor
 RUNS = {"AVX512": ("avx512", "avx2", "plain"), "AVX2": ("avx2", "plain")}
 NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "plain": "any processor"}
 FOLDER = Path(__file__).parent / "lib"
-INTERFACE = 8  # of the C++ code that is called; a library left over from another version has another number
+INTERFACE = 9  # of the C++ code that is called; a library left over from another version has another number
 # What a function returns when it does nothing.
 BAD_GRAPH, NO_MEMORY, FAILED, BAD_MODEL = 1, 2, 3, 4
 

@@ -66,6 +66,7 @@ public:
             throw;
         }
         inside.spread(gradient);
+        model_.repulsion.add(graph, energies, gradient);
         return DONE;
     }
 
@@ -103,7 +104,7 @@ template <class Work> static int outcome_of(Work work) {
 }
 
 // Counts the changes of these functions, so that compiled.py does not call a library of another version.
-PUBLIC int FUNCTION(interface)() { return 8; }
+PUBLIC int FUNCTION(interface)() { return 9; }
 
 // A model packed for use; BAD_MODEL if there are more or fewer numbers and tensors than such a model has.
 PUBLIC int FUNCTION(engine_new)(int double_precision, int64_t num_numbers, const int64_t* numbers, int64_t num_reals,

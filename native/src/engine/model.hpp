@@ -8,6 +8,7 @@
 
 #include "common/gemm.hpp"
 #include "engine/bases.hpp"
+#include "engine/repulsion.hpp"
 
 namespace tribond::INSTRUCTION_SET {
 
@@ -198,6 +199,7 @@ template <class T> struct Model {
     std::vector<Block<T>> blocks;
     std::vector<Readout<T>> readout;  // one
     std::vector<double> scale, reference;
+    Repulsion repulsion;
 
     explicit Model(Reader<T> read) {
         elements = read.number(1, 1000);
@@ -232,6 +234,11 @@ template <class T> struct Model {
         const double* tables[2] = {read.doubles(elements), read.doubles(elements)};
         scale.assign(tables[0], tables[0] + elements);
         reference.assign(tables[1], tables[1] + elements);
+        if (read.number(0, 1)) {
+            const double inner = read.length(), outer = read.length();
+            const double* charges = read.doubles(elements);
+            repulsion = Repulsion(inner, outer, elements, charges, read.doubles(elements));
+        }
         read.finish();
     }
 

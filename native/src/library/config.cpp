@@ -33,6 +33,11 @@ double length(const std::string& name, const Json& value) {
     return value.number;
 }
 
+double fraction(const std::string& name, const Json& value) {
+    if (value.kind != Json::Kind::number || !(value.number > 0 && value.number < 1)) wrong(name, "a number between 0 and 1");
+    return value.number;
+}
+
 bool flag(const std::string& name, const Json& value) {
     if (value.kind != Json::Kind::boolean) wrong(name, "true or false");
     return value.boolean;
@@ -84,6 +89,9 @@ void set(Config& c, const std::string& name, const Json& value) {
     else if (name == "atom_gate_activation") c.silu_scale = is_first(name, value, "silu", "linear");
     else if (name == "edge_gate_bias") c.edge_gate_bias = flag(name, value);
     else if (name == "bond_embedding_bias") c.bond_embedding_bias = flag(name, value);
+    else if (name == "repulsion") c.repulsion = is_first(name, value, "zbl", "none");
+    else if (name == "repulsion_inner") c.repulsion_inner = fraction(name, value);
+    else if (name == "repulsion_outer") c.repulsion_outer = fraction(name, value);
     else if (OTHERS.count(name) == 0)
         throw Error(TRIBOND_UNSUPPORTED, "the setting " + name + " is unknown to this tribond; use a newer one");
 }
@@ -107,6 +115,7 @@ Config Config::from(const Json& settings) {
     }
     if (config.elements.empty()) wrong("elements", "there");
     if (config.threebody_cutoff > config.cutoff) wrong("threebody_cutoff", "at most the cutoff");
+    if (config.repulsion_inner >= config.repulsion_outer) wrong("repulsion_inner", "less than repulsion_outer");
     if (config.update_hidden.empty() || config.readout_hidden.empty())
         throw Error(TRIBOND_UNSUPPORTED, "a model whose updates or readout have no hidden layer is not computed by the library");
     if (config.angular() > MOST_FUNCTIONS || config.edge_basis() > MOST_FUNCTIONS)

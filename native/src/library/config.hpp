@@ -17,6 +17,8 @@ struct Config {
     bool smooth_edge_basis = true, smooth_angle_basis = false;
     bool gated_by_end = true, onto_centre = true, atom_first = false, silu_scale = true;
     bool edge_gate_bias = false, bond_embedding_bias = false;
+    bool repulsion = false;
+    double repulsion_inner = 0.2, repulsion_outer = 0.5;  // of the sum of covalent radii
 
     int angular() const { return max_l * max_n; }
     int edge_basis() const { return smooth_edge_basis ? max_n : max_n * max_l; }

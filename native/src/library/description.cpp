@@ -44,6 +44,16 @@ template <class T> ModelDescription<T>::ModelDescription(const ModelFile& file) 
     for (const char* table : {"reference_energy.scale", "reference_energy.reference"})
         take_doubles(find(table, {int64_t(c.elements.size())}).numbers());
     find("reference_energy.offset", {});
+    numbers.push_back(c.repulsion);
+    if (c.repulsion) {
+        reals.insert(reals.end(), {c.repulsion_inner, c.repulsion_outer});
+        take_doubles(std::vector<double>(c.elements.begin(), c.elements.end()));
+        const std::vector<double> radii = find("repulsion.radius", {int64_t(c.elements.size())}).numbers();
+        for (double radius : radii)
+            if (!(radius > 0 && 2 * c.repulsion_outer * radius <= c.cutoff))
+                throw Error(TRIBOND_BAD_FILE, "has a number in repulsion.radius that is no radius, or too large for its cutoff");
+        take_doubles(radii);
+    }
     if (taken_ != file.tensors.size())
         throw Error(TRIBOND_BAD_FILE, "has tensors that its settings do not ask for; download or copy it again");
 }

@@ -46,6 +46,9 @@ TABLE: Table = {
     "atom_gate_activation": one_of("silu", "linear"),
     "edge_gate_bias": one_of(False, True),
     "bond_embedding_bias": one_of(False, True),
+    "repulsion": one_of("none", "zbl"),
+    "repulsion_inner": ANY,
+    "repulsion_outer": ANY,
     "readout": one_of("extensive"),
     "readout_weight_hidden": NOT_READ,
     "set2set_steps": NOT_READ,
@@ -84,7 +87,12 @@ def energy_and_gradient(model: M3GNet, vectors: Tensor, graph: AtomGraph) -> tup
     Returns:
         (atoms,) eV and (edges, 3) eV/Å, both float64.
     """
-    return Pass(model, vectors, graph).run()
+    energies, gradient = Pass(model, vectors, graph).run()
+    if model.repulsion is None:
+        return energies, gradient
+    element = model.row_of_element[graph.atomic_numbers]
+    more_energy, more_gradient = model.repulsion.energy_and_gradient(vectors, graph.edge_index, element)
+    return energies + more_energy, gradient + more_gradient
 
 
 @dataclass(frozen=True)

@@ -18,19 +18,32 @@ from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
 from tribond.errors import ConfigError
-from tribond.nn import activations, basis, block, cutoff, gated_mlp, m3gnet, readout, reference_energy, three_body
+from tribond.nn import (
+    activations,
+    basis,
+    block,
+    cutoff,
+    gated_mlp,
+    m3gnet,
+    readout,
+    reference_energy,
+    repulsion,
+    three_body,
+)
 from tribond.nn.basis import SmoothBessel, SmoothBesselPerL, SphericalBessel
 from tribond.nn.block import GraphUpdate, M3GNetBlock
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.gated_mlp import MLP, GatedMLP
 from tribond.nn.m3gnet import M3GNet
 from tribond.nn.readout import AtomicReadout
-from tribond.nn.reference_energy import ReferenceEnergy
+from tribond.nn.reference_energy import DoublePrecisionTables, ReferenceEnergy
+from tribond.nn.repulsion import Repulsion
 from tribond.nn.three_body import AngularBasis, ThreeBodyToBond
 
 OURS: tuple[type[nn.Module], ...] = (
     *(SmoothBessel, SmoothBesselPerL, SphericalBessel, AngularBasis),
-    *(M3GNet, M3GNetBlock, ThreeBodyToBond, GraphUpdate, MLP, GatedMLP, AtomicReadout, ReferenceEnergy),
+    *(M3GNet, M3GNetBlock, ThreeBodyToBond, GraphUpdate, MLP, GatedMLP, AtomicReadout),
+    *(DoublePrecisionTables, ReferenceEnergy, Repulsion),
 )
 # The layers whose equations the backends write out. One of another make, a subclass too, only `nn` can compute.
 KNOWN: frozenset[type[nn.Module]] = frozenset({nn.Embedding, nn.Linear, nn.ModuleList, *OURS})
@@ -46,6 +59,7 @@ CODE: tuple[type | ModuleType, ...] = (
     m3gnet,
     readout,
     reference_energy,
+    repulsion,
     three_body,
 )
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -173,13 +187,16 @@ def _of_tensors(of: dict[str, Any], plan: _Plan, path: str, like: Tensor) -> Ite
     for name, wanted_values in plan.buffers.items():
         tensor = of["_buffers"][name]
         # Basis functions have the precision of the model; tables of energies stay in float64, indices are integers.
-        follows = wanted_values.is_floating_point() and plan.kind is not ReferenceEnergy
+        follows = wanted_values.is_floating_point() and not issubclass(plan.kind, DoublePrecisionTables)
+        is_free = plan.kind is ReferenceEnergy or (
+            plan.kind is Repulsion and name == "radius"
+        )  # of the model, not of its config
         dtype = like.dtype if follows else wanted_values.dtype
         if tensor is None:
             yield Difference(_join(path, name), "is missing")
         elif what := _wrong(tensor, wanted_values.shape, dtype, like.device):
             yield Difference(_join(path, name), what)
-        elif plan.kind is not ReferenceEnergy and not torch.equal(tensor, wanted_values.to(like.device, dtype)):
+        elif not is_free and not torch.equal(tensor, wanted_values.to(like.device, dtype)):
             yield Difference(_join(path, name), "holds other numbers than the config asks for")
 
 

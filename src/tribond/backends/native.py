@@ -50,6 +50,9 @@ TABLE: Table = {
     "atom_gate_activation": one_of("silu", "linear"),
     "edge_gate_bias": one_of(False, True),
     "bond_embedding_bias": one_of(False, True),
+    "repulsion": one_of("none", "zbl"),
+    "repulsion_inner": ANY,
+    "repulsion_outer": ANY,
     "readout": one_of("extensive"),
     "readout_weight_hidden": NOT_READ,
     "set2set_steps": NOT_READ,
@@ -257,6 +260,10 @@ def _description(model: M3GNet) -> tuple[list[int], list[float], list[Tensor | N
         tensors += tables
     tensors += weights(model)
     tensors += [model.reference_energy.scale, model.reference_energy.reference]
+    numbers.append(int(model.repulsion is not None))
+    if model.repulsion is not None:
+        reals += [config.repulsion_inner, config.repulsion_outer]
+        tensors += [model.repulsion.charge, model.repulsion.radius]
     return numbers, reals, [None if it is None else it.detach().contiguous() for it in tensors]
 
 

@@ -40,11 +40,18 @@ def convert(
     weights: Annotated[
         Weights, typer.Option(help="For .pth files: the weights as they are, or their moving average.")
     ] = "raw",
+    repulsion: Annotated[
+        bool,
+        typer.Option(
+            "--repulsion",
+            help="Add the repulsion of nuclei (ZBL) below half of the sum of covalent radii to a potential.",
+        ),
+    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write any model as a file of tribond's own: one safetensors file, weights and provenance together.
 
-    The weights keep their precision; energies stay the same bit by bit. SRC is only read.
+    The weights keep their precision; energies stay the same bit by bit, with --repulsion only where no atoms are close. SRC is only read.
 
     Exit status: 0 written, 1 SRC cannot be used, 2 wrong usage.
     """
@@ -58,6 +65,10 @@ def convert(
     model, metadata = load_network(source, dialect=dialect, weights=weights)
     if model.config.readout == "extensive" and (property_name or unit):
         raise typer.BadParameter(f"{source} is a potential and predicts energies", param_hint="--property, --unit")
+    if repulsion:
+        from tribond.nn.m3gnet import with_repulsion
+
+        model = with_repulsion(model)
     before = metadata.get("property")
     stated = dict(before) if isinstance(before, dict) else {}
     stated |= {key: value for key, value in (("name", property_name), ("unit", unit)) if value is not None}

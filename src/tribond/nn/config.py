@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, Self, get_args, get_origin
 
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
 from tribond.errors import ConfigError
 from tribond.graph.elements import check_elements
@@ -48,6 +48,12 @@ class M3GNetConfig:
     edge_gate_bias: bool = False  # bias of W_e⁰ and W_v⁰
     bond_embedding_bias: bool = False
 
+    repulsion: Literal["none", "zbl"] = (
+        "none"  # of nuclei that come too close, added to the energy: see nn/repulsion.py
+    )
+    repulsion_inner: float = 0.2  # up to this fraction of the sum of covalent radii it is whole ...
+    repulsion_outer: float = 0.5  # ... and from this one on it is nothing
+
     readout: Readout = "extensive"
     readout_weight_hidden: tuple[int, ...] = (64,)  # hidden widths of the weights of "weighted_atom" and "weighted_sum"
     set2set_steps: int = 3
@@ -74,6 +80,7 @@ class M3GNetConfig:
         unknown = [symbol for symbol in self.elements if symbol not in atomic_numbers or symbol == "X"]
         if unknown or not self.elements or len(set(self.elements)) < len(self.elements):
             _fail("elements", unknown or self.elements, "distinct chemical symbols")
+        self._check_repulsion()
         if self.threebody_cutoff > self.cutoff:
             _fail("threebody_cutoff", self.threebody_cutoff, f"at most the cutoff, {self.cutoff} Å")
         if (
@@ -126,6 +133,25 @@ class M3GNetConfig:
         if (self.target_mean, self.target_std, self.target_is_log) != (0.0, 1.0, False):
             target = (self.target_mean, self.target_std, self.target_is_log)
             _fail("target_mean, target_std, target_is_log", target, "left alone for an extensive readout")
+
+    def _check_repulsion(self) -> None:
+        for name in ("repulsion_inner", "repulsion_outer"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+                _fail(name, value, "a fraction of the sum of covalent radii, between 0 and 1")
+        if self.repulsion_inner >= self.repulsion_outer:
+            _fail("repulsion_inner", self.repulsion_inner, f"less than repulsion_outer, {self.repulsion_outer}")
+        if self.repulsion == "none":
+            return
+        if self.readout != "extensive":
+            _fail("repulsion", self.repulsion, "'none' for a model of a property")
+        largest = max((covalent_radii[it] for it in self.atomic_numbers), default=0.0)
+        if (reach := 2 * self.repulsion_outer * largest) > self.cutoff:
+            _fail(
+                "repulsion_outer",
+                self.repulsion_outer,
+                f"less: it reaches to {reach:.2f} Å, the cutoff is {self.cutoff} Å",
+            )
 
     @property
     def num_edge_basis(self) -> int:

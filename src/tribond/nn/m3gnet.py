@@ -3,7 +3,7 @@
 The network is a pure function of the bond vectors: forces and stress are linear in its one derivative dE/dr_ij.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from tribond.nn.config import M3GNetConfig
 from tribond.nn.gated_mlp import MLP
 from tribond.nn.readout import AtomicReadout, IntensiveReadout
 from tribond.nn.reference_energy import ReferenceEnergy
+from tribond.nn.repulsion import Repulsion
 from tribond.nn.three_body import AngularBasis
 from tribond.typing import AtomicEnergies, EdgeFeatures, EdgeVectors, Energies, NodeFeatures, StateFeatures
 
@@ -66,6 +67,7 @@ class M3GNet(nn.Module):
         )
         self.readout: nn.Module = AtomicReadout(config) if config.readout == "extensive" else IntensiveReadout(config)
         self.reference_energy = ReferenceEnergy(len(config.elements))
+        self.repulsion = Repulsion(config) if config.repulsion == "zbl" else None
         rows = dict(zip(config.atomic_numbers, range(len(config.elements)), strict=True))
         table = torch.tensor([rows.get(number, -1) for number in range(119)])
         self.register_buffer("row_of_element", table, persistent=False)
@@ -115,7 +117,11 @@ class M3GNet(nn.Module):
         The `offset` of the reference energies is per system and not in here: see `system_energies`.
         """
         network = self.readout(self.features(edge_vectors, graph).nodes)[:, 0]
-        return self.reference_energy(network, self.row_of_element[graph.atomic_numbers])
+        element = self.row_of_element[graph.atomic_numbers]
+        energies = self.reference_energy(network, element)
+        if self.repulsion is None:
+            return energies
+        return energies + self.repulsion(edge_vectors, graph.edge_index, element)
 
     def system_energies(self, atomic_energies: AtomicEnergies, graph: AtomGraph) -> Energies:
         """Sum over the atoms of every system, plus the model's constant offset.  (atoms,) eV -> (systems,) eV."""
@@ -151,6 +157,21 @@ class M3GNet(nn.Module):
         if config.state == "projected":
             return silu(self.state_embedding(state.to(self.dtype)))
         return self.state_embedding(state)
+
+
+def with_repulsion(model: M3GNet, inner: float = 0.2, outer: float = 0.5) -> M3GNet:
+    """The same network with the repulsion of close nuclei added to its energy; the model itself is not changed.
+
+    Args:
+        model: a potential without.
+        inner, outer: fractions of the sum of covalent radii between which it fades out.
+
+    Raises:
+        ConfigError: if it is a model of a property, or its cutoff is too short.
+    """
+    found = M3GNet(replace(model.config, repulsion="zbl", repulsion_inner=inner, repulsion_outer=outer), model.dtype)
+    found.load_state_dict(found.state_dict() | model.state_dict())
+    return found.to(model.atom_embedding.weight.device).train(model.training)
 
 
 def state_shapes(config: M3GNetConfig) -> dict[str, tuple[int, ...]]:

@@ -44,6 +44,9 @@ TABLE: CoverageTable = {
     "atom_gate_activation": one_of("silu", "linear"),
     "edge_gate_bias": one_of(False, True),
     "bond_embedding_bias": one_of(False, True),
+    "repulsion": one_of("none", "zbl"),
+    "repulsion_inner": ANY,
+    "repulsion_outer": ANY,
     "readout": one_of("extensive"),
     "readout_weight_hidden": NOT_READ,
     "set2set_steps": NOT_READ,
@@ -151,7 +154,21 @@ class Pass:
         if self.bonds.num_atoms == 0:
             return vectors.new_zeros(0, dtype=torch.float64), torch.zeros_like(vectors, dtype=torch.float64)
         with torch.cuda.device_of(vectors):  # Triton starts kernels on the current device
-            return self._run(vectors, element)
+            energies, gradient = self._run(vectors, element)
+            if self.weights.model.repulsion is None:
+                return energies, gradient
+            more_energy, more_gradient = self._repulsion(vectors, element)
+            return energies + more_energy, gradient + more_gradient
+
+    def _repulsion(self, vectors: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
+        """By PyTorch; places without a bond are filled with bonds that are too long for it."""
+        repulsion, atoms = self.weights.model.repulsion, self.bonds.num_atoms
+        if repulsion is None:
+            raise AssertionError("asked of models that have it")
+        filler = (self.bonds.centre == atoms)[:, None]
+        far = torch.where(filler, self.weights.model.config.cutoff, vectors)
+        ends = torch.stack([self.bonds.centre, self.bonds.neighbour]).long().clamp(max=atoms - 1)
+        return repulsion.energy_and_gradient(far, ends, element)
 
     def _run(self, vectors: Tensor, element: Tensor) -> tuple[Tensor, Tensor]:
         bases = self.on.bases(vectors)
