@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk, molecule
+from ase.constraints import FixAtoms
 
 from tribond.errors import ConfigError, DataError
 from tribond.simulation.blocks import standard_error
 from tribond.simulation.diffusion import arrhenius, conductivity, diffusion, msd
 from tribond.simulation.motion import Motion, motion_of, unwrap
 from tribond.simulation.structure import angle_distribution, pair_distribution
-from tribond.simulation.vibrations import velocity_spectrum
+from tribond.simulation.vibrations import turning_between_frames, velocity_spectrum
 
 
 def walkers(frames=2000, atoms=60, step=0.05, seed=0, interval_fs=2.0):
@@ -70,6 +71,40 @@ def test_atoms_are_followed_across_boundaries_of_a_skewed_breathing_cell():
     found = unwrap(wrapped, cells, np.array([True, True, True]))
     start = np.einsum("ax,fxy->fay", np.floor(fractional[0]), cells)
     np.testing.assert_allclose(found + start, true, atol=1e-9)
+
+
+def test_a_breathing_cell_is_no_diffusion():
+    """Atoms that have gone far move with the strain of the cell, and that is not their own motion."""
+    generator = np.random.default_rng(4)
+    frames = 600
+    fractional = np.cumsum(generator.normal(scale=0.01, size=(frames, 30, 3)), axis=0)
+    fractional += generator.integers(-20, 20, size=(1, 30, 3))  # long after the start
+    breath = 1 + 0.01 * np.sin(0.3 * np.arange(frames))
+    found = []
+    for scale in (np.ones(frames), breath):
+        cells = 10.0 * np.eye(3) * scale[:, None, None]
+        motion = Motion(
+            Atoms("Li30", cell=cells[0], pbc=True),
+            np.einsum("fax,fxy->fay", fractional, cells),
+            cells,
+            None,
+            2.0 * np.arange(frames),
+        )
+        found.append(diffusion(motion, np.arange(30)))
+    still, breathing = found
+    assert breathing.coefficient_cm2_per_s == pytest.approx(still.coefficient_cm2_per_s, rel=1e-3)
+    np.testing.assert_allclose(breathing.msd_A2, still.msd_A2, rtol=2e-3)
+
+
+def test_nothing_drifts_where_atoms_are_held():
+    """All that moves moves one way: with a held framework that is no drift."""
+    steps = np.arange(100)[:, None, None] * np.array([0.1, 0.0, 0.0])
+    positions = np.concatenate([np.broadcast_to(steps, (100, 2, 3)), np.zeros((100, 2, 3))], axis=1)
+    atoms = Atoms("Li2O2", positions[0], cell=[50] * 3, pbc=True)
+    for held, moved in (([2, 3], 0.1), ([], 0.1 * 2 * 15.999 / (2 * 15.999 + 2 * 6.94))):
+        atoms.set_constraint(FixAtoms(held) if held else None)
+        motion = Motion(atoms, positions, np.array([atoms.cell.array] * 100), None, np.arange(100.0))
+        assert diffusion(motion, np.array([0, 1])).msd_A2[1, 0] == pytest.approx(moved**2, rel=1e-3)
 
 
 def test_jumps_that_nobody_can_follow_are_refused():
@@ -163,6 +198,18 @@ def test_spectrum_of_harmonic_oscillators():
     # Σ m v² of H is 15.999/1.008 times that of O at equal momenta.
     areas = [np.trapezoid(found.partial[name], found.frequencies_THz) for name in "HO"]
     assert areas[0] / areas[1] == pytest.approx(15.999 / 1.008, rel=0.01)
+
+
+@pytest.mark.parametrize(("interval", "told"), [(8.0, []), (20.0, ["H"]), (50.0, ["H", "O"])])
+def test_vibrations_too_fast_for_the_frames_are_told(interval, told):
+    """40 and 9 THz; the highest that can be seen is 62, 25 and 10 THz."""
+    times, omega = interval * np.arange(100), 2 * np.pi * np.array([0.040, 0.009])  # 1/fs
+    positions = np.zeros((100, 2, 3))
+    positions[:, :, 0] = np.sin(omega * times[:, None])
+    velocities = np.zeros((100, 2, 3))
+    velocities[:, :, 0] = omega * np.cos(omega * times[:, None])
+    motion = Motion(Atoms("HO"), positions, np.zeros((100, 3, 3)), velocities, times)
+    assert turning_between_frames(motion) == told
 
 
 def test_bad_trajectories_have_a_sentence_each():

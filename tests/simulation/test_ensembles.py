@@ -128,11 +128,26 @@ def test_volumes_fluctuate_with_the_compressibility(tmp_path, ensemble):
         "timestep_fs": 4.0,
         "barostat_fs": 1500.0,
     }
-    volumes = log(tmp_path, atoms, springs, stage)["volume_A3"]
+    found = log(tmp_path, atoms, springs, stage)
+    volumes = found["volume_A3"]
     assert volumes.mean() == pytest.approx(volume * (1 - pressure / bulk_modulus), rel=1e-3)
     variance = units.kB * temperature * volume / bulk_modulus
     squares = (volumes - volumes.mean()) ** 2
     assert abs(squares.mean() - variance) < 4 * standard_error(squares) + 0.03 * variance
+    assert 4 * standard_error(squares) < 0.5 * variance
+    if ensemble == "npt-isotropic":
+        return
+    # The shape, too: an angle has the variance kT / C44 V.
+    sheared = atoms.copy()
+    sheared.set_cell(
+        atoms.cell.array @ (np.eye(3) + strain / 2 * np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]])), scale_atoms=True
+    )
+    sheared.calc = springs
+    shear_modulus = 2 * (sheared.get_potential_energy() - energies[1]) / (volume * strain**2)
+    variance = units.kB * temperature / (shear_modulus * volume)
+    for name in ("alpha", "beta", "gamma"):
+        squares = np.radians(found[f"angle_{name}_degree"] - 90.0) ** 2
+        assert abs(squares.mean() - variance) < 4 * standard_error(squares) + 0.03 * variance
 
 
 def test_energy_stays_and_its_error_falls_with_the_square_of_the_time_step(tmp_path):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tribond.errors import ConfigError, DataError
 from tribond.simulation.motion import Motion
+from tribond.simulation.start import holds_atoms
 
 A2_PER_FS_TO_CM2_PER_S = 0.1  # 1 Å²/fs = 1e-16 cm² / 1e-15 s
 FIT = (0.1, 0.5)  # of the trajectory: where the displacement is fitted, unless said otherwise
@@ -75,17 +76,27 @@ def msd(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(result, 0.0)
 
 
-def without_drift(motion: Motion) -> NDArray[np.float64]:
-    """Positions relative to the centre of mass of all atoms.  (frames, atoms, 3) Å."""
+def own_motion(motion: Motion) -> NDArray[np.float64]:
+    """Positions without what the crystal does as a whole: its drift, and changes of its cell.  (frames, atoms, 3) Å
+
+    A cell that breathes moves each atom by its distance from the origin times the strain, which is no diffusion: fractional
+    coordinates are taken in the mean cell. The centre of mass is taken away, unless constraints hold atoms: then nothing
+    drifts, and the centre moves because atoms diffuse.
+    """
+    positions, cells = motion.positions, motion.cells
+    if motion.atoms.pbc.all() and np.abs(cells - cells[0]).max() > 0:
+        positions = np.einsum("fax,fxy->fay", positions, np.linalg.inv(cells)) @ cells.mean(axis=0)
+    if holds_atoms(motion.atoms):
+        return positions
     masses = motion.atoms.get_masses()
-    centre = np.einsum("fax,a->fx", motion.positions, masses) / masses.sum()
-    return motion.positions - (centre - centre[0])[:, None]
+    centre = np.einsum("fax,a->fx", positions, masses) / masses.sum()
+    return np.asarray(positions - (centre - centre[0])[:, None])
 
 
 def diffusion(
     motion: Motion, indices: NDArray[np.int64], fit_fs: tuple[float, float] | None = None, blocks: int = BLOCKS
 ) -> Diffusion:
-    """Diffusion coefficient of some of the atoms, relative to the centre of mass of all.
+    """Diffusion coefficient of some of the atoms, relative to the crystal as a whole (see `own_motion`).
 
     D is the slope of the mean squared displacement in the fit, over 6. Its error is that of the mean over blocks of the
     trajectory, each with a slope of its own over the same lags: they are independent if blocks are longer than the memory.
@@ -116,7 +127,7 @@ def diffusion(
             f"a fit from {fit[0]:g} to {fit[1]:g} fs needs at least three lags below {(length - 1) * interval:g} fs, the length "
             f"of one of {blocks} blocks; frames are {interval:g} fs apart"
         )
-    positions = without_drift(motion)[:, indices]
+    positions = own_motion(motion)[:, indices]
     whole = msd(positions)
     times: NDArray[Any] = interval * np.arange(frames)
     window = slice(low, high + 1)
