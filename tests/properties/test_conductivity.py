@@ -28,3 +28,14 @@ def test_an_unstable_crystal_is_refused():
 def test_absolute_zero_is_refused():
     with pytest.raises(ConfigError, match="above 0 K"):
         conductivity(bulk("Cu"), EMT(), temperatures_K=(0, 300))
+
+
+def test_a_mass_of_its_own_is_one_isotope():
+    """Copper has two isotopes, and scatters more than 63Cu alone would with the same mean of masses."""
+    natural = bulk("Cu")
+    pure = bulk("Cu")
+    pure.set_masses([62.9296])
+    settings = {"supercell": (2, 2, 2), "mesh_length_A": 18, "temperatures_K": (100,)}
+    found = [conductivity(it, EMT(), **settings).tensor_W_per_m_K[0, 0] for it in (natural, pure)]
+    # Lighter atoms alone change κ by a per cent or two.
+    assert found[1] > 1.05 * found[0]

@@ -134,7 +134,7 @@ def test_volumes_fluctuate_with_the_compressibility(tmp_path, ensemble):
     variance = units.kB * temperature * volume / bulk_modulus
     squares = (volumes - volumes.mean()) ** 2
     assert abs(squares.mean() - variance) < 4 * standard_error(squares) + 0.03 * variance
-    assert 4 * standard_error(squares) < 0.5 * variance
+    assert standard_error(squares) < 0.2 * variance  # else it would say nothing
     if ensemble == "npt-isotropic":
         return
     # The shape, too: an angle has the variance kT / C44 V.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.data import atomic_masses
 from numpy.typing import NDArray
 
 from tribond.errors import ConfigError, TribondError
@@ -29,6 +30,7 @@ DISTANCE = 0.03  # Å | third derivatives need larger displacements than second 
 DEFAULT_LENGTH = 10.0  # Å | of the supercell for third derivatives
 DEFAULT_MESH = 50.0  # Å
 MANY = 1000  # displaced supercells
+OWN_MASS = 2e-3  # relative | tables of natural masses differ by less; isotopes differ by more up to uranium
 TEMPERATURES = tuple(float(value) for value in range(100, 1001, 50))  # K
 AXES = ("xx", "yy", "zz", "yz", "xz", "xy")
 
@@ -104,10 +106,12 @@ def conductivity(
     fmax_eV_per_A: float = DEFAULT_FMAX,
     work: Work | None = None,
 ) -> Conductivity:
-    """Lattice thermal conductivity by the relaxation-time approximation to the Boltzmann equation, natural isotopes.
+    """Lattice thermal conductivity by the relaxation-time approximation to the Boltzmann equation.
+
+    Isotopes are natural ones where the masses are, and one only where the input gives an atom another mass.
 
     Args:
-        atoms: a crystal; not changed.
+        atoms: a crystal with its masses; not changed.
         calculator: any ASE calculator, best in float64.
         supercell: repeats of the given cell, for second and third derivatives.
         min_length_A: without `supercell`: every vector of it is at least this long.
@@ -154,12 +158,26 @@ def conductivity(
     three.mesh_numbers = mesh_length_A
     work.tell(0, None, f"scattering of phonons on a mesh of {' x '.join(map(str, three.mesh_numbers))}")
     three.init_phph_interaction()
-    three.run_thermal_conductivity(temperatures=list(temperatures_K), is_isotope=True)
+    variances = _mass_variances(three.primitive)
+    three.run_thermal_conductivity(temperatures=list(temperatures_K), is_isotope=True, mass_variances=variances)
     tensor = np.array(three.thermal_conductivity.kappa).reshape(len(temperatures_K), 6)
     if not (np.isfinite(tensor).all() and (tensor[:, :3] > 0).all()):
         raise ConductivityError("phono3py finds no finite conductivity: is the potential anharmonic at all?")
     mesh = tuple(int(number) for number in three.mesh_numbers)
     return Conductivity(rest, np.array(temperatures_K, dtype=np.float64), tensor, mesh, count)
+
+
+def _mass_variances(cell: Any) -> NDArray[np.float64]:
+    """Σ f (1 - m / mean)² over the natural isotopes of each atom; 0 of atoms with a mass of their own.  (atoms,)"""
+    from phono3py.other.isotope import get_mass_variances
+
+    natural = atomic_masses[np.asarray(cell.numbers)]
+    own = np.abs(np.asarray(cell.masses) - natural) > OWN_MASS * natural
+    if own.any():
+        logger.info(
+            "atoms with a mass of their own are taken as one isotope: they do not scatter phonons as a mixture does"
+        )
+    return np.where(own, 0.0, get_mass_variances(cell))
 
 
 def _check_stable(phonon: Any) -> None:
