@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -111,6 +113,16 @@ def test_relaxed_ions_are_those_that_a_relaxation_finds():
     assert np.abs(found.clamped - found.relaxed).max() > 1
     assert found.relaxed[:, 0] == pytest.approx(column, abs=0.05)
     assert found.inner_force < 1e-4
+
+
+def test_clamped_ions_alone_have_a_summary():
+    """JSON knows no NaN."""
+    atoms = bulk("Cu", "hcp", a=2.55, c=4.2)
+    found = elasticity(atoms, EMT(), relax_ions=False)
+    both = elasticity(atoms, EMT())
+    assert found.relaxed is None
+    assert found.tensor == pytest.approx(both.clamped)
+    assert json.loads(json.dumps(found.summary(), allow_nan=False))["ions"] == "clamped"
 
 
 def test_moduli_of_an_isotropic_solid():
