@@ -69,6 +69,19 @@ def test_springs_have_the_frequencies_of_the_textbook(q):
     assert found == pytest.approx(expected(q, 2.0, 0.3, simple_cubic().get_masses()[0]), rel=1e-6)
 
 
+def test_isotopes_of_one_element_are_taken_or_refused():
+    """One mass for all scales every frequency; two are not one crystal to phonopy."""
+    atoms = simple_cubic()
+    atoms.set_masses([100.0])
+    phonon = force_constants(atoms, Springs(3.0, 2.0, 0.3), supercell_matrix(atoms, (2, 2, 2)))
+    phonon.run_qpoints([(0.5, 0, 0)])
+    assert np.sort(phonon.qpoints.frequencies[0]) == pytest.approx(expected((0.5, 0, 0), 2.0, 0.3, 100.0), rel=1e-6)
+    mixed = atoms * (2, 1, 1)
+    mixed.set_masses([100.0, 104.0])
+    with pytest.raises(StructureError, match="atoms of Po have masses from 100 to 104 u"):
+        force_constants(mixed, Springs(3.0, 2.0, 0.3), supercell_matrix(mixed, (1, 2, 2)))
+
+
 @pytest.fixture(scope="module")
 def copper():
     return phonons(bulk("Cu"), EMT(), min_length_A=7)
