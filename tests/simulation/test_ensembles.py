@@ -163,6 +163,24 @@ def test_energy_stays_and_its_error_falls_with_the_square_of_the_time_step(tmp_p
     assert spreads[1] / spreads[0] == pytest.approx(4.0, rel=0.25)
 
 
+@pytest.mark.parametrize("ensemble", ["nvt-bussi", "nvt-nose-hoover", "npt-isotropic", "npt-full"])
+def test_what_is_conserved_stays_while_the_energy_does_not(tmp_path, ensemble):
+    """And what is left falls with the square of the time step."""
+    spreads = []
+    for timestep in (2.0, 4.0):
+        atoms = crystal()
+        stage = {
+            "ensemble": ensemble,
+            "temperature_K": TEMPERATURE,
+            "steps": int(2400 / timestep),
+            "timestep_fs": timestep,
+        }
+        found = log(tmp_path / str(timestep), atoms, Springs(atoms), stage)
+        spreads.append(found["conserved_eV"].std())
+        assert spreads[-1] < 0.03 * found["total_energy_eV"].std()
+    assert 2 < spreads[1] / spreads[0] < 8
+
+
 def test_a_ramp_reaches_its_end(tmp_path):
     atoms = crystal()
     stage = {"ensemble": "nvt-nose-hoover", "temperature_K": "100:300", "steps": 4000, "timestep_fs": 4.0}
