@@ -9,14 +9,14 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.constraints import FixAtoms, FixCartesian, FixedLine, FixedPlane, FixScaled
 from ase.geometry import find_mic
 from ase.mep import NEB
 from ase.mep.neb import idpp_interpolate
 from ase.optimize import FIRE
 from numpy.typing import NDArray
 
-from tribond.errors import ConfigError, StructureError, TribondError
+from tribond.errors import ConfigError, TribondError
+from tribond.properties.neb_ends import check_ends, constrained_like
 from tribond.properties.relax import relax
 from tribond.properties.start import MOST_STEPS, at_rest, watch
 from tribond.properties.work import Sample, Work, sample
@@ -32,8 +32,6 @@ DEFAULT_STEPS = 500
 SPRING = 0.1  # eV/Å² | ASE's
 ROUGH_FMAX = 0.2  # eV/Å | where climbing begins
 SAME_PLACE = 0.05  # Å | ends closer than this are one minimum
-HOLDING = (FixAtoms, FixCartesian, FixedPlane, FixedLine, FixScaled)
-HELD_PLACE = 0.01  # Å | held atoms farther apart are not in one place; files round to less
 KEEP_EVERY = 10  # steps
 
 
@@ -179,7 +177,7 @@ def band(
     if not (np.isfinite(fmax_eV_per_A) and fmax_eV_per_A > 0):
         raise ConfigError(f"fmax must be a positive force in eV/Å, not {fmax_eV_per_A}")
     check_ends(first, last)
-    last = _constrained_like(first, last)
+    last = constrained_like(first, last)
     ends = [
         work.structure(name, partial(_end, it, calculator, name, work, fmax_eV_per_A, relax_ends=relax_ends))
         for name, it in (("first", first), ("last", last))
@@ -192,51 +190,6 @@ def band(
         )
     path = _start(ends, move, images, work)
     return _optimize(path, calculator, work, climb=climb, fmax=fmax_eV_per_A, steps=steps)
-
-
-def check_ends(first: Atoms, last: Atoms) -> None:
-    """Refuse two structures that are no two states of one system.
-
-    Raises:
-        StructureError: says what differs.
-    """
-    if len(first) == 0 or len(first) != len(last):
-        raise StructureError(f"the ends must have the same atoms; these have {len(first)} and {len(last)}")
-    different = np.flatnonzero(first.numbers != last.numbers)
-    if len(different):
-        i = int(different[0])
-        raise StructureError(
-            f"the ends must have the same atoms in the same order; atom {i} is {first.symbols[i]} in the first and "
-            f"{last.symbols[i]} in the last"
-        )
-    if (first.pbc != last.pbc).any() or np.abs(first.cell.array - last.cell.array).max() > 1e-3:
-        raise StructureError(
-            "the ends must have the same cell and periodicity; atoms move in the band, the cell does not"
-        )
-
-
-def _constrained_like(first: Atoms, last: Atoms) -> Atoms:
-    """The last end with the constraints of the first one.
-
-    Raises:
-        StructureError: if what they hold lies elsewhere in the last end: the images between would have to move it.
-    """
-    if repr([it.todict() for it in last.constraints]) not in {"[]", repr([it.todict() for it in first.constraints])}:
-        logger.warning("the constraints of the last end are not used: all of the band has those of the first")
-    held = first.copy()
-    held.set_constraint([it for it in held.constraints if isinstance(it, HOLDING)])
-    move = find_mic(last.positions - first.positions, first.cell, first.pbc)[0]
-    held.set_positions(first.positions + move)
-    away = np.linalg.norm(held.positions - first.positions - move, axis=1)
-    atom = int(np.argmax(away))
-    if away[atom] > HELD_PLACE:
-        raise StructureError(
-            f"atom {atom} ({first.symbols[atom]}) is held by a constraint, and lies {away[atom]:.3f} Å off in the last end; "
-            "put it in the same place, or free it in the first end"
-        )
-    alike = last.copy()
-    alike.set_constraint([it.copy() for it in first.constraints])
-    return alike
 
 
 def _end(atoms: Atoms, calculator: Calculator, name: str, work: Work, fmax: float, *, relax_ends: bool) -> Atoms:

@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from tribond.properties.strains import SYMPREC
+from tribond.properties.symmetry import symmetry_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def wulff_shape(crystal: Atoms, energies: Mapping[Miller, float]) -> Any:
     from pymatgen.analysis.wulff import WulffFacet, WulffShape
     from pymatgen.core import Lattice
 
-    class Shape(WulffShape):  # type: ignore[misc]  # pymatgen has no types
+    class Shape(WulffShape):
         """With the faces of the crystal's point group.
 
         pymatgen takes that of the lattice, which may be higher: (1 0 1) and (0 1 1) of a trigonal crystal in its hexagonal
@@ -66,16 +67,7 @@ def equivalent_faces(crystal: Atoms, face: Miller) -> list[Miller]:
         crystal: the cell that the Miller indices belong to.
         face: Miller indices.
     """
-    import spglib
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # spglib 2.7 announces its next way to fail; both are handled here
-        try:
-            found = spglib.get_symmetry_dataset(
-                (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers), symprec=SYMPREC
-            )
-        except spglib.SpglibError:
-            found = None
+    found = symmetry_of(crystal, SYMPREC)
     rotations = np.eye(3, dtype=int)[None] if found is None else found.rotations
     images = np.array(face) @ rotations  # indices are a row: x' = W x takes h to h W⁻¹, and W⁻¹ is in the group, too
-    return list(dict.fromkeys(tuple(int(i) for i in image) for image in np.concatenate([images, -images])))
+    return list(dict.fromkeys((int(h), int(k), int(l)) for h, k, l in np.concatenate([images, -images])))

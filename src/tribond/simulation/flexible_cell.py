@@ -22,6 +22,8 @@ class FlexibleCell(MTKNPT):
         settings: of ASE's class; the friction's time is `pdamp`.
     """
 
+    _p_g: NDArray[np.float64]  # (3, 3) momenta of the cell
+
     def __init__(self, atoms: Atoms, generator: np.random.Generator, **settings: Any) -> None:
         super().__init__(atoms, **settings)
         self._generator = generator

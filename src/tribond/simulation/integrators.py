@@ -13,6 +13,7 @@ from ase.md.nptberendsen import NPTBerendsen
 from ase.md.nvtberendsen import NVTBerendsen
 from ase.md.verlet import VelocityVerlet
 
+from tribond.errors import DataError
 from tribond.simulation.flexible_cell import FlexibleCell
 from tribond.simulation.stages import Stage
 from tribond.units import EV_PER_A3_TO_GPA
@@ -83,7 +84,17 @@ class Integrator:
         return {name: np.array(_get(self._dynamics, name)) for name in CARRIED[self.stage.ensemble]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take what `state` gave."""
+        """Take what `state` gave.
+
+        Raises:
+            DataError: if something is missing.
+        """
+        missing = [name for name in CARRIED[self.stage.ensemble] if name not in state]
+        if missing:
+            raise DataError(
+                f"the checkpoint is of another version of tribond: {self.stage.ensemble} needs {', '.join(missing)}; begin "
+                "anew with --restart"
+            )
         for name in CARRIED[self.stage.ensemble]:
             value = np.array(state[name])
             _set(self._dynamics, name, float(value) if value.ndim == 0 else value)
