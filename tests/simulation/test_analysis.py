@@ -237,15 +237,18 @@ def test_bad_trajectories_have_a_sentence_each():
         diffusion(motion_of(uneven), np.arange(1))
 
 
-def test_errors_of_correlated_numbers():
-    """An AR(1) process with memory a has an error √((1+a)/(1-a)) times that of independent numbers."""
-    generator = np.random.default_rng(4)
-    said, means = [], []
-    for _ in range(40):
-        noise = generator.normal(size=4096)
-        series = np.zeros(4096)
-        for i in range(1, 4096):
-            series[i] = 0.9 * series[i - 1] + noise[i]
-        said.append(standard_error(series))
-        means.append(series.mean())
-    assert np.mean(said) / np.std(means) == pytest.approx(1.1, abs=0.35)
+@pytest.mark.parametrize(("length", "memory", "ratio"), [(4096, 9.5, 1.10), (1000, 50.0, 0.94), (100, 10.0, 0.84)])
+def test_errors_of_correlated_numbers(length, memory, ratio):
+    """An AR(1) process, exp(-t / memory), whose mean has a known variance; short series cannot know all of it."""
+    factor = np.exp(-1 / memory)
+    noise = np.random.default_rng(4).normal(size=(300, length)) * np.sqrt(1 - factor**2)
+    series = np.zeros((300, length))
+    series[:, 0] = noise[:, 0] / np.sqrt(1 - factor**2)
+    for i in range(1, length):
+        series[:, i] = factor * series[:, i - 1] + noise[:, i]
+    lags = np.arange(1, length)
+    exact = np.sqrt((1 + 2 * ((1 - lags / length) * factor**lags).sum()) / length)
+    said = np.array([standard_error(it) for it in series])
+    assert said.mean() / exact == pytest.approx(ratio, abs=0.06)
+    inside = np.mean(np.abs(series.mean(axis=1)) < 2 * said)
+    assert inside > 0.83
