@@ -117,11 +117,16 @@ def test_arrhenius_law_is_found_with_its_error():
     temperatures = np.array([600.0, 700, 800, 900, 1000])
     exact = 3e-3 * np.exp(-0.35 / (units.kB * temperatures))
     energies, errors = [], []
+    far, far_errors = [], []
     for seed in range(200):
         noise = np.random.default_rng(seed).normal(scale=0.05, size=5)
         fit = arrhenius(temperatures, exact * np.exp(noise), 0.05 * exact)
         energies.append(fit.activation_energy_eV)
         errors.append(fit.activation_energy_error_eV)
+        far.append(np.log(fit.coefficient(300.0)))
+        far_errors.append(fit.log_error(300.0))
+    assert np.mean(far_errors) == pytest.approx(np.std(far), rel=0.35)
+    assert fit.log_error(800.0) < 0.2 * fit.log_error(300.0)
     assert np.mean(energies) == pytest.approx(0.35, abs=0.002)
     assert np.mean(errors) == pytest.approx(np.std(energies), rel=0.35)
     assert fit.coefficient(800.0) == pytest.approx(exact[2], rel=0.2)

@@ -159,12 +159,20 @@ class Arrhenius:
         activation_energy_error_eV: its standard error.
         prefactor_cm2_per_s: D0.
         prefactor_log_error: standard error of ln D0.
+        covariance_eV: of ln D0 and E, eV: they err together.
     """
 
     activation_energy_eV: float
     activation_energy_error_eV: float
     prefactor_cm2_per_s: float
     prefactor_log_error: float
+    covariance_eV: float
+
+    def log_error(self, temperature_K: float) -> float:
+        """Standard error of ln D at a temperature; it grows beyond those of the fit."""
+        x = 1 / (units.kB * temperature_K)
+        variance = self.prefactor_log_error**2 + (x * self.activation_energy_error_eV) ** 2 - 2 * x * self.covariance_eV
+        return float(np.sqrt(max(variance, 0.0)))
 
     def coefficient(self, temperature_K: float) -> float:
         """D at a temperature, cm²/s."""
@@ -200,8 +208,11 @@ def arrhenius(temperatures_K: Sequence[float], coefficients: Sequence[float], er
     log_prefactor, energy = covariance @ (design * weights[:, None] ** 2).T @ np.log(D)
     residuals = (np.log(D) - log_prefactor + energy * x) / sigma
     widened = max(1.0, float(residuals @ residuals) / (len(D) - 2))
-    spread = np.sqrt(np.diag(covariance) * widened)
-    return Arrhenius(float(energy), float(spread[1]), float(np.exp(log_prefactor)), float(spread[0]))
+    covariance = covariance * widened
+    spread = np.sqrt(np.diag(covariance))
+    return Arrhenius(
+        float(energy), float(spread[1]), float(np.exp(log_prefactor)), float(spread[0]), float(covariance[0, 1])
+    )
 
 
 def conductivity(

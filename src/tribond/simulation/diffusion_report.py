@@ -205,6 +205,7 @@ def _fit(fit: Arrhenius) -> dict[str, float]:
         "D0_cm2_per_s": fit.prefactor_cm2_per_s,
         "error_of_ln_D0": fit.prefactor_log_error,
         "D_at_300_K_cm2_per_s": fit.coefficient(300.0),
+        "error_of_ln_D_at_300_K": fit.log_error(300.0),
     }
 
 
