@@ -13,7 +13,7 @@ from tribond.properties.work import Work, sample_forces
 if TYPE_CHECKING:
     from phonopy.structure.atoms import PhonopyAtoms
 
-DISTANCE = 0.01  # Å | of displacements; of the largest force constant, 1e-4 (Si) to 1e-3 (quartz) is off with it
+DISTANCE = 0.01  # Å | of displacements: force constants are off by 1e-4 (Si) to 4e-3 (quartz) of the largest, frequencies by 1e-3
 SYMPREC = 1e-3  # Å | looser than phonopy's: relaxed crystals are symmetric to some 1e-5 Å
 
 
