@@ -127,6 +127,9 @@ def test_a_defect_that_does_not_come_to_rest_is_named_and_the_others_go_on(monke
 def test_elements_come_as_the_simplest_form_they_have():
     assert standard_form("O")[1] == "molecule O2"
     assert standard_form("Fe")[1] == "bcc Fe"
+    for symbol in ("S", "U"):  # ASE would build uranium with one atom in an orthorhombic cell
+        with pytest.raises(ConfigError, match=f"the crystal of the element {symbol} is not a simple one"):
+            standard_form(symbol)
     found = chemical_potentials(["Al"], EMT(), references=[bulk("Al", "bcc", a=3.2)])
     assert found["Al"].source == "Al as given, relaxed by the potential"
     assert found["Al"].eV > chemical_potentials(["Al"], EMT())["Al"].eV

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,7 +12,9 @@ from scipy.spatial.transform import Rotation
 from tribond.errors import ConfigError, StructureError
 from tribond.properties.elastic import elasticity
 from tribond.properties.elastic_moduli import moduli, sphere, youngs_modulus
+from tribond.properties.phonopy_bridge import force_constants_of_cell
 from tribond.properties.relax import relax
+from tribond.properties.relaxation import RelaxationError
 from tribond.properties.strains import needed_strains, point_group, strained_cell
 from tribond.units import EV_PER_A3_TO_GPA
 
@@ -111,6 +115,16 @@ def test_relaxed_ions_are_those_that_a_relaxation_finds():
     assert found.inner_force < 1e-4
 
 
+def test_clamped_ions_alone_have_a_summary():
+    """JSON knows no NaN."""
+    atoms = bulk("Cu", "hcp", a=2.55, c=4.2)
+    found = elasticity(atoms, EMT(), relax_ions=False)
+    both = elasticity(atoms, EMT())
+    assert found.relaxed is None
+    assert found.tensor == pytest.approx(both.clamped)
+    assert json.loads(json.dumps(found.summary(), allow_nan=False))["ions"] == "clamped"
+
+
 def test_moduli_of_an_isotropic_solid():
     """λ = 50, μ = 30 GPa: every average and every direction agree."""
     C = np.diag([30.0] * 6)
@@ -156,6 +170,14 @@ def test_a_crystal_that_is_no_minimum_is_refused():
     atoms = Atoms("CuAu", scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[3.0] * 3, pbc=True)
     with pytest.raises(StructureError, match="no minimum of the energy.*--follow-imaginary"):
         elasticity(atoms, Saddle())
+
+
+def test_atoms_that_do_not_come_to_rest_are_not_called_relaxed(monkeypatch):
+    """Newton's steps that are five times too short leave 0.8 of the force each time, 7 % after the last one."""
+    short = lambda *arguments: 5 * force_constants_of_cell(*arguments)  # noqa: E731
+    monkeypatch.setattr("tribond.properties.inner_moves.force_constants_of_cell", short)
+    with pytest.raises(RelaxationError, match=r"do not come to rest in the strained cells \(forces of 0\.0"):
+        elasticity(bulk("Cu", "hcp", a=2.55, c=4.2), EMT(), fmax_eV_per_A=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,27 @@ def test_the_band_crosses_a_periodic_boundary_and_keeps_constraints():
         assert image.positions[fixed] == pytest.approx(first.positions[fixed])
 
 
+def test_the_last_end_has_the_constraints_of_the_first(caplog):
+    """Files of some formats lose them; a last end that relaxed all its atoms would be no state of the same system."""
+    first, last = hop()
+    expected = band(first, last, EMT(), images=1, fmax_eV_per_A=0.05)
+    last.set_constraint()
+    found = band(first, last, EMT(), images=1, fmax_eV_per_A=0.05)
+    assert found.energies == pytest.approx(expected.energies, abs=1e-9)
+    assert not caplog.text
+    last.set_constraint(FixAtoms([8]))
+    assert band(first, last, EMT(), images=1, fmax_eV_per_A=0.05).energies == pytest.approx(expected.energies, abs=1e-9)
+    assert "constraints of the last end are not used" in caplog.text
+
+
+def test_atoms_that_are_held_elsewhere_are_refused():
+    first, last = hop()
+    fixed = int(first.constraints[0].index[0])
+    last.positions[fixed, 2] += 0.1
+    with pytest.raises(StructureError, match=rf"atom {fixed} \(Cu\) is held by a constraint, and lies 0.100 Å off"):
+        band(first, last, EMT())
+
+
 def test_a_stopped_band_goes_on(tmp_path):
     class StopError(Exception):
         pass

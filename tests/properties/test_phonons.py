@@ -8,7 +8,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
 from tribond.errors import ConfigError, StructureError
-from tribond.properties.imaginary import commensurate_points
+from tribond.properties.imaginary import ImaginaryMode, commensurate_points, follow
 from tribond.properties.phonons import force_constants, phonons
 from tribond.properties.supercells import shortest_width, supercell_matrix
 from tribond.properties.work import Work
@@ -67,6 +67,19 @@ def test_springs_have_the_frequencies_of_the_textbook(q):
     phonon.run_qpoints([q])
     found = np.sort(phonon.qpoints.frequencies[0])
     assert found == pytest.approx(expected(q, 2.0, 0.3, simple_cubic().get_masses()[0]), rel=1e-6)
+
+
+def test_isotopes_of_one_element_are_taken_or_refused():
+    """One mass for all scales every frequency; two are not one crystal to phonopy."""
+    atoms = simple_cubic()
+    atoms.set_masses([100.0])
+    phonon = force_constants(atoms, Springs(3.0, 2.0, 0.3), supercell_matrix(atoms, (2, 2, 2)))
+    phonon.run_qpoints([(0.5, 0, 0)])
+    assert np.sort(phonon.qpoints.frequencies[0]) == pytest.approx(expected((0.5, 0, 0), 2.0, 0.3, 100.0), rel=1e-6)
+    mixed = atoms * (2, 1, 1)
+    mixed.set_masses([100.0, 104.0])
+    with pytest.raises(StructureError, match="atoms of Po have masses from 100 to 104 u"):
+        force_constants(mixed, Springs(3.0, 2.0, 0.3), supercell_matrix(mixed, (1, 2, 2)))
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +168,14 @@ def test_instability_of_springs_is_where_it_must_be():
     assert sorted(np.abs(lowest.q)) == pytest.approx([0, 0.5, 0.5])
     assert lowest.label == "M"
     assert lowest.frequency_THz == pytest.approx(expected((0.5, 0.5, 0), 2.0, -0.3, 209).min(), rel=1e-2)
+
+
+def test_a_wave_of_thousands_of_atoms_is_not_followed(caplog):
+    calculator = Springs(3.0, 2.0, -0.3)
+    phonon = force_constants(simple_cubic(), calculator, supercell_matrix(simple_cubic(), (2, 2, 2)))
+    mode = ImaginaryMode((1 / 12, 5 / 12, 7 / 12), None, -1.0, 1, exact=False)
+    assert follow(phonon, mode, calculator, Work()) is None
+    assert "needs a cell of 1728 atoms" in caplog.text
 
 
 def test_forces_are_kept(tmp_path):

@@ -39,6 +39,17 @@ def test_copper_of_emt_grows_like_copper(copper):
     assert copper.summary()["zero_point_expansion"] > 0
 
 
+def test_pressure_is_not_zero_point_expansion(copper):
+    """What the zero point adds to the volume hardly changes at 5 GPa, which takes 3 % away."""
+    pressed = quasi_harmonic(
+        bulk("Cu"), EMT(), **SETTINGS, volume_range=(0.93, 1.04), max_temperature_K=100, pressure_GPa=5
+    )
+    assert pressed.volumes_A3[0] < 0.98 * copper.volumes_A3[0]
+    free, under = (it.summary()["zero_point_expansion"] for it in (copper, pressed))
+    assert under == pytest.approx(free, rel=0.25)
+    assert 0.001 < free < 0.02
+
+
 def test_imaginary_modes_are_refused():
     with pytest.raises(QuasiHarmonicError, match="imaginary modes .* THz at q = "):
         quasi_harmonic(bulk("Cu", "bcc", a=2.87), EMT(), **SETTINGS)

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, fcc111
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from tribond.errors import ConfigError, StructureError
+from tribond.properties import surface
 from tribond.properties.surface import SurfaceError, surfaces
+from tribond.properties.wulff import equivalent_faces, wulff_shape
 
 pytest.importorskip("pymatgen")
 
@@ -76,3 +79,21 @@ def test_one_pair_of_faces_has_no_shape_and_the_figure_says_so():
     hexagonal = surfaces(bulk("Cu", "hcp", a=2.55, c=4.2), EMT(), millers=[(0, 0, 1)], relax_slabs=False)
     assert hexagonal.wulff is None
     assert "no Wulff shape" in [text.get_text() for text in hexagonal.figure().axes[0].texts]
+
+
+def test_the_shape_has_the_symmetry_of_the_crystal_not_of_its_lattice():
+    """Antimony is trigonal in a hexagonal cell: (1 0 1) makes a rhombohedron of 6 faces, not a bipyramid of 12."""
+    antimony = Atoms("Sb2", scaled_positions=[(0.233,) * 3, (-0.233,) * 3], cell=bulk("Sb").cell, pbc=True)
+    hexagonal = crystal_of(antimony)
+    assert len(equivalent_faces(hexagonal, (1, 0, 1))) == 6
+    assert (0, 1, 1) not in equivalent_faces(hexagonal, (1, 0, 1))
+    found = wulff_shape(hexagonal, {(1, 0, 1): 1.0, (0, 1, 1): 2.0})
+    assert found.area_fraction_dict == pytest.approx({(1, 0, 1): 1.0, (0, 1, 1): 0.0})
+    assert len(found.facets) == 12
+    swapped = wulff_shape(hexagonal, {(1, 0, 1): 2.0, (0, 1, 1): 1.0})
+    assert swapped.area_fraction_dict == pytest.approx({(1, 0, 1): 0.0, (0, 1, 1): 1.0})
+
+
+def crystal_of(atoms):
+    """pymatgen's conventional cell, as surfaces have it."""
+    return surface._cut(atoms, [(0, 0, 1)], 1, 8, 8)[0]

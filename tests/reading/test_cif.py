@@ -74,6 +74,14 @@ def test_contradictions_stop():
         read(cif(["Na1 0 0 0"], "_cell_volume 200"))
 
 
+def test_deuterium_has_its_mass():
+    text = cif(["D1 D 0 0 0.1", "H1 H 0.5 0.5 0.6", "O1 O 0 0 0.3"], columns="type_symbol fract_x fract_y fract_z")
+    atoms, notes = read(text)
+    assert atoms.get_chemical_formula() == "H2O"
+    assert atoms.get_masses() == pytest.approx([2.0141, 1.008, 15.999], abs=1e-3)
+    assert "1 atoms of hydrogen have the mass of deuterium, 2.014 u" in notes
+
+
 def test_hydrogen_without_positions_is_a_note():
     atoms, notes = read(cif(["O1 0 0 0"], "_chemical_formula_sum 'H2 O'\n_cell_formula_units_Z 1"))
     assert len(atoms) == 1

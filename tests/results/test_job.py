@@ -4,6 +4,7 @@ import json
 
 import pytest
 from ase.build import bulk
+from ase.constraints import FixAtoms
 from filelock import FileLock
 
 from tribond.errors import ConfigError
@@ -119,3 +120,12 @@ def test_a_fingerprint_is_that_of_the_structure():
     fast.set_momenta([[0, 0, 1e-9]])
     assert fingerprint(atoms) == fingerprint(same)
     assert len({fingerprint(it) for it in (atoms, moved, fast)}) == 3
+
+
+def test_a_fingerprint_holds_all_of_a_long_constraint():
+    atoms = bulk("Cu") * (13, 13, 13)
+    found = []
+    for odd in (1000, 1001):
+        atoms.set_constraint(FixAtoms([*range(1000), odd, *range(1100, 2100)]))
+        found.append(fingerprint(atoms))
+    assert found[0] != found[1]

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from ase import Atoms, units
 from ase.build import bulk, molecule
+from ase.constraints import FixAtoms
 
 from tribond.errors import ConfigError, DataError
 from tribond.simulation.blocks import standard_error
 from tribond.simulation.diffusion import arrhenius, conductivity, diffusion, msd
 from tribond.simulation.motion import Motion, motion_of, unwrap
 from tribond.simulation.structure import angle_distribution, pair_distribution
-from tribond.simulation.vibrations import velocity_spectrum
+from tribond.simulation.vibrations import turning_between_frames, velocity_spectrum
 
 
 def walkers(frames=2000, atoms=60, step=0.05, seed=0, interval_fs=2.0):
@@ -72,6 +73,40 @@ def test_atoms_are_followed_across_boundaries_of_a_skewed_breathing_cell():
     np.testing.assert_allclose(found + start, true, atol=1e-9)
 
 
+def test_a_breathing_cell_is_no_diffusion():
+    """Atoms that have gone far move with the strain of the cell, and that is not their own motion."""
+    generator = np.random.default_rng(4)
+    frames = 600
+    fractional = np.cumsum(generator.normal(scale=0.01, size=(frames, 30, 3)), axis=0)
+    fractional += generator.integers(-20, 20, size=(1, 30, 3))  # long after the start
+    breath = 1 + 0.01 * np.sin(0.3 * np.arange(frames))
+    found = []
+    for scale in (np.ones(frames), breath):
+        cells = 10.0 * np.eye(3) * scale[:, None, None]
+        motion = Motion(
+            Atoms("Li30", cell=cells[0], pbc=True),
+            np.einsum("fax,fxy->fay", fractional, cells),
+            cells,
+            None,
+            2.0 * np.arange(frames),
+        )
+        found.append(diffusion(motion, np.arange(30)))
+    still, breathing = found
+    assert breathing.coefficient_cm2_per_s == pytest.approx(still.coefficient_cm2_per_s, rel=1e-3)
+    np.testing.assert_allclose(breathing.msd_A2, still.msd_A2, rtol=2e-3)
+
+
+def test_nothing_drifts_where_atoms_are_held():
+    """All that moves moves one way: with a held framework that is no drift."""
+    steps = np.arange(100)[:, None, None] * np.array([0.1, 0.0, 0.0])
+    positions = np.concatenate([np.broadcast_to(steps, (100, 2, 3)), np.zeros((100, 2, 3))], axis=1)
+    atoms = Atoms("Li2O2", positions[0], cell=[50] * 3, pbc=True)
+    for held, moved in (([2, 3], 0.1), ([], 0.1 * 2 * 15.999 / (2 * 15.999 + 2 * 6.94))):
+        atoms.set_constraint(FixAtoms(held) if held else None)
+        motion = Motion(atoms, positions, np.array([atoms.cell.array] * 100), None, np.arange(100.0))
+        assert diffusion(motion, np.array([0, 1])).msd_A2[1, 0] == pytest.approx(moved**2, rel=1e-3)
+
+
 def test_jumps_that_nobody_can_follow_are_refused():
     images = [Atoms("He", [[x, 0, 0]], cell=[4, 4, 4], pbc=True) for x in (0.0, 1.9)]
     with pytest.raises(DataError, match="almost half of the cell"):
@@ -82,11 +117,16 @@ def test_arrhenius_law_is_found_with_its_error():
     temperatures = np.array([600.0, 700, 800, 900, 1000])
     exact = 3e-3 * np.exp(-0.35 / (units.kB * temperatures))
     energies, errors = [], []
+    far, far_errors = [], []
     for seed in range(200):
         noise = np.random.default_rng(seed).normal(scale=0.05, size=5)
         fit = arrhenius(temperatures, exact * np.exp(noise), 0.05 * exact)
         energies.append(fit.activation_energy_eV)
         errors.append(fit.activation_energy_error_eV)
+        far.append(np.log(fit.coefficient(300.0)))
+        far_errors.append(fit.log_error(300.0))
+    assert np.mean(far_errors) == pytest.approx(np.std(far), rel=0.35)
+    assert fit.log_error(800.0) < 0.2 * fit.log_error(300.0)
     assert np.mean(energies) == pytest.approx(0.35, abs=0.002)
     assert np.mean(errors) == pytest.approx(np.std(energies), rel=0.35)
     assert fit.coefficient(800.0) == pytest.approx(exact[2], rel=0.2)
@@ -165,6 +205,18 @@ def test_spectrum_of_harmonic_oscillators():
     assert areas[0] / areas[1] == pytest.approx(15.999 / 1.008, rel=0.01)
 
 
+@pytest.mark.parametrize(("interval", "told"), [(8.0, []), (20.0, ["H"]), (50.0, ["H", "O"])])
+def test_vibrations_too_fast_for_the_frames_are_told(interval, told):
+    """40 and 9 THz; the highest that can be seen is 62, 25 and 10 THz."""
+    times, omega = interval * np.arange(100), 2 * np.pi * np.array([0.040, 0.009])  # 1/fs
+    positions = np.zeros((100, 2, 3))
+    positions[:, :, 0] = np.sin(omega * times[:, None])
+    velocities = np.zeros((100, 2, 3))
+    velocities[:, :, 0] = omega * np.cos(omega * times[:, None])
+    motion = Motion(Atoms("HO"), positions, np.zeros((100, 3, 3)), velocities, times)
+    assert turning_between_frames(motion) == told
+
+
 def test_bad_trajectories_have_a_sentence_each():
     frame = bulk("Cu")
     for frames, words in (
@@ -190,15 +242,18 @@ def test_bad_trajectories_have_a_sentence_each():
         diffusion(motion_of(uneven), np.arange(1))
 
 
-def test_errors_of_correlated_numbers():
-    """An AR(1) process with memory a has an error √((1+a)/(1-a)) times that of independent numbers."""
-    generator = np.random.default_rng(4)
-    said, means = [], []
-    for _ in range(40):
-        noise = generator.normal(size=4096)
-        series = np.zeros(4096)
-        for i in range(1, 4096):
-            series[i] = 0.9 * series[i - 1] + noise[i]
-        said.append(standard_error(series))
-        means.append(series.mean())
-    assert np.mean(said) / np.std(means) == pytest.approx(1.1, abs=0.35)
+@pytest.mark.parametrize(("length", "memory", "ratio"), [(4096, 9.5, 1.10), (1000, 50.0, 0.94), (100, 10.0, 0.84)])
+def test_errors_of_correlated_numbers(length, memory, ratio):
+    """An AR(1) process, exp(-t / memory), whose mean has a known variance; short series cannot know all of it."""
+    factor = np.exp(-1 / memory)
+    noise = np.random.default_rng(4).normal(size=(300, length)) * np.sqrt(1 - factor**2)
+    series = np.zeros((300, length))
+    series[:, 0] = noise[:, 0] / np.sqrt(1 - factor**2)
+    for i in range(1, length):
+        series[:, i] = factor * series[:, i - 1] + noise[:, i]
+    lags = np.arange(1, length)
+    exact = np.sqrt((1 + 2 * ((1 - lags / length) * factor**lags).sum()) / length)
+    said = np.array([standard_error(it) for it in series])
+    assert said.mean() / exact == pytest.approx(ratio, abs=0.06)
+    inside = np.mean(np.abs(series.mean(axis=1)) < 2 * said)
+    assert inside > 0.83

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from ase import Atoms, units
+from ase.constraints import FixAtoms
 from ase.io import write
 
+from tribond.errors import ConfigError
+from tribond.reading.content import Options
 from tribond.simulation.diffusion_report import diffusion_in
 
 ENERGY, PREFACTOR = 0.30, 4e-2  # eV, cm²/s
@@ -70,3 +73,29 @@ def test_what_moves_less_than_an_angstrom_is_no_diffusion(tmp_path, largest):
     again = diffusion_in(tmp_path / "scaled", [[scaled]], symbols="Li", temperatures_K=[600.0])["runs"][0]
     assert again["species"]["Li"]["exponent"] == pytest.approx(found["exponent"], abs=0.01)
     assert again["species"]["Li"]["diffuses"] == (largest > 1)
+
+
+def test_a_temperature_counts_the_atoms_that_move(tmp_path):
+    """Two of four atoms are held; the others have the kinetic energy of 500 K."""
+    generator = np.random.default_rng(3)
+    images = []
+    for frame in range(60):
+        image = Atoms("Li2O2", 2.0 * np.arange(12).reshape(4, 3), cell=[30] * 3, pbc=True)
+        image.info["time_fs"] = 10.0 * frame
+        momenta = np.zeros((4, 3))
+        momenta[:2] = generator.choice([-1, 1], (2, 3)) * np.sqrt(6.94 * units.kB * 500)
+        image.set_momenta(momenta)
+        image.set_constraint(FixAtoms([2, 3]))
+        images.append(image)
+    write(tmp_path / "held.traj", images)
+    found = diffusion_in(tmp_path / "D", [[str(tmp_path / "held.traj")]], symbols="Li")
+    assert found["runs"][0]["temperature_K"] == pytest.approx(500, rel=1e-6)
+
+
+def test_files_put_together_in_another_way_are_another_calculation(tmp_path):
+    names = [trajectory(tmp_path / f"{n}.traj", walk(n, 800.0)[:60]) for n in range(2)]
+    diffusion_in(tmp_path / "D", [[name] for name in names], temperatures_K=None)
+    with pytest.raises(ConfigError, match="holds another calculation: files_of_runs was not given"):
+        diffusion_in(tmp_path / "D", [names], temperatures_K=None)
+    with pytest.raises(ConfigError, match="format was not given and is now traj"):
+        diffusion_in(tmp_path / "D", [[name] for name in names], options=Options("traj"))

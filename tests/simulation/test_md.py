@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixAtoms, FixBondLength, FixInternals
@@ -120,6 +120,23 @@ def test_velocities_of_the_input_are_kept_without_their_drift(tmp_path):
     first = read(tmp_path / "trajectory.traj", 0)
     expected = atoms.get_velocities() - atoms.get_velocities().mean(axis=0)
     np.testing.assert_allclose(first.get_velocities(), expected, atol=1e-12)
+
+
+def test_kept_velocities_are_told_and_copies_that_move_alike(tmp_path, caplog):
+    """A temperature of nve is that of new velocities: with those of the input it says nothing."""
+    caplog.set_level("INFO")
+    atoms = crystal(1).repeat((2, 1, 1))
+    atoms.set_momenta(np.random.default_rng(0).normal(size=(8, 3)))
+    now = degrees_of_freedom(atoms, "nve")
+    momenta = atoms.get_momenta() - atoms.get_momenta().mean(axis=0)
+    atoms.set_momenta(momenta * np.sqrt(50 * units.kB * now / (momenta**2 / atoms.get_masses()[:, None]).sum()))
+    stage = {"ensemble": "nve", "temperature_K": 600, "steps": 2}
+    go(tmp_path / "one", atoms, [stage])
+    assert "the velocities of the input are kept: 50 K" in caplog.text
+    assert "move alike" not in caplog.text
+    repeated = atoms.repeat((1, 2, 2))
+    go(tmp_path / "four", atoms, [stage], Springs(repeated), repeat=(1, 2, 2))
+    assert "the 4 copies of the repeated cell have the same velocities" in caplog.text
 
 
 def test_seeds_make_independent_runs_and_the_same_seed_the_same(tmp_path):

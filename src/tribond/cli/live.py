@@ -28,7 +28,6 @@ class Progress:
 @contextmanager
 def live(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """A line with a bar and the time left, on a terminal; a line every minute where standard error is a file."""
-    from rich.markup import escape
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
@@ -45,7 +44,7 @@ def live(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
             left = ""
             if progress.total and progress.done:
                 left = f", {_duration((now - start) * (progress.total / progress.done - 1))} left at most"
-            terminal.print(f"{label}: {progress.state}{left}", markup=False, soft_wrap=True)
+            terminal.print(f"{output.printable(label)}: {progress.state}{left}", markup=False, soft_wrap=True)
 
         yield tell
         return
@@ -58,8 +57,8 @@ def live(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=terminal, transient=True) as bars:
-        task = bars.add_task(escape(label), total=None, state="")
-        yield lambda it: bars.update(task, completed=it.done, total=it.total, state=escape(it.state))
+        task = bars.add_task(output.shown(label), total=None, state="")
+        yield lambda it: bars.update(task, completed=it.done, total=it.total, state=output.shown(it.state))
 
 
 def _duration(seconds: float) -> str:

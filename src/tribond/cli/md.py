@@ -235,13 +235,11 @@ def _progress(moment: "Moment") -> Progress:
 
 def _print(label: str, summary: dict[str, Any], folder: Path) -> None:
     """One line a stage."""
-    from rich.markup import escape
-
     columns = ("ensemble", "ps", "T (K)", "P (GPa)", "volume (Å³)", "drift (meV/atom/ns)")
     table = output.plain_table("structure", *columns, right=columns[1:])
     for stage in summary["stages"]:
         table.add_row(
-            escape(label),
+            output.shown(label),
             stage["ensemble"],
             f"{stage['time_ps']:g}",
             _with_error(stage, "temperature_K", 0),

@@ -171,10 +171,8 @@ def show(
         summary: of the job.
         tell: tables and lines from it.
     """
-    from rich.markup import escape
-
     terminal = output.console()
-    terminal.print(f"[bold]{escape(label)}[/]: {escape(str(summary.get('formula', '')))}", soft_wrap=True)
+    terminal.print(f"[bold]{output.shown(label)}[/]: {output.shown(str(summary.get('formula', '')))}", soft_wrap=True)
     for part in tell(summary):
         if isinstance(part, str):
             terminal.print(part, markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from tribond.cli import many, options, output
 from tribond.cli.relax_many import MANY, RELAXED, TABLE, Call, default_folder, relax_many
 from tribond.cli.relax_notes import note_lonely_atoms, note_open_axes, note_replaced
 from tribond.cli.relax_report import Outcome, print_outcomes
-from tribond.cli.relax_work import endings, follow, follow_several, live, write_results
+from tribond.cli.relax_work import endings, follow, follow_several, watched, write_results
 from tribond.cli.structure_files import BadFrame, Frame, OutputNames, read_frames
 from tribond.reading.names import split_index
 
@@ -217,7 +217,7 @@ def _relax_each(
                 count = f"{number}/{len(files)} " if len(files) > 1 else ""
                 targets = names.choose(frame, endings(frame))
                 note_replaced(targets, settings, model_record)
-                with live(count + frame.label, quiet=quiet) as on_step:
+                with watched(count + frame.label, quiet=quiet) as on_step:
                     outcome = _relaxed(
                         frame, calculator, settings, (starts, rattle or 0.1), targets, on_step, model_record
                     )

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tribond.cli import output
+from tribond.cli.live import Progress, live
 from tribond.cli.relax_report import plot_relaxation
 from tribond.cli.structure_files import Frame, write_structure
 from tribond.files import atomic_path, write_json
@@ -31,20 +32,14 @@ def endings(frame: Frame) -> list[str]:
 
 
 @contextmanager
-def live(title: str, *, quiet: bool) -> Iterator["Callable[..., None]"]:
-    """A line on the terminal that follows the relaxation; nothing where standard error is not a terminal."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("[bold]{task.description}"), TextColumn("{task.fields[state]}"))
-    terminal = output.console(stderr=True)
-    hidden = quiet or not terminal.is_terminal
-    with Progress(*columns, TimeElapsedColumn(), console=terminal, transient=True, disable=hidden) as progress:
-        task = progress.add_task(output.shown(title), total=None, state="")
+def watched(title: str, *, quiet: bool) -> Iterator["Callable[..., None]"]:
+    """The live view of a relaxation, which nobody knows the end of."""
+    with live(title, quiet=quiet) as tell:
 
         def on_step(step: "RelaxationStep", which: str = "") -> None:
             volume = "" if step.volume is None else f"  volume {step.volume:.2f} Å³"
             state = f"{which}step {step.step}  energy {step.energy:.4f} eV  fmax {step.fmax_eV_per_A:.4f} eV/Å{volume}"
-            progress.update(task, state=state)
+            tell(Progress(step.step, None, state))
 
         yield on_step
 

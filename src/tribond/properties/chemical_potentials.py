@@ -96,14 +96,17 @@ def standard_form(symbol: str) -> tuple[Atoms, str]:
     """
     if symbol in GASES:
         return molecule(GASES[symbol]), f"molecule {GASES[symbol]}"
+    symmetry = (reference_states[atomic_numbers[symbol]] or {}).get("symmetry")
     try:
+        if symmetry == "orthorhombic":  # uranium and neptunium, of which ASE builds the lattice without its other atoms
+            raise NotImplementedError
         crystal = bulk(symbol)
     except (ValueError, KeyError, RuntimeError, NotImplementedError):
         raise ConfigError(
             f"the crystal of the element {symbol} is not a simple one that is known here: give its chemical potential "
             f"(--mu {symbol}=ENERGY) or a structure of it (--reference FILE)"
         ) from None
-    return crystal, f"{reference_states[atomic_numbers[symbol]]['symmetry']} {symbol}"
+    return crystal, f"{symmetry} {symbol}"
 
 
 def _at_rest(start: Atoms, calculator: Calculator, work: Work, symbol: str) -> Atoms:

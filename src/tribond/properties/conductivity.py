@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
+from ase.data import atomic_masses
 from numpy.typing import NDArray
 
 from tribond.errors import ConfigError, TribondError
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DISTANCE = 0.03  # Å | third derivatives need larger displacements than second ones
+# phono3py takes atoms for the same within this part of a displacement. At a tenth, it loses third derivatives without a
+# word: silicon conducted 27 W/m K in place of 70.
+OF_DISPLACEMENT = 0.01
 DEFAULT_LENGTH = 10.0  # Å | of the supercell for third derivatives
 DEFAULT_MESH = 50.0  # Å
+LARGEST = 1e7  # W/m K | hundreds of times that of diamond at 100 K
 MANY = 1000  # displaced supercells
+OWN_MASS = 2e-3  # relative | tables of natural masses differ by less; isotopes differ by more up to uranium
 TEMPERATURES = tuple(float(value) for value in range(100, 1001, 50))  # K
 AXES = ("xx", "yy", "zz", "yz", "xz", "xy")
 
@@ -104,10 +110,12 @@ def conductivity(
     fmax_eV_per_A: float = DEFAULT_FMAX,
     work: Work | None = None,
 ) -> Conductivity:
-    """Lattice thermal conductivity by the relaxation-time approximation to the Boltzmann equation, natural isotopes.
+    """Lattice thermal conductivity by the relaxation-time approximation to the Boltzmann equation.
+
+    Isotopes are natural ones where the masses are, and one only where the input gives an atom another mass.
 
     Args:
-        atoms: a crystal; not changed.
+        atoms: a crystal with its masses; not changed.
         calculator: any ASE calculator, best in float64.
         supercell: repeats of the given cell, for second and third derivatives.
         min_length_A: without `supercell`: every vector of it is at least this long.
@@ -136,10 +144,16 @@ def conductivity(
     check_crystal(atoms, "a thermal conductivity")
     rest = brought_to_rest(atoms, calculator, relax_first=relax_first, fmax_eV_per_A=fmax_eV_per_A, work=work)
     matrix = supercell_matrix(rest, supercell, min_length_A)
-    _check_stable(force_constants(rest, calculator, matrix, work=work.below("second")))
+    second = force_constants(rest, calculator, matrix, work=work.below("second"))
+    _check_stable(second)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the primitive cell is found is what we want
-        three = Phono3py(to_phonopy(rest), supercell_matrix=matrix.T, primitive_matrix="auto", symprec=SYMPREC)
+        three = Phono3py(
+            to_phonopy(rest),
+            supercell_matrix=matrix.T,
+            primitive_matrix="auto",
+            symprec=min(SYMPREC, OF_DISPLACEMENT * distance_A),
+        )
     three.generate_displacements(distance=distance_A, cutoff_pair_distance=cutoff_pair_A)
     kept = [cell is not None for cell in three.supercells_with_displacements]
     count = sum(kept)
@@ -149,17 +163,35 @@ def conductivity(
     three.forces = displaced_forces(three, calculator, work.below("third"))
     three.produce_fc3()
     three.symmetrize_fc3()
-    three.produce_fc2()
-    three.symmetrize_fc2()
+    three.fc2 = second.force_constants  # from smaller displacements than those for third derivatives
     three.mesh_numbers = mesh_length_A
     work.tell(0, None, f"scattering of phonons on a mesh of {' x '.join(map(str, three.mesh_numbers))}")
     three.init_phph_interaction()
-    three.run_thermal_conductivity(temperatures=list(temperatures_K), is_isotope=True)
+    variances = _mass_variances(three.primitive)
+    three.run_thermal_conductivity(temperatures=list(temperatures_K), is_isotope=True, mass_variances=variances)
     tensor = np.array(three.thermal_conductivity.kappa).reshape(len(temperatures_K), 6)
     if not (np.isfinite(tensor).all() and (tensor[:, :3] > 0).all()):
         raise ConductivityError("phono3py finds no finite conductivity: is the potential anharmonic at all?")
+    if tensor.max() > LARGEST:
+        raise ConductivityError(
+            f"nothing scatters phonons here ({tensor.max():.1g} W/m K): in a supercell that is only two cells wide third "
+            "derivatives may cancel; take a larger one (--min-length-A, --supercell), and a finer mesh (--mesh-length-A)"
+        )
     mesh = tuple(int(number) for number in three.mesh_numbers)
     return Conductivity(rest, np.array(temperatures_K, dtype=np.float64), tensor, mesh, count)
+
+
+def _mass_variances(cell: Any) -> NDArray[np.float64]:
+    """Σ f (1 - m / mean)² over the natural isotopes of each atom; 0 of atoms with a mass of their own.  (atoms,)"""
+    from phono3py.other.isotope import get_mass_variances
+
+    natural = atomic_masses[np.asarray(cell.numbers)]
+    own = np.abs(np.asarray(cell.masses) - natural) > OWN_MASS * natural
+    if own.any():
+        logger.info(
+            "atoms with a mass of their own are taken as one isotope: they do not scatter phonons as a mixture does"
+        )
+    return np.where(own, 0.0, get_mass_variances(cell))
 
 
 def _check_stable(phonon: Any) -> None:

@@ -1,6 +1,5 @@
 """Where point defects can sit in a crystal: its distinct atoms, and the voids between them."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tribond.errors import StructureError
-from tribond.properties.symmetry import SYMPREC
+from tribond.properties.symmetry import symmetry_of
 
 Array = NDArray[np.float64]
 
@@ -108,16 +107,7 @@ def distinct_voids(crystal: Atoms) -> list[Void]:
 
 
 def _symmetry(crystal: Atoms) -> Any:
-    import spglib
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # spglib 2.7 announces its next way to fail; both are handled here
-        try:
-            found = spglib.get_symmetry_dataset(
-                (crystal.cell.array, crystal.get_scaled_positions(), crystal.numbers), symprec=SYMPREC
-            )
-        except spglib.SpglibError:
-            found = None
+    found = symmetry_of(crystal)
     if found is None:
         raise StructureError("spglib finds no symmetry in this structure; look for atoms on top of each other")
     return found

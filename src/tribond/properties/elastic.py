@@ -50,7 +50,7 @@ class Elasticity:
     rotation: np.ndarray  # (3, 3) from the input's axes to the standard ones, see `standard_rotation`
     strains: int  # that were computed; the others follow by symmetry
     asymmetry_GPa: float  # largest stress per strain that symmetry and C = C^T do not explain
-    inner_force: float  # eV/Å | largest force left on an atom in the strained cells
+    inner_force: float | None  # eV/Å | largest force left on an atom in the strained cells; None with clamped ions
 
     @property
     def tensor(self) -> np.ndarray:
@@ -140,9 +140,9 @@ def elasticity(
     samples = sample(cells, calculator)
     clamped, residual = _tensor(samples, chosen, strain, rotations)
     if not relax_ions or len(crystal) == 1:  # by inversion at its site, the atom of a Bravais lattice stays
-        force = max(float(np.linalg.norm(it.forces, axis=1).max()) for it in samples)
+        force = max(float(np.linalg.norm(it.forces, axis=1).max()) for it in samples) if relax_ions else None
         relaxed = clamped if relax_ions else None
-        return Elasticity(rest, clamped, relaxed, turn, len(chosen), residual, force if relax_ions else np.nan)
+        return Elasticity(rest, clamped, relaxed, turn, len(chosen), residual, force)
     response: Response = rest_in_strained_cells(crystal, cells, samples, calculator, work)
     relaxed, residual = _tensor(response.samples, chosen, strain, rotations)
     return Elasticity(rest, clamped, relaxed, turn, len(chosen), residual, response.force)

@@ -1,5 +1,6 @@
 """Imaginary modes: where they are, and where they lead."""
 
+import logging
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -17,9 +18,12 @@ from tribond.properties.start import MOST_STEPS, at_rest, watch
 from tribond.properties.symmetry import space_group
 from tribond.properties.work import Work, sample
 
+logger = logging.getLogger(__name__)
+
 TOLERANCE = 0.1  # THz | smaller imaginary frequencies are noise of force constants
 PUSH = 0.1  # Å | of the atom that moves most
 FOLLOWED_FMAX = 0.005  # eV/Å
+LARGEST_FOLLOWED = 1000  # atoms
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def commensurate_points(phonon: Any) -> NDArray[np.float64]:
 
 def follow(
     phonon: Any, mode: ImaginaryMode, calculator: Calculator, work: Work, fmax_eV_per_A: float = FOLLOWED_FMAX
-) -> Followed:
+) -> Followed | None:
     """Push the atoms along a mode, both ways, and let atoms and cell relax; the lower end is taken.
 
     Args:
@@ -126,11 +130,23 @@ def follow(
         work: keeps the structures.
         fmax_eV_per_A: of the relaxations.
 
+    Returns:
+        Where it leads; None, with a warning, for a wave that only a very large cell holds.
+
     Raises:
         RelaxationError: if it does not come to rest.
     """
     largest = round(abs(np.linalg.det(phonon.supercell_matrix))) * 4
     repeats = [Fraction(value).limit_denominator(min(largest, 24)).denominator for value in mode.q]
+    size = int(np.prod(repeats)) * len(phonon.primitive)
+    if size > LARGEST_FOLLOWED:
+        logger.warning(
+            "the imaginary mode at %s is not followed: its wave needs a cell of %d atoms; a supercell that holds a wave near it "
+            "tells more (--supercell)",
+            mode.name,
+            size,
+        )
+        return None
     result = phonon.run_modulations(repeats, [[list(mode.q), mode.band - 1, 1.0, 0.0]])
     waves, cell = np.array(result.modulations), result.supercell
     push = np.real(waves[0])

@@ -15,7 +15,8 @@ from ase.mep.neb import idpp_interpolate
 from ase.optimize import FIRE
 from numpy.typing import NDArray
 
-from tribond.errors import ConfigError, StructureError, TribondError
+from tribond.errors import ConfigError, TribondError
+from tribond.properties.neb_ends import check_ends, constrained_like
 from tribond.properties.relax import relax
 from tribond.properties.start import MOST_STEPS, at_rest, watch
 from tribond.properties.work import Sample, Work, sample
@@ -154,8 +155,8 @@ def band(
     """The minimum-energy path between two structures, by the climbing-image nudged elastic band of ASE.
 
     Args:
-        first: one end, whose constraints all images get; not changed.
-        last: the other one: the same atoms in the same order and the same cell.
+        first: one end, whose constraints all images and the other end get; not changed.
+        last: the other one: the same atoms in the same order and the same cell, fixed atoms in the same places.
         calculator: any ASE calculator.
         images: how many between the ends.
         climb: let the highest image climb to the saddle point, once the band is roughly at rest.
@@ -176,6 +177,7 @@ def band(
     if not (np.isfinite(fmax_eV_per_A) and fmax_eV_per_A > 0):
         raise ConfigError(f"fmax must be a positive force in eV/Å, not {fmax_eV_per_A}")
     check_ends(first, last)
+    last = constrained_like(first, last)
     ends = [
         work.structure(name, partial(_end, it, calculator, name, work, fmax_eV_per_A, relax_ends=relax_ends))
         for name, it in (("first", first), ("last", last))
@@ -188,27 +190,6 @@ def band(
         )
     path = _start(ends, move, images, work)
     return _optimize(path, calculator, work, climb=climb, fmax=fmax_eV_per_A, steps=steps)
-
-
-def check_ends(first: Atoms, last: Atoms) -> None:
-    """Refuse two structures that are no two states of one system.
-
-    Raises:
-        StructureError: says what differs.
-    """
-    if len(first) == 0 or len(first) != len(last):
-        raise StructureError(f"the ends must have the same atoms; these have {len(first)} and {len(last)}")
-    different = np.flatnonzero(first.numbers != last.numbers)
-    if len(different):
-        i = int(different[0])
-        raise StructureError(
-            f"the ends must have the same atoms in the same order; atom {i} is {first.symbols[i]} in the first and "
-            f"{last.symbols[i]} in the last"
-        )
-    if (first.pbc != last.pbc).any() or np.abs(first.cell.array - last.cell.array).max() > 1e-3:
-        raise StructureError(
-            "the ends must have the same cell and periodicity; atoms move in the band, the cell does not"
-        )
 
 
 def _end(atoms: Atoms, calculator: Calculator, name: str, work: Work, fmax: float, *, relax_ends: bool) -> Atoms:

@@ -7,19 +7,32 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
+from tribond.errors import StructureError
 from tribond.properties.work import Work, sample_forces
 
 if TYPE_CHECKING:
     from phonopy.structure.atoms import PhonopyAtoms
 
-DISTANCE = 0.01  # Å | of displacements; float64 gives force constants to 1e-4 with it
+DISTANCE = 0.01  # Å | of displacements: force constants are off by 1e-4 (Si) to 4e-3 (quartz) of the largest, frequencies by 1e-3
 SYMPREC = 1e-3  # Å | looser than phonopy's: relaxed crystals are symmetric to some 1e-5 Å
 
 
 def to_phonopy(atoms: Atoms) -> "PhonopyAtoms":
-    """Symbols, masses, cell and fractional coordinates."""
+    """Symbols, masses, cell and fractional coordinates.
+
+    Raises:
+        StructureError: if atoms of one element have different masses: phonopy would take the first for all that are the
+            same to it.
+    """
     from phonopy.structure.atoms import PhonopyAtoms
 
+    for symbol in dict.fromkeys(atoms.symbols):
+        masses = atoms.get_masses()[atoms.symbols == symbol]
+        if np.ptp(masses) > 1e-6 * masses[0]:
+            raise StructureError(
+                f"atoms of {symbol} have masses from {masses.min():g} to {masses.max():g} u, and phonopy takes atoms of one "
+                "element as the same; give them one mass, such as their mean"
+            )
     return PhonopyAtoms(
         symbols=atoms.get_chemical_symbols(),
         cell=atoms.cell.array,

@@ -55,6 +55,7 @@ class QuasiHarmonic:
     left_out: int  # volumes with imaginary modes
     num_atoms: int
     atoms_per_formula: int
+    pressure_GPa: float = 0.0
 
     def columns(self) -> dict[str, Any]:
         """A table; moles are of formula units."""
@@ -78,6 +79,7 @@ class QuasiHarmonic:
             "formula": self.structures[0].get_chemical_formula(),
             "num_volumes": len(self.sampled_volumes_A3),
             "volumes_left_out": self.left_out,
+            "pressure_GPa": self.pressure_GPa,
             "highest_temperature_K": float(self.temperatures_K[-1]),
             "volume_at_0_K_A3_per_atom": float(self.volumes_A3[0] / self.num_atoms),
             "zero_point_expansion": float(self.volumes_A3[0] / self._static_volume() - 1),
@@ -92,11 +94,13 @@ class QuasiHarmonic:
         return draw(self, label)
 
     def _static_volume(self) -> float:
+        """Of the crystal under the pressure without vibrations, Å³."""
         energies = np.array([atoms.get_potential_energy() / len(atoms) for atoms in self.structures])
         volumes = np.array([atoms.get_volume() / len(atoms) for atoms in self.structures])
         line = np.polynomial.Polynomial.fit(volumes, energies, 4)
         grid = np.linspace(volumes[0], volumes[-1], 10_001)
-        return float(grid[np.argmin(line(grid))] * self.num_atoms)
+        enthalpies = line(grid) + self.pressure_GPa / EV_PER_A3_TO_GPA * grid
+        return float(grid[np.argmin(enthalpies)] * self.num_atoms)
 
 
 def quasi_harmonic(
@@ -211,6 +215,11 @@ def _evaluate(
     from phonopy.qha.qha import run_qha
 
     atoms = len(phonons[0].primitive)
+    if any(len(it.primitive) != atoms for it in phonons):
+        raise QuasiHarmonicError(
+            "the crystal loses its symmetry at some of the volumes, where it has become another one; take a smaller range "
+            "(--range)"
+        )
     energies = [it.get_potential_energy() / len(it) * atoms for it in structures]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lattice parameters of monoclinic crystals, which are not asked for
@@ -249,4 +258,5 @@ def _evaluate(
         left_out=left_out,
         num_atoms=atoms,
         atoms_per_formula=sum(counts.values()),
+        pressure_GPa=pressure_GPa,
     )

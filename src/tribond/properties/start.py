@@ -65,7 +65,7 @@ def brought_to_rest(
     fix_symmetry: bool = True,
     work: Work,
 ) -> Atoms:
-    """The structure at rest under the calculator, with energy, forces and stress; constraints are left out.
+    """The structure at rest under the calculator, with energy, forces and stress; constraints are left out, and told.
 
     Args:
         atoms: the input.
@@ -82,6 +82,8 @@ def brought_to_rest(
     if start.constraints:
         logger.warning("the constraints of the input are not used: all atoms of a crystal take part")
         start.set_constraint()
+    if np.any(start.get_initial_magnetic_moments()):
+        logger.warning("magnetic moments of the input do not count: symmetry and supercells leave them out")
     if not relax_first:
         return _as_given(start, calculator)
     logger.info("relaxing atoms and cell first (fmax %g eV/Å)", fmax_eV_per_A)

@@ -10,6 +10,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from tribond.properties.symmetry import symmetry_of
+
 Array = NDArray[np.float64]
 PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 WEIGHTS = np.array([1, 1, 1, np.sqrt(2), np.sqrt(2), np.sqrt(2)])
@@ -64,16 +66,7 @@ def primitive_cell(atoms: Atoms) -> Atoms:
 
 def point_group(atoms: Atoms) -> Array:
     """The rotations of the crystal in Cartesian axes; the identity alone where spglib finds none.  (n, 3, 3)"""
-    import spglib
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = spglib.get_symmetry_dataset(
-                (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=SYMPREC
-            )
-        except spglib.SpglibError:
-            found = None
+    found = symmetry_of(atoms, SYMPREC)
     if found is None:
         return np.eye(3)[None]
     columns = atoms.cell.array.T
@@ -86,16 +79,7 @@ def standard_rotation(atoms: Atoms) -> Array:
     There, the axes of cubic, tetragonal and orthorhombic crystals lie along x, y and z, those of hexagonal ones a along
     x and c along z, and those of monoclinic ones b along y.
     """
-    import spglib
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = spglib.get_symmetry_dataset(
-                (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=SYMPREC
-            )
-        except spglib.SpglibError:
-            found = None
+    found = symmetry_of(atoms, SYMPREC)
     if found is None:
         return np.eye(3)
     rotation = np.array(found.std_rotation_matrix)

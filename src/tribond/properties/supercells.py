@@ -1,6 +1,5 @@
 """Supercells that are long enough in every direction."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from tribond.errors import ConfigError
 from tribond.properties.strains import SYMPREC
+from tribond.properties.symmetry import symmetry_of
 
 
 def supercell_matrix(
@@ -39,17 +39,8 @@ def supercell_matrix(
 
 def to_conventional(atoms: Atoms) -> NDArray[np.int64]:
     """The conventional cell in vectors of this one, as rows; the identity where this one is larger or spglib fails."""
-    import spglib
-
     same = np.eye(3, dtype=np.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # spglib 2.7 announces its next way to fail; both are handled here
-        try:
-            found = spglib.get_symmetry_dataset(
-                (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=SYMPREC
-            )
-        except spglib.SpglibError:
-            found = None
+    found = symmetry_of(atoms, SYMPREC)
     if found is None:
         return same
     matrix = np.linalg.inv(found.transformation_matrix).T  # columns: (a b c) = (a_s b_s c_s) P

@@ -15,6 +15,7 @@ from tribond.errors import ConfigError, TribondError
 from tribond.properties.relax import relax
 from tribond.properties.start import MOST_STEPS, at_rest, brought_to_rest, check_crystal, watch
 from tribond.properties.work import Work, sample
+from tribond.properties.wulff import Miller, wulff_shape
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,8 +27,6 @@ DEFAULT_THICKNESS = 12.0  # Å
 DEFAULT_VACUUM = 15.0  # Å
 DEFAULT_FMAX = 0.01  # eV/Å
 BULK_FMAX = 0.001
-
-Miller = tuple[int, int, int]
 
 
 class SurfaceError(TribondError):
@@ -156,7 +155,10 @@ def surfaces(
         after = float(final.get_potential_energy()) if relax_slabs else before
         gammas = [(energy - len(slab) * per_atom) / (2 * area) for energy in (after, before)]
         found.append(Surface(miller, termination, final, gammas[0], gammas[1], area, symmetric))
-    return Surfaces(crystal, tuple(found), left_out, _wulff(crystal, found))
+    lowest: dict[Miller, float] = {}
+    for it in found:
+        lowest[it.miller] = min(it.energy_eV_per_A2, lowest.get(it.miller, np.inf))
+    return Surfaces(crystal, tuple(found), left_out, wulff_shape(crystal, lowest))
 
 
 def _check(millers: Sequence[Sequence[int]] | None, max_index: int, thickness: float, vacuum: float) -> None:
@@ -219,23 +221,3 @@ def _cut(
         pbc=True,
     )
     return standard, cuts, left_out
-
-
-def _wulff(crystal: Atoms, found: list[Surface]) -> Any:
-    """Pymatgen's shape from the lowest termination of each face; None where energies or faces make none."""
-    from pymatgen.analysis.wulff import WulffShape
-    from pymatgen.core import Lattice
-
-    lowest: dict[Miller, float] = {}
-    for it in found:
-        lowest[it.miller] = min(it.energy_eV_per_A2, lowest.get(it.miller, np.inf))
-    if min(lowest.values()) <= 0:
-        logger.warning("a surface energy is not positive: the crystal would fall apart, and has no Wulff shape")
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return WulffShape(Lattice(crystal.cell.array), list(lowest), list(lowest.values()))
-        except Exception as error:  # noqa: BLE001, whatever scipy's hull says of faces that enclose nothing
-            logger.warning("these faces enclose no crystal, so that there is no Wulff shape (%s)", type(error).__name__)
-            return None

@@ -1,6 +1,7 @@
-"""The space group of a structure, in words."""
+"""What spglib says about the symmetry of a structure."""
 
 import warnings
+from typing import Any
 
 from ase import Atoms
 
@@ -24,5 +25,24 @@ def space_group(atoms: Atoms, symprec: float = SYMPREC, *, largest: int | None =
         warnings.simplefilter("ignore")  # spglib 2.7 announces its next way to fail; both are handled here
         try:
             return spglib.get_spacegroup((atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec)
+        except spglib.SpglibError:
+            return None
+
+
+def symmetry_of(atoms: Atoms, symprec: float = SYMPREC) -> Any:
+    """Spglib's dataset: operations, orbits, the way to the standard cell; None where it finds none.
+
+    Args:
+        atoms: periodic along a, b and c; masses, moments and charges do not count.
+        symprec: largest distance in Å between positions that count as equivalent.
+    """
+    import spglib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return spglib.get_symmetry_dataset(
+                (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers), symprec=symprec
+            )
         except spglib.SpglibError:
             return None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tribond.errors import StructureError
 from tribond.reading.content import Found, Options, good
-from tribond.reading.elements import element_of, of_labels
+from tribond.reading.elements import DEUTERIUM_MASS, element_of, is_deuterium, of_labels
 from tribond.reading.formulas import compare, parse_formula, ratio, show
 from tribond.reading.occupancy import Occupied, refuse_partial
 from tribond.reading.settings import Setting, settings_of
@@ -80,6 +80,7 @@ class _Sites:
     symbols: list[str]
     fractional: NDArray[np.float64]  # (sites, 3)
     multiplicities: list[float | None]  # atoms of each site in the cell, where the file says it
+    deuterium: list[bool]  # hydrogen of twice the mass
 
 
 def _read_block(block: Any) -> tuple[Atoms, list[str]]:
@@ -108,6 +109,10 @@ def _read_block(block: Any) -> tuple[Atoms, list[str]]:
         notes.append(setting.note)
     notes += _multiplicity_notes(sites, expanded)
     atoms = Atoms(symbols, scaled_positions=expanded.fractional, cell=cell, pbc=True)
+    heavy = [sites.deuterium[site] for site in expanded.site]
+    if any(heavy):
+        atoms.set_masses(np.where(heavy, DEUTERIUM_MASS, atoms.get_masses()))
+        notes.append(f"{sum(heavy)} atoms of hydrogen have the mass of deuterium, {DEUTERIUM_MASS:.3f} u")
     if _column(block, "_atom_site_moment.label") or _column(block, "_atom_site_moment_label"):
         notes.append("magnetic moments of the file are not read: the potential has no spins")
     return atoms, notes
@@ -230,10 +235,12 @@ def _sites(block: Any, cell: NDArray[np.float64], among: set[str]) -> tuple[_Sit
     groups = _column(block, "_atom_site_disorder_group") or ["."] * count
     chosen = [number for number, flag in enumerate(flags) if flag.lower() != "dum"]
     symbols: list[str] = []
+    deuterium: list[bool] = []
     for number in chosen:
         name = labels[number] if types[number] in UNKNOWN else types[number]
         symbol = element_of(name, among)
         symbols += [symbol] if symbol is not None else of_labels([labels[number]], among)
+        deuterium.append(is_deuterium(name))
     if len(chosen) < count:
         notes.append(f"{count - len(chosen)} dummy sites (_atom_site_calc_flag dum) were left out")
     known = [not np.isnan(place).any() for place in fractional]
@@ -245,6 +252,7 @@ def _sites(block: Any, cell: NDArray[np.float64], among: set[str]) -> tuple[_Sit
             raise StructureError(msg)
         notes.append(f"{len(lost)} hydrogen sites have no coordinates and were left out")
         symbols = [symbol for number, symbol in zip(chosen, symbols, strict=True) if known[number]]
+        deuterium = [heavy for number, heavy in zip(chosen, deuterium, strict=True) if known[number]]
         chosen = [number for number in chosen if known[number]]
     occupied = [
         Occupied(labels[n], symbols[i], _number(fractions[n]), fractional[n], group=groups[n].strip("-"))
@@ -253,7 +261,7 @@ def _sites(block: Any, cell: NDArray[np.float64], among: set[str]) -> tuple[_Sit
     refuse_partial(occupied)
     said = _column(block, "_atom_site_symmetry_multiplicity") or _column(block, "_atom_site_site_symmetry_multiplicity")
     multiplicities = [_number(said[n]) if said else None for n in chosen]
-    return _Sites([labels[n] for n in chosen], symbols, fractional[chosen], multiplicities), notes
+    return _Sites([labels[n] for n in chosen], symbols, fractional[chosen], multiplicities, deuterium), notes
 
 
 def _coordinates(block: Any, cell: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[str]]:

@@ -11,6 +11,8 @@ from tribond.reading.symbols import SYMBOLS
 LABEL = re.compile(r"[A-Za-z]+")
 GROUP = re.compile(r"(H2O|OH2|HOH|NH[34]|ND4|CH[234])\b", re.IGNORECASE)  # several atoms, written as one
 DUMMIES = {"Du", "Xx", "Va", "Lp", "Bq", "Ws"}
+DEUTERIUM_MASS = 2.0141017781  # u
+DEUTERIUM_NOTE = "D is taken as hydrogen of its natural mass, 1.008 u; a CIF gives it the mass of deuterium"
 LIGHT = {"H", "B", "C", "N", "O", "F", "P", "S"}  # whose atoms carry names such as CA, OXT and HW1
 
 
@@ -32,6 +34,12 @@ def element_of(label: str, among: Collection[str] = ()) -> str | None:
     if len(candidates) > 1 and among:
         candidates = [symbol for symbol in candidates if symbol in among]
     return candidates[0] if len(candidates) == 1 else None
+
+
+def is_deuterium(label: str) -> bool:
+    """Whether a label says D: hydrogen of twice the mass."""
+    match = LABEL.match(label.strip().strip("'\""))
+    return match is not None and match[0] == "D"
 
 
 def _candidates(letters: str) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tribond.errors import StructureError
 from tribond.reading.checks import PLACEHOLDER
 from tribond.reading.content import Found, Options
-from tribond.reading.elements import element_of
+from tribond.reading.elements import DEUTERIUM_NOTE, element_of
 from tribond.reading.occupancy import Occupied, refuse_partial
 from tribond.reading.settings import settings_of
 from tribond.reading.symmetry import expand
@@ -105,6 +105,7 @@ def _from_gemmi(structure: Any, bare: list[bool] | None, lines: list[str] | None
     symbols: list[str] = []
     sites: list[Occupied] = []
     unsaid = []
+    deuterium = False
     if len(structure) == 0:
         msg = "there are no atoms in this file"
         raise StructureError(msg)
@@ -115,7 +116,8 @@ def _from_gemmi(structure: Any, bare: list[bool] | None, lines: list[str] | None
                 symbols.append("" if bare is not None and bare_of(bare, lines, atom) else str(atom.element.name))
                 if symbols[-1] in {"", "X"}:
                     symbols[-1] = _element(atom.name, residue.name)
-                symbols[-1] = "H" if symbols[-1] == "D" else symbols[-1]
+                if symbols[-1] == "D":
+                    symbols[-1], deuterium = "H", True
                 place = np.array([atom.pos.x, atom.pos.y, atom.pos.z])
                 altloc = "." if atom.altloc in {"\0", ""} else str(atom.altloc)
                 sites.append(Occupied(label, symbols[-1], float(atom.occ), place, group=altloc))
@@ -125,6 +127,8 @@ def _from_gemmi(structure: Any, bare: list[bool] | None, lines: list[str] | None
     refuse_partial(sites)
     positions = np.array([site.fractional for site in sites]).reshape(-1, 3)
     cell, notes = _cell(structure.cell)
+    if deuterium:
+        notes.append(DEUTERIUM_NOTE)
     if cell is None:
         return Atoms(symbols, positions=positions, pbc=False), notes
     name = (structure.spacegroup_hm or "").strip()

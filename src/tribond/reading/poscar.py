@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tribond.errors import StructureError
-from tribond.reading.elements import element_of
+from tribond.reading.elements import DEUTERIUM_NOTE, element_of, is_deuterium
 
 NUMBERS = re.compile(
     r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?(?:\s+[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?)*\s*"
@@ -70,6 +70,7 @@ def check_poscar(text: str, potcar: Sequence[str] = ()) -> tuple[str, list[str]]
             msg = f"the file contradicts itself: it names {len(names)} elements ({' '.join(names)}) but has {len(counts)} counts"
             raise StructureError(msg)
         symbols = [_symbol(name) for name in names]
+        notes += [DEUTERIUM_NOTE] * any(is_deuterium(name) for name in names)
         lines[5] = " ".join(symbols)
     else:
         symbols, source = _unnamed(lines[0], len(counts), potcar)

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,8 @@ def fingerprint(*structures: "Atoms") -> str:
         ):
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
-        digest.update(repr([constraint.todict() for constraint in atoms.constraints]).encode())
+        with np.printoptions(threshold=sys.maxsize):  # numpy would leave out the middle of long lists of indices
+            digest.update(repr([constraint.todict() for constraint in atoms.constraints]).encode())
     return digest.hexdigest()
 
 

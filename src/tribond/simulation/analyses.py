@@ -12,7 +12,7 @@ from tribond.results.tables import write_csv
 from tribond.simulation.analysis_folder import about, analysis_job, heading, save
 from tribond.simulation.motion import read_motion
 from tribond.simulation.structure import angle_distribution, pair_distribution
-from tribond.simulation.vibrations import PER_CM_PER_THZ, velocity_spectrum
+from tribond.simulation.vibrations import PER_CM_PER_THZ, turning_between_frames, velocity_spectrum
 
 if TYPE_CHECKING:
     from tribond.reading.content import Options
@@ -55,7 +55,7 @@ def rdf_in(
         DataError: for a trajectory that cannot be analysed.
     """
     settings = {"r_max_A": r_max_A, "bins": bins, "symbols": symbols, "skip_ps": skip_ps, "interval_fs": interval_fs}
-    with analysis_job(folder, "rdf", settings, names, restart=restart) as job:
+    with analysis_job(folder, "rdf", settings, names, options, restart=restart) as job:
         if job.finished:
             return job.summary()
         motion = read_motion(names, interval_fs, options, skip_ps * 1000)
@@ -116,7 +116,7 @@ def angles_in(
         DataError: for a trajectory that cannot be analysed.
     """
     settings = {"cutoff_A": cutoff_A, "bins": bins, "symbols": symbols, "skip_ps": skip_ps, "interval_fs": interval_fs}
-    with analysis_job(folder, "angles", settings, names, restart=restart) as job:
+    with analysis_job(folder, "angles", settings, names, options, restart=restart) as job:
         if job.finished:
             return job.summary()
         motion = read_motion(names, interval_fs, options, skip_ps * 1000)
@@ -174,11 +174,19 @@ def vdos_in(
         DataError: for a trajectory that cannot be analysed.
     """
     settings = {"segment_ps": segment_ps, "symbols": symbols, "skip_ps": skip_ps, "interval_fs": interval_fs}
-    with analysis_job(folder, "vdos", settings, names, restart=restart) as job:
+    with analysis_job(folder, "vdos", settings, names, options, restart=restart) as job:
         if job.finished:
             return job.summary()
         motion = read_motion(names, interval_fs, options, skip_ps * 1000)
         found = velocity_spectrum(motion, None if segment_ps is None else segment_ps * 1000, symbols)
+        hidden = turning_between_frames(motion, symbols)
+        if hidden:
+            logger.warning(
+                "frames %g fs apart are too far from each other: atoms of %s vibrate faster, and their frequencies are seen "
+                "at lower, wrong places; write frames every 4 to 8 fs (--trajectory-interval-fs)",
+                motion.interval_fs,
+                ", ".join(hidden),
+            )
         columns: dict[str, Any] = {
             "frequency_THz": found.frequencies_THz,
             "frequency_per_cm": found.frequencies_THz * PER_CM_PER_THZ,
@@ -203,6 +211,7 @@ def vdos_in(
                 **about(motion),
                 "resolution_THz": found.resolution_THz,
                 "highest_frequency_that_can_be_seen_THz": found.highest_THz,
+                "elements_too_fast_for_the_frames": hidden,
                 "strongest_frequency_THz": float(found.frequencies_THz[np.argmax(found.total)]),
             }
         )

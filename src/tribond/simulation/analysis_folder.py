@@ -14,17 +14,37 @@ from tribond.simulation.motion import Motion
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from tribond.reading.content import Options
+
 
 def analysis_job(
-    folder: Path, verb: str, settings: Mapping[str, Any], names: Sequence[str], *, restart: bool
+    folder: Path,
+    verb: str,
+    settings: Mapping[str, Any],
+    names: Sequence[str],
+    options: "Options | None",
+    *,
+    restart: bool,
 ) -> AbstractContextManager[Job]:
-    """The folder of an analysis; names of trajectories may take frames (path@INDEX).
+    """The folder of an analysis.
+
+    Args:
+        folder: of the results.
+        verb: its name.
+        settings: that results depend on.
+        names: of trajectories; they may take frames (path@INDEX).
+        options: how files are read, which results depend on, too.
+        restart: begin anew.
 
     Raises:
         ConfigError: if it holds another one.
     """
     inputs = {name: f"{file_fingerprint(split_index(name)[0])} {split_index(name)[1] or ':'}" for name in names}
-    return open_job(folder, verb, settings, inputs, restart=restart)
+    reading = {
+        "format": None if options is None else options.format,
+        "elements": None if options is None or not options.elements else list(options.elements),
+    }
+    return open_job(folder, verb, {**settings, **reading}, inputs, restart=restart)
 
 
 def about(motion: Motion) -> dict[str, Any]:

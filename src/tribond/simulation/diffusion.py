@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tribond.errors import ConfigError, DataError
 from tribond.simulation.motion import Motion
+from tribond.simulation.start import holds_atoms
 
 A2_PER_FS_TO_CM2_PER_S = 0.1  # 1 Å²/fs = 1e-16 cm² / 1e-15 s
 FIT = (0.1, 0.5)  # of the trajectory: where the displacement is fitted, unless said otherwise
@@ -75,17 +76,27 @@ def msd(positions: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(result, 0.0)
 
 
-def without_drift(motion: Motion) -> NDArray[np.float64]:
-    """Positions relative to the centre of mass of all atoms.  (frames, atoms, 3) Å."""
+def own_motion(motion: Motion) -> NDArray[np.float64]:
+    """Positions without what the crystal does as a whole: its drift, and changes of its cell.  (frames, atoms, 3) Å
+
+    A cell that breathes moves each atom by its distance from the origin times the strain, which is no diffusion: fractional
+    coordinates are taken in the mean cell. The centre of mass is taken away, unless constraints hold atoms: then nothing
+    drifts, and the centre moves because atoms diffuse.
+    """
+    positions, cells = motion.positions, motion.cells
+    if motion.atoms.pbc.all() and np.abs(cells - cells[0]).max() > 0:
+        positions = np.einsum("fax,fxy->fay", positions, np.linalg.inv(cells)) @ cells.mean(axis=0)
+    if holds_atoms(motion.atoms):
+        return positions
     masses = motion.atoms.get_masses()
-    centre = np.einsum("fax,a->fx", motion.positions, masses) / masses.sum()
-    return motion.positions - (centre - centre[0])[:, None]
+    centre = np.einsum("fax,a->fx", positions, masses) / masses.sum()
+    return np.asarray(positions - (centre - centre[0])[:, None])
 
 
 def diffusion(
     motion: Motion, indices: NDArray[np.int64], fit_fs: tuple[float, float] | None = None, blocks: int = BLOCKS
 ) -> Diffusion:
-    """Diffusion coefficient of some of the atoms, relative to the centre of mass of all.
+    """Diffusion coefficient of some of the atoms, relative to the crystal as a whole (see `own_motion`).
 
     D is the slope of the mean squared displacement in the fit, over 6. Its error is that of the mean over blocks of the
     trajectory, each with a slope of its own over the same lags: they are independent if blocks are longer than the memory.
@@ -116,7 +127,7 @@ def diffusion(
             f"a fit from {fit[0]:g} to {fit[1]:g} fs needs at least three lags below {(length - 1) * interval:g} fs, the length "
             f"of one of {blocks} blocks; frames are {interval:g} fs apart"
         )
-    positions = without_drift(motion)[:, indices]
+    positions = own_motion(motion)[:, indices]
     whole = msd(positions)
     times: NDArray[Any] = interval * np.arange(frames)
     window = slice(low, high + 1)
@@ -148,12 +159,20 @@ class Arrhenius:
         activation_energy_error_eV: its standard error.
         prefactor_cm2_per_s: D0.
         prefactor_log_error: standard error of ln D0.
+        covariance_eV: of ln D0 and E, eV: they err together.
     """
 
     activation_energy_eV: float
     activation_energy_error_eV: float
     prefactor_cm2_per_s: float
     prefactor_log_error: float
+    covariance_eV: float
+
+    def log_error(self, temperature_K: float) -> float:
+        """Standard error of ln D at a temperature; it grows beyond those of the fit."""
+        x = 1 / (units.kB * temperature_K)
+        variance = self.prefactor_log_error**2 + (x * self.activation_energy_error_eV) ** 2 - 2 * x * self.covariance_eV
+        return float(np.sqrt(max(variance, 0.0)))
 
     def coefficient(self, temperature_K: float) -> float:
         """D at a temperature, cm²/s."""
@@ -189,8 +208,11 @@ def arrhenius(temperatures_K: Sequence[float], coefficients: Sequence[float], er
     log_prefactor, energy = covariance @ (design * weights[:, None] ** 2).T @ np.log(D)
     residuals = (np.log(D) - log_prefactor + energy * x) / sigma
     widened = max(1.0, float(residuals @ residuals) / (len(D) - 2))
-    spread = np.sqrt(np.diag(covariance) * widened)
-    return Arrhenius(float(energy), float(spread[1]), float(np.exp(log_prefactor)), float(spread[0]))
+    covariance = covariance * widened
+    spread = np.sqrt(np.diag(covariance))
+    return Arrhenius(
+        float(energy), float(spread[1]), float(np.exp(log_prefactor)), float(spread[0]), float(covariance[0, 1])
+    )
 
 
 def conductivity(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase import units
 
 from tribond.errors import ConfigError
 from tribond.results.figures import COLORS, new_figure, title
@@ -13,6 +14,7 @@ from tribond.results.tables import write_csv
 from tribond.simulation.analysis_folder import about, analysis_job, save
 from tribond.simulation.diffusion import BLOCKS, Arrhenius, Diffusion, arrhenius, conductivity, diffusion
 from tribond.simulation.motion import Motion, read_motion, select
+from tribond.simulation.start import degrees_of_freedom
 
 if TYPE_CHECKING:
     from tribond.reading.content import Options
@@ -67,14 +69,16 @@ def diffusion_in(
         "blocks": blocks,
         "skip_ps": skip_ps,
         "interval_fs": interval_fs,
+        "files_of_runs": None if all(len(names) == 1 for names in runs) else [len(names) for names in runs],
     }
-    with analysis_job(folder, "diffusion", settings, [name for run in runs for name in run], restart=restart) as job:
+    names = [name for run in runs for name in run]
+    with analysis_job(folder, "diffusion", settings, names, options, restart=restart) as job:
         if job.finished:
             return job.summary()
         results: list[dict[str, Any]] = []
         curves: list[tuple[str, Diffusion]] = []
-        for number, names in enumerate(runs):
-            motion = read_motion(names, interval_fs, options, skip_ps * 1000)
+        for number, files in enumerate(runs):
+            motion = read_motion(files, interval_fs, options, skip_ps * 1000)
             temperature = _mean_temperature(motion) if temperatures_K is None else float(temperatures_K[number])
             found = {
                 name: diffusion(
@@ -82,11 +86,11 @@ def diffusion_in(
                 )
                 for name, indices in select(motion.atoms, symbols).items()
             }
-            results.append(about(motion) | {"files": list(names), "temperature_K": temperature})
+            results.append(about(motion) | {"files": list(files), "temperature_K": temperature})
             results[-1]["species"] = {name: _species(it) for name, it in found.items()}
             if charges:
                 results[-1] |= _conductivity(found, charges, motion, temperature)
-            label = "" if len(runs) == 1 else f"{temperature:.0f} K " if temperature else f"{names[0]} "
+            label = "" if len(runs) == 1 else f"{temperature:.0f} K " if temperature else f"{files[0]} "
             curves += [(f"{label}{name}", it) for name, it in found.items()]
         _write_diffusion(job, results, curves)
         fits = _arrhenius(results)
@@ -96,13 +100,14 @@ def diffusion_in(
 
 
 def _mean_temperature(motion: Motion) -> float | None:
-    from ase import units
-
     if motion.velocities is None:
         return None
-    moving = 3 * len(motion.atoms) - 3
+    try:
+        moving = degrees_of_freedom(motion.atoms, "nve")
+    except ConfigError:  # nothing can move
+        return None
     energy = np.einsum("fax,a->", motion.velocities**2, motion.atoms.get_masses()) / units.fs**2
-    return float(energy / (len(motion.velocities) * moving * units.kB)) if moving > 0 else None
+    return float(energy / (len(motion.velocities) * moving * units.kB))
 
 
 def _species(found: Diffusion) -> dict[str, Any]:
@@ -200,6 +205,7 @@ def _fit(fit: Arrhenius) -> dict[str, float]:
         "D0_cm2_per_s": fit.prefactor_cm2_per_s,
         "error_of_ln_D0": fit.prefactor_log_error,
         "D_at_300_K_cm2_per_s": fit.coefficient(300.0),
+        "error_of_ln_D_at_300_K": fit.log_error(300.0),
     }
 
 

@@ -8,15 +8,15 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.bussi import Bussi
 from ase.md.langevin import Langevin
-from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT, NoseHooverChainNVT
+from ase.md.nose_hoover_chain import IsotropicMTKNPT, NoseHooverChainNVT
 from ase.md.nptberendsen import NPTBerendsen
 from ase.md.nvtberendsen import NVTBerendsen
 from ase.md.verlet import VelocityVerlet
 
+from tribond.errors import DataError
+from tribond.simulation.flexible_cell import FlexibleCell
 from tribond.simulation.stages import Stage
 from tribond.units import EV_PER_A3_TO_GPA
-
-CELL_MOTIONS = 6  # independent components of a symmetric strain rate
 
 # What an integrator carries from step to step besides positions, momenta, cell and random numbers. ASE's 3.29 names;
 # tests/simulation/test_restart.py fails for what is missing here.
@@ -29,7 +29,7 @@ CARRIED: dict[str, tuple[str, ...]] = {
     "nvt-nose-hoover": _THERMOSTAT,
     "nvt-berendsen": (),
     "npt-isotropic": (*_THERMOSTAT, *_BAROSTAT, "_eps", "_p_eps", "_volume0", "_cell0"),
-    "npt-full": (*_THERMOSTAT, *_BAROSTAT, "_p_g"),
+    "npt-full": (*_THERMOSTAT, "_barostat._W", "_kT", "_p_g", "_cell_energy"),
     "npt-berendsen": (),
 }
 
@@ -84,7 +84,17 @@ class Integrator:
         return {name: np.array(_get(self._dynamics, name)) for name in CARRIED[self.stage.ensemble]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take what `state` gave."""
+        """Take what `state` gave.
+
+        Raises:
+            DataError: if something is missing.
+        """
+        missing = [name for name in CARRIED[self.stage.ensemble] if name not in state]
+        if missing:
+            raise DataError(
+                f"the checkpoint is of another version of tribond: {self.stage.ensemble} needs {', '.join(missing)}; begin "
+                "anew with --restart"
+            )
         for name in CARRIED[self.stage.ensemble]:
             value = np.array(state[name])
             _set(self._dynamics, name, float(value) if value.ndim == 0 else value)
@@ -138,15 +148,15 @@ def _build(stage: Stage, atoms: Atoms, dof: int, generator: np.random.Generator)
         case "npt-isotropic":
             dynamics = _count_motions(IsotropicMTKNPT(atoms, tdamp=damping, pdamp=barostat, **common), dof)
         case _:
-            dynamics = _count_motions(MTKNPT(atoms, tdamp=damping, pdamp=barostat, **common), dof)
+            dynamics = _count_motions(FlexibleCell(atoms, generator, tdamp=damping, pdamp=barostat, **common), dof)
     return dynamics
 
 
 def _count_motions(dynamics: Any, dof: int) -> Any:
     """Let chains count the motions that there are.
 
-    ASE counts 3N, too many where the momentum stays zero or atoms are fixed, and nine motions of the cell, though a
-    strain rate without rotation has six. Temperature and volume would fluctuate around the wrong means.
+    ASE counts 3N, too many where the momentum stays zero or atoms are fixed. Temperature and volume would fluctuate
+    around the wrong means.
     """
     atoms = dof / 3  # that would have as many motions
     thermostat = dynamics._thermostat  # noqa: SLF001, ASE has no other way
@@ -156,9 +166,6 @@ def _count_motions(dynamics: Any, dof: int) -> Any:
     if barostat is not None:
         barostat._W *= (atoms + 1) / (barostat._num_atoms_global + 1)  # noqa: SLF001
         barostat._num_atoms_global = dynamics._num_atoms_global = atoms  # noqa: SLF001
-        if hasattr(barostat, "_cell_dof"):
-            barostat._R[0] *= CELL_MOTIONS / barostat._cell_dof  # noqa: SLF001
-            barostat._cell_dof = CELL_MOTIONS  # noqa: SLF001
     return dynamics
 
 

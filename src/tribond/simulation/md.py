@@ -30,7 +30,14 @@ from tribond.simulation.guards import Guards, default_guards
 from tribond.simulation.md_report import plot, summarize
 from tribond.simulation.run import Moment, Plan, Run
 from tribond.simulation.stages import Stage, make_stage
-from tribond.simulation.start import check_constraints, check_structure, degrees_of_freedom, supercell
+from tribond.simulation.start import (
+    check_constraints,
+    check_structure,
+    degrees_of_freedom,
+    stop_drift,
+    supercell,
+    temperature_of,
+)
 from tribond.simulation.trajectories import FORMATS
 
 logger = logging.getLogger(__name__)
@@ -132,6 +139,8 @@ def run_md(
             run = Run(job, start, calculator, plan, checkpoint_interval_s)
             if run.time_fs > 0:
                 logger.info("%s goes on from %g ps", folder, run.time_fs / 1000)
+            elif not plan.new_velocities:
+                _tell_kept_velocities(start, made[0], copies=len(start) // len(atoms))
             final = run.run(stop, on_step)
         return _finish(job, final, plan, name)
 
@@ -160,6 +169,19 @@ def _new_velocities(atoms: Atoms, stage: Stage, wanted: str) -> bool:
     if new and stage.temperature_K is None:
         raise ConfigError("there are no velocities, and no temperature to draw them at: give temperature_K")
     return new
+
+
+def _tell_kept_velocities(atoms: Atoms, stage: Stage, copies: int) -> None:
+    moving = atoms.copy()
+    stop_drift(moving, stage.ensemble)
+    now = temperature_of(moving.get_momenta(), moving.get_masses()[:, None], degrees_of_freedom(moving, stage.ensemble))
+    logger.info("the velocities of the input are kept: %.0f K (velocities new draws others)", now)
+    if copies > 1:
+        logger.warning(
+            "the %d copies of the repeated cell have the same velocities and move alike, as the small cell does; draw new "
+            "ones (velocities new)",
+            copies,
+        )
 
 
 def _interval(name: str, value: float) -> float:

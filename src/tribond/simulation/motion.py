@@ -147,7 +147,7 @@ def unwrap(positions: NDArray[np.float64], cells: NDArray[np.float64], pbc: NDAr
     """Follow atoms across periodic boundaries.
 
     An atom is taken to the image that is nearest to where it was a frame before, in fractional coordinates, so that a cell
-    that breathes does not count as motion. Atoms that were never wrapped stay as they are: their jumps are short.
+    that changes makes no jumps. Atoms that were never wrapped stay as they are: their jumps are short.
 
     Args:
         positions: (frames, atoms, 3) Å.

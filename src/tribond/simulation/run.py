@@ -1,7 +1,7 @@
 """The loop of dynamics: steps, log, trajectory, guards and checkpoints, all at the same steps however often it stops."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -264,8 +264,3 @@ class Run:
             f"stopped after step {self._step} ({self._time_fs / 1000:g} ps): {error}. The bad state is in {path}, the "
             f"trajectory and the log end before it"
         )
-
-
-def total_time_fs(stages: Sequence[Stage]) -> float:
-    """Length of a run, fs."""
-    return sum(stage.time_fs for stage in stages)

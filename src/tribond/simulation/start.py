@@ -99,6 +99,11 @@ def _keeps_momentum(atoms: Atoms, ensemble: str) -> bool:
     return not kinds or ensemble != "nvt-langevin"
 
 
+def holds_atoms(atoms: Atoms) -> bool:
+    """Whether constraints tie atoms to their places, so that nothing can drift as a whole."""
+    return not {type(constraint).__name__ for constraint in atoms.constraints} <= BONDS | {"FixCom"}
+
+
 def draw_velocities(atoms: Atoms, temperature_K: float, ensemble: str, generator: np.random.Generator) -> None:
     """Give the atoms Maxwell-Boltzmann velocities of exactly this temperature and no momentum. Changes the atoms.
 

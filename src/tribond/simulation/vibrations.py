@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from tribond.errors import ConfigError, DataError
 from tribond.simulation.motion import Motion, select
+from tribond.simulation.start import holds_atoms
 
 THZ_PER_PER_FS = 1000.0
 PER_CM_PER_THZ = 33.35640951981521
+TURNED = 0.3  # of the squared displacements between frames that the velocities at both ends do not explain
 PADDING = 2  # zeros behind each segment, as multiples of its length: a smooth curve
 
 
@@ -63,8 +65,9 @@ def velocity_spectrum(motion: Motion, segment_fs: float | None = None, symbols: 
             f"{frames * interval:g} fs"
         )
     masses = motion.atoms.get_masses()
-    centre = np.einsum("fax,a->fx", motion.velocities, masses) / masses.sum()
-    velocities = motion.velocities - centre[:, None]
+    velocities = motion.velocities
+    if not holds_atoms(motion.atoms):
+        velocities = velocities - (np.einsum("fax,a->fx", velocities, masses) / masses.sum())[:, None]
     window = np.hanning(length + 2)[1:-1, None, None]
     starts = range(0, frames - length + 1, max(1, length // 2))
     size = length * (1 + PADDING)
@@ -88,3 +91,25 @@ def velocity_spectrum(motion: Motion, segment_fs: float | None = None, symbols: 
         resolution_THz=float(1.44 / (length * interval) * THZ_PER_PER_FS),  # of Hann's window
         highest_THz=float(0.5 / interval * THZ_PER_PER_FS),
     )
+
+
+def turning_between_frames(motion: Motion, symbols: str | None = None) -> list[str]:
+    """Elements whose atoms turn round between two frames, so that their frequencies are seen at lower, wrong places.
+
+    The displacement between two frames is compared with the mean of the velocities at both, times the interval: for a
+    vibration of frequency f that is off by 1 - x / tan x of it with x = π f Δt, by half at three quarters of the highest
+    frequency that can be seen, and by more beyond.
+
+    Args:
+        motion: with velocities.
+        symbols: elements with commas in between; None is all.
+    """
+    if motion.velocities is None:
+        return []
+    steps = np.diff(motion.positions, axis=0)
+    missing = steps - 0.5 * (motion.velocities[1:] + motion.velocities[:-1]) * motion.interval_fs
+    return [
+        name
+        for name, atoms in select(motion.atoms, symbols).items()
+        if np.square(missing[:, atoms]).sum() > TURNED * np.square(steps[:, atoms]).sum()
+    ]
