@@ -30,7 +30,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
         figure = Figure(figsize=(8.0, 3.9), layout="constrained")
         left = figure.add_subplot(1, 2, 1, projection="3d")
         right: Any = figure.add_subplot(1, 2, 2, projection="polar")
-    vectors, *_ = sphere(46, 91)
+    vectors, *_ = sphere(61, 121)  # with poles and equator
     young = youngs_modulus(tensor, vectors)
     low, high = moduli.youngs_modulus_smallest_GPa, moduli.youngs_modulus_largest_GPa
     if high - low < 0.02 * high:  # isotropic: one colour, not rounding
@@ -40,7 +40,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
     left.plot_surface(
         x, y, z, facecolors=colors(norm(young)), rstride=1, cstride=1, linewidth=0, antialiased=False, shade=False
     )
-    size = young.max()
+    size = moduli.youngs_modulus_largest_GPa
     left.set(xlim=(-size, size), ylim=(-size, size), zlim=(-size, size), xlabel="x", ylabel="y", zlabel="z")
     left.set_box_aspect((1, 1, 1))
     left.locator_params(nbins=5)
