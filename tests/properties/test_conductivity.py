@@ -28,3 +28,8 @@ def test_an_unstable_crystal_is_refused():
 def test_absolute_zero_is_refused():
     with pytest.raises(ConfigError, match="above 0 K"):
         conductivity(bulk("Cu"), EMT(), temperatures_K=(0, 300))
+
+
+def test_a_cutoff_below_all_bonds_is_refused():
+    with pytest.raises(ConfigError, match="no two atoms are closer than 2 Å"):
+        conductivity(bulk("Cu"), EMT(), supercell=(2, 2, 2), cutoff_pair_A=2.0)

@@ -6,7 +6,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from tribond.errors import ConfigError, StructureError
-from tribond.properties.eos import EquationOfState, equation_of_state
+from tribond.properties.eos import EquationOfState, energy_volume_curve, equation_of_state
 from tribond.properties.eos_fit import EQUATIONS, FitError, check_curve, fit_equation
 from tribond.properties.work import Work
 from tribond.units import EV_PER_A3_TO_GPA
@@ -162,3 +162,11 @@ def test_the_figure_says_the_numbers():
     assert isinstance(found, EquationOfState)
     (text,) = [it.get_text() for it in found.figure("Cu").axes[0].texts]
     assert f"{found.fit.B0 * EV_PER_A3_TO_GPA:.1f} ±" in text
+
+
+def test_a_kept_shape_is_told_where_the_volume_does_not_give_the_cell(caplog):
+    work = {"relax_first": False, "relax_atoms": False, "points": 5}
+    energy_volume_curve(bulk("Ni"), EMT(), **work)
+    assert "shape" not in caplog.text
+    energy_volume_curve(bulk("Ni", "bct", a=2.5, c=3.6), EMT(), **work)
+    assert "keeps the shape of its cell" in caplog.text

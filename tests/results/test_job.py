@@ -119,3 +119,21 @@ def test_a_fingerprint_is_that_of_the_structure():
     fast.set_momenta([[0, 0, 1e-9]])
     assert fingerprint(atoms) == fingerprint(same)
     assert len({fingerprint(it) for it in (atoms, moved, fast)}) == 3
+
+
+def test_a_mistake_in_the_settings_does_not_keep_the_folder(tmp_path):
+    """Settings are checked by the calculation, when the folder has its record already."""
+    with begin(tmp_path):
+        pass
+    with begin(tmp_path, {"temperature_K": 400.0}) as job:
+        assert not job.resumed
+        job.file("thermo.csv").write_text("a result")
+    with pytest.raises(ConfigError, match="temperature_K was 400.0 and is now 300.0"), begin(tmp_path):
+        pass
+
+
+def test_what_is_no_finite_number_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="temperature_K must be a finite number, not nan"):
+        begin(tmp_path, {"temperature_K": float("nan")}).__enter__()
+    with begin(tmp_path):
+        pass

@@ -202,3 +202,13 @@ def test_errors_of_correlated_numbers():
         said.append(standard_error(series))
         means.append(series.mean())
     assert np.mean(said) / np.std(means) == pytest.approx(1.1, abs=0.35)
+
+
+def test_another_interval_than_the_one_of_the_frames_is_told(caplog):
+    frames = [bulk("Cu") for _ in range(4)]
+    for i, it in enumerate(frames):
+        it.info["time_fs"] = 8.0 * i
+    assert motion_of(frames, 8.0).interval_fs == 8.0
+    assert not caplog.text
+    assert motion_of(frames, 4.0).interval_fs == 4.0
+    assert "4 fs apart, as asked; the trajectory itself says 8 fs" in caplog.text

@@ -131,13 +131,17 @@ def youngs_extremes(tensor: Array) -> tuple[float, float]:
         return float(young.min()), float(young.max())
 
     def modulus(angles: Array) -> float:
-        direction = np.array([np.sin(angles[0]) * np.cos(angles[1]), np.sin(angles[0]) * np.sin(angles[1]), np.cos(angles[0])])
+        direction = np.array(
+            [np.sin(angles[0]) * np.cos(angles[1]), np.sin(angles[0]) * np.sin(angles[1]), np.cos(angles[0])]
+        )
         return float(youngs_modulus(tensor, direction))
 
     low, high = float(young.min()), float(young.max())
     softest, stiffest = (np.unravel_index(point, young.shape) for point in (young.argmin(), young.argmax()))
     down = minimize(lambda it: modulus(it) / low, [theta[softest], phi[softest]], method="Nelder-Mead", options=SEARCH)
-    up = minimize(lambda it: -modulus(it) / high, [theta[stiffest], phi[stiffest]], method="Nelder-Mead", options=SEARCH)
+    up = minimize(
+        lambda it: -modulus(it) / high, [theta[stiffest], phi[stiffest]], method="Nelder-Mead", options=SEARCH
+    )
     return float(down.fun) * low, -float(up.fun) * high
 
 

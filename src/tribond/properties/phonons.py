@@ -107,7 +107,7 @@ class Phonons:
         """Heat capacity, entropy and free energy against temperature."""
         from tribond.properties.phonon_figure import draw_thermal
 
-        return draw_thermal(self.thermal, label)
+        return draw_thermal(self.thermal, f"{label}: imaginary modes left out" if self.imaginary else label)
 
 
 def phonons(
