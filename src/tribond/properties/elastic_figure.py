@@ -25,6 +25,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     with rc_context(STYLE):
         figure = Figure(figsize=(8.0, 3.9), layout="constrained")
@@ -54,6 +55,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
         directions[:, first], directions[:, second] = np.cos(angles), np.sin(angles)
         right.plot(angles, youngs_modulus(tensor, directions), color=color, linestyle=line, label=f"{name} plane")
     right.set_rlim(0, 1.05 * size)
+    right.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     right.tick_params(labelsize=8)
     right.set_rlabel_position(22.5)
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, frameon=False)
