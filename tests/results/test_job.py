@@ -137,3 +137,12 @@ def test_what_is_no_finite_number_is_refused(tmp_path):
         begin(tmp_path, {"temperature_K": float("nan")}).__enter__()
     with begin(tmp_path):
         pass
+
+
+def test_a_restart_keeps_what_another_verb_has_left(tmp_path):
+    with begin(tmp_path) as job:
+        job.file("trajectory.traj").write_text("a week")
+    for restart in (False, True):
+        with pytest.raises(ConfigError, match="results of `tribond md`"):
+            open_job(tmp_path, "rdf", {}, INPUTS, restart=restart).__enter__()
+    assert (tmp_path / "trajectory.traj").read_text() == "a week"

@@ -162,6 +162,11 @@ def _begin(
     new = {"format": 1, "tribond_version": package_version(), **wanted, "outputs": [], "finished": False}
     path = folder / RECORD
     old = _read(path) if path.exists() else None
+    if old is not None and old["verb"] != verb and not _nothing_done(folder, old):
+        raise ConfigError(
+            f"{folder} holds the results of `tribond {old['verb']}`, which `tribond {verb}` neither uses nor removes; choose "
+            "another folder (-o)"
+        )
     differences = _differences(_identity(old), _identity(new)) if old is not None else []
     if old is not None and (restart or (differences and _nothing_done(folder, old))):
         _remove(folder, old)
