@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from ase.build import bulk
+from ase.build import bulk, fcc111
 from ase.calculators.emt import EMT
 from ase.io import write
 
@@ -84,6 +84,19 @@ def test_wrong_usage_is_told(tribond, nickel, tmp_path, arguments, status, words
     assert words in " ".join(result.output.split())
 
 
+def test_cells_that_are_seldom_meant_are_told(tribond, tmp_path):
+    write(tmp_path / "slab.vasp", fcc111("Ni", (1, 1, 3), vacuum=8))
+    result = tribond("md", tmp_path / "slab.vasp", "--ensemble", "npt", "--temperature-K", "300:310", "--steps", 1)
+    assert result.exit_code == 0, result.output
+    words = " ".join(result.output.split())
+    assert "16.0 Å of vacuum" in words
+    assert "only 2.2 Å wide" in words
+    assert "ramps" in words
+    larger = tribond("md", tmp_path / "slab.vasp", *RUN, "--min-length-A", 8, "-o", tmp_path / "larger")
+    assert "wide" not in larger.output
+    assert "vacuum" not in larger.output
+
+
 def test_one_bad_file_does_not_stop_the_others(tribond, nickel, tmp_path):
     (tmp_path / "bad.cif").write_text("nothing")
     result = tribond("md", tmp_path / "bad.cif", nickel, *RUN, "-o", tmp_path / "out")
@@ -113,6 +126,8 @@ def test_the_same_command_again_shows_the_result_another_is_refused(tribond, nic
         ("diffusion", (), 1, "does not say its times"),
         ("diffusion", ("--frame-interval-fs", "1"), 1, "too few for 5 blocks"),
         ("diffusion", ("--temperature-K", "300,400"), 2, "as many temperatures"),
+        ("diffusion", ("--temperature-K", "-300"), 2, "larger than 0 K"),
+        ("rdf", ("--r-max-A", "nan"), 2, "r_max_A must be a finite number"),
         ("diffusion", ("--charge", "Li"), 2, "an element and its charge"),
     ],
 )

@@ -55,3 +55,8 @@ def test_a_mass_of_its_own_is_one_isotope():
     found = [conductivity(it, EMT(), **settings).tensor_W_per_m_K[0, 0] for it in (natural, pure)]
     # Lighter atoms alone change κ by a per cent or two.
     assert found[1] > 1.05 * found[0]
+
+
+def test_a_cutoff_below_all_bonds_is_refused():
+    with pytest.raises(ConfigError, match="no two atoms are closer than 2 Å"):
+        conductivity(bulk("Cu"), EMT(), supercell=(2, 2, 2), cutoff_pair_A=2.0)

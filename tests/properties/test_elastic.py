@@ -202,3 +202,18 @@ def test_a_structure_that_is_not_at_rest_is_told(caplog):
 def test_the_figure_shows_three_planes():
     axes = elasticity(bulk("Cu"), EMT()).figure("Cu").axes
     assert sum(len(it.lines) for it in axes if it.name == "polar") == 3
+
+
+def test_extremes_of_youngs_modulus_are_found_between_the_points_of_a_grid():
+    """Graphite is stiff in its plane alone: a grid without that plane saw 645 GPa of 837."""
+    graphite = np.diag([935.4, 935.4, 40.3, 2.0, 2.0, (935.4 - 303.7) / 2])
+    graphite[0, 1] = graphite[1, 0] = 303.7
+    found = moduli(graphite, bulk("C", "diamond", a=3.6))
+    assert found.youngs_modulus_largest_GPa == pytest.approx((935.4**2 - 303.7**2) / 935.4, rel=1e-6)
+    C11, C12, C44 = 149.4, 78.6, 101.1  # iron: the stiffest direction is the diagonal, which no grid of angles holds
+    iron = np.diag([C11] * 3 + [C44] * 3)
+    iron[:3, :3] += C12 * (1 - np.eye(3))
+    found = moduli(iron, bulk("Fe"))
+    K = (C11 + 2 * C12) / 3
+    assert found.youngs_modulus_largest_GPa == pytest.approx(9 * K * C44 / (3 * K + C44), rel=1e-6)
+    assert found.youngs_modulus_smallest_GPa == pytest.approx(1 / np.linalg.inv(iron)[0, 0], rel=1e-6)

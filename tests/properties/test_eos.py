@@ -6,7 +6,7 @@ from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
 from tribond.errors import ConfigError, StructureError
-from tribond.properties.eos import EquationOfState, equation_of_state
+from tribond.properties.eos import EquationOfState, energy_volume_curve, equation_of_state
 from tribond.properties.eos_fit import EQUATIONS, FitError, check_curve, fit_equation
 from tribond.properties.work import Work
 from tribond.units import EV_PER_A3_TO_GPA
@@ -112,7 +112,7 @@ def test_points_are_kept_and_not_computed_again(tmp_path):
 
 
 def test_a_minimum_outside_of_the_range_is_refused():
-    with pytest.raises(FitError, match="lowest at the last volume.*take larger volumes"):
+    with pytest.raises(FitError, match="lowest at the largest volume.*take larger volumes"):
         equation_of_state(bulk("Cu", a=3.2), EMT(), relax_first=False)
     with pytest.raises(FitError, match="take smaller volumes"):
         check_curve(np.arange(5.0) + 1, np.arange(5.0))
@@ -161,4 +161,12 @@ def test_the_figure_says_the_numbers():
     found = equation_of_state(bulk("Cu"), EMT())
     assert isinstance(found, EquationOfState)
     (text,) = [it.get_text() for it in found.figure("Cu").axes[0].texts]
-    assert f"{found.fit.B0 * EV_PER_A3_TO_GPA:.1f} ±" in text
+    assert f"{found.fit.B0 * EV_PER_A3_TO_GPA:.2f} ±" in text
+
+
+def test_a_kept_shape_is_told_where_the_volume_does_not_give_the_cell(caplog):
+    work = {"relax_first": False, "relax_atoms": False, "points": 5}
+    energy_volume_curve(bulk("Ni"), EMT(), **work)
+    assert "shape" not in caplog.text
+    energy_volume_curve(bulk("Ni", "bct", a=2.5, c=3.6), EMT(), **work)
+    assert "keeps the shape of its cell" in caplog.text

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from ase.units import GPa
 from tribond.errors import ConfigError, StructureError
 from tribond.properties.relax import OPTIMIZERS, relax
 from tribond.properties.relaxation import RelaxationError
+from tribond.properties.start import at_rest
 from tribond.properties.symmetry import space_group
 
 EMT_COPPER_VOLUME = 11.5656  # Å³/atom, minimum of EMT's energy of fcc Cu, a = 3.5902 Å
@@ -375,3 +377,14 @@ def test_the_space_group_of_large_cells_is_not_searched():
     assert len(atoms) > LARGEST_SEARCHED
     assert space_group(atoms, largest=LARGEST_SEARCHED) is None
     assert space_group(bulk("Cu"), largest=LARGEST_SEARCHED) == "Fm-3m (225)"
+
+
+def test_an_end_above_the_start_is_told(strained_copper, caplog):
+    """Forces vanish on a maximum, too: neon with the built-in potential goes up to one by LBFGS."""
+    down = relax(strained_copper, EMT())
+    assert at_rest(down) is down.final
+    assert not caplog.text
+    up = replace(down, history=down.history[::-1])
+    at_rest(up)
+    assert f"ended {up.rise * 1000:.1f} meV/atom above its start" in caplog.text
+    assert up.rise == pytest.approx((down.history[0].energy - down.history[-1].energy) / 4)

@@ -129,3 +129,30 @@ def test_a_fingerprint_holds_all_of_a_long_constraint():
         atoms.set_constraint(FixAtoms([*range(1000), odd, *range(1100, 2100)]))
         found.append(fingerprint(atoms))
     assert found[0] != found[1]
+
+
+def test_a_mistake_in_the_settings_does_not_keep_the_folder(tmp_path):
+    """Settings are checked by the calculation, when the folder has its record already."""
+    with begin(tmp_path):
+        pass
+    with begin(tmp_path, {"temperature_K": 400.0}) as job:
+        assert not job.resumed
+        job.file("thermo.csv").write_text("a result")
+    with pytest.raises(ConfigError, match="temperature_K was 400.0 and is now 300.0"), begin(tmp_path):
+        pass
+
+
+def test_what_is_no_finite_number_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="temperature_K must be a finite number, not nan"):
+        begin(tmp_path, {"temperature_K": float("nan")}).__enter__()
+    with begin(tmp_path):
+        pass
+
+
+def test_a_restart_keeps_what_another_verb_has_left(tmp_path):
+    with begin(tmp_path) as job:
+        job.file("trajectory.traj").write_text("a week")
+    for restart in (False, True):
+        with pytest.raises(ConfigError, match="results of `tribond md`"):
+            open_job(tmp_path, "rdf", {}, INPUTS, restart=restart).__enter__()
+    assert (tmp_path / "trajectory.traj").read_text() == "a week"

@@ -257,3 +257,13 @@ def test_errors_of_correlated_numbers(length, memory, ratio):
     assert said.mean() / exact == pytest.approx(ratio, abs=0.06)
     inside = np.mean(np.abs(series.mean(axis=1)) < 2 * said)
     assert inside > 0.83
+
+
+def test_another_interval_than_the_one_of_the_frames_is_told(caplog):
+    frames = [bulk("Cu") for _ in range(4)]
+    for i, it in enumerate(frames):
+        it.info["time_fs"] = 8.0 * i
+    assert motion_of(frames, 8.0).interval_fs == 8.0
+    assert not caplog.text
+    assert motion_of(frames, 4.0).interval_fs == 4.0
+    assert "4 fs apart, as asked; the trajectory itself says 8 fs" in caplog.text

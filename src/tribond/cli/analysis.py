@@ -195,7 +195,7 @@ def diffusion(
     # All files are one calculation.
     run_jobs(
         [files[0]],
-        lambda name: [Task("diffusion", "diffusion", name)],
+        lambda name: [Task(name if len(files) == 1 else "diffusion", "diffusion", name)],
         work,
         verb="diffusion",
         output_folder=output_folder,
@@ -268,8 +268,10 @@ def _print_diffusion(found: dict[str, Any], folder: Path) -> None:
     table = output.plain_table("T (K)", "element", "D (cm²/s)", "error", "exponent", "conductivity (S/cm)")
     still = False
     for run in found["runs"]:
+        ions = found["settings"]["charges"] or {}
+        conducts = any(it["diffuses"] for name, it in run["species"].items() if name in ions)
         for name, it in run["species"].items():
-            conductivity = run.get("conductivity_S_per_cm")
+            conductivity = run.get("conductivity_S_per_cm") if conducts else None
             table.add_row(
                 "" if run["temperature_K"] is None else f"{run['temperature_K']:.0f}",
                 name,

@@ -122,6 +122,8 @@ def parse_potentials(texts: "list[str] | tuple[str, ...]") -> dict[str, float]:
 def _reference(path: Path) -> "Atoms":
     from tribond.cli.structure_files import read_good_frame
 
+    if not path.exists():
+        raise typer.BadParameter(f"there is no file {path}", param_hint="--reference")
     return read_good_frame(str(path)).atoms
 
 

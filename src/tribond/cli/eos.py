@@ -109,7 +109,7 @@ def _compute(given: Input) -> dict[str, Any]:
 
 
 def _show(summary: dict[str, Any]) -> "list[Table | str]":
-    table = output.plain_table("equation", "V0 (Å³/atom)", "B0 (GPa)", "B0'", "left (meV/atom)")
+    table = output.plain_table("equation", "V0 (Å³/atom)", "B0 (GPa)", "B0'", "residual (meV/atom)")
     for fit in (summary, *summary["other_equations"].values()):
         error = fit["V0_error_A3"] / summary["num_atoms"]
         table.add_row(

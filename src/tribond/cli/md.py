@@ -9,6 +9,7 @@ import typer
 from tribond.cli import options, output
 from tribond.cli.jobs import Task, load_calculator, run_jobs, structures
 from tribond.cli.live import Progress, live
+from tribond.cli.md_notes import tell_cell
 from tribond.cli.structure_files import Frame
 from tribond.errors import ConfigError
 
@@ -140,6 +141,7 @@ def md(
     def work(task: Task[Frame], folder: Path) -> None:
         from tribond.simulation.md import run_md
 
+        tell_cell(task.payload.atoms, planned, repeat, min_length)
         for number in range(replicas):
             label = task.label if replicas == 1 else f"{task.label}, replica {number + 1}"
             target = folder if replicas == 1 else folder / f"replica-{number + 1}"
@@ -235,6 +237,8 @@ def _progress(moment: "Moment") -> Progress:
 
 def _print(label: str, summary: dict[str, Any], folder: Path) -> None:
     """One line a stage."""
+    from tribond.simulation.md_report import with_error
+
     columns = ("ensemble", "ps", "T (K)", "P (GPa)", "volume (Å³)", "drift (meV/atom/ns)")
     table = output.plain_table("structure", *columns, right=columns[1:])
     for stage in summary["stages"]:
@@ -245,11 +249,15 @@ def _print(label: str, summary: dict[str, Any], folder: Path) -> None:
             _with_error(stage, "temperature_K", 0),
             _with_error(stage, "pressure_GPa", 2),
             _with_error(stage, "volume_A3", 1),
-            f"{stage['drift_meV_per_atom_ns']:.3g}" if "drift_meV_per_atom_ns" in stage else "",
+            with_error(stage["drift_meV_per_atom_ns"], stage["error_of_drift_meV_per_atom_ns"])
+            if "drift_meV_per_atom_ns" in stage
+            else "",
         )
     terminal = output.console()
     terminal.print(table)
     terminal.print(f"means are over the second half of each stage; everything is in {folder}", markup=False)
+    if any("mean_temperature_K" not in stage for stage in summary["stages"]):
+        terminal.print("ramps, and stages of too few rows of the log, have no means", markup=False)
 
 
 def _with_error(stage: dict[str, Any], name: str, digits: int) -> str:

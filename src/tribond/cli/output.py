@@ -51,6 +51,11 @@ def note(text: str) -> None:
     console(stderr=True).print(f"[yellow]note:[/] {shown(text)}", soft_wrap=True)
 
 
+def count(number: int, noun: str) -> str:
+    """1 atom, 2 atoms."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def shown(text: str) -> str:
     """Any text as it may go to the terminal: no markup, and no signs that would steer it."""
     from rich.markup import escape

@@ -108,7 +108,7 @@ def _show(summary: dict[str, Any]) -> "list[Table | str]":
         (
             f"at 298.15 K: heat capacity {summary['heat_capacity_298K_J_per_K_per_mol_formula']:.2f} J/K and entropy "
             f"{summary['entropy_298K_J_per_K_per_mol_formula']:.2f} J/K per mole of formula units "
-            f"({summary['atoms_per_formula']} atoms)"
+            f"({output.count(summary['atoms_per_formula'], 'atom')})"
         ),
     ]
     modes = summary["imaginary_modes"]
@@ -121,8 +121,9 @@ def _show(summary: dict[str, Any]) -> "list[Table | str]":
         table.add_row(mode["label"] or "-", q, f"{mode['frequency_THz']:.3f}", exact)
     lines += [f"{len(modes)} q-points with imaginary modes (of each kind, the lowest):", table]
     followed = summary["followed"]
+    lines.append("heat capacity, entropy and free energy leave these modes out: they are not those of a stable crystal")
     if followed is None:
-        lines.append("the thermal properties leave these modes out; --follow-imaginary tells where the lowest leads")
+        lines.append("--follow-imaginary tells where the lowest leads")
     else:
         lines.append(
             f"following the lowest: {followed['energy_change_eV_per_atom'] * 1000:.2f} meV/atom, "

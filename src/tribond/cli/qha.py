@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tribond.cli import options
+from tribond.cli import options, output
 from tribond.cli.eos import parse_range
 from tribond.cli.phonons import Distance, MinLength, Supercell
 from tribond.cli.property_jobs import Call, Double, Fmax, Input, run, save_structure
@@ -83,7 +83,7 @@ def _show(summary: dict[str, Any]) -> "list[Table | str]":
             f"at {room['temperature_K']:g} K: linear expansion {room['linear_expansion_per_K'] * 1e6:.2f}e-6 per K, volume "
             f"{room['volume_A3_per_atom']:.4f} Å³/atom, bulk modulus {room['bulk_modulus_GPa']:.1f} GPa, C_P "
             f"{room['heat_capacity_P_J_per_K_per_mol_formula']:.2f} J/K per mole of formula units "
-            f"({summary['atoms_per_formula']} atoms), Grüneisen parameter {room['gruneisen_parameter']:.2f}"
+            f"({output.count(summary['atoms_per_formula'], 'atom')}), Grüneisen parameter {room['gruneisen_parameter']:.2f}"
         ),
     ]
 

@@ -120,6 +120,13 @@ def write_results(
     starts: "Starts | None" = None,
 ) -> list[Path]:
     """Structure, summary and plot; the trajectory is there already."""
+    from tribond.properties.relaxation import RISEN
+
+    if relaxation.converged and relaxation.rise > RISEN:
+        output.note(
+            f"{frame.label} ends {relaxation.rise * 1000:.1f} meV/atom above its start: forces vanish on a maximum, "
+            "too, and this is hardly the nearest minimum; --optimizer fire goes downhill"
+        )
     structure, trajectory, summary, plot = targets
     structure = write_structure(relaxation.final, structure, frame.format)
     history = relaxation.history

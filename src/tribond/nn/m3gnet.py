@@ -164,7 +164,8 @@ def with_repulsion(model: M3GNet, inner: float = 0.2, outer: float = 0.5) -> M3G
 
     Args:
         model: a potential without.
-        inner, outer: fractions of the sum of covalent radii between which it fades out.
+        inner: fraction of the sum of covalent radii up to which it is whole.
+        outer: fraction from which on it is nothing.
 
     Raises:
         ConfigError: if it is a model of a property, or its cutoff is too short.

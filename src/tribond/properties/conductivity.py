@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.data import atomic_masses
+from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from tribond.errors import ConfigError, TribondError
@@ -78,6 +79,8 @@ class Conductivity:
 
     def figure(self, label: str = "") -> "Figure":
         """Conductivity against temperature, on logarithmic axes, with a line of 1/T."""
+        from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
         from tribond.results.figures import COLORS, GUIDE, new_figure, title
 
         figure, (axes,) = new_figure()
@@ -90,6 +93,10 @@ class Conductivity:
             axes.loglog(self.temperatures_K, values[:, i], "o-", color=color, markersize=4, label=name)
         guide = self.mean_W_per_m_K[-1] * self.temperatures_K[-1] / self.temperatures_K
         axes.loglog(self.temperatures_K, guide, color=GUIDE, linestyle="--", linewidth=1, label="1/T")
+        for axis in (axes.xaxis, axes.yaxis):  # 200 and 0.5 instead of 2 x 10² and 5 x 10⁻¹
+            axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("temperature (K)")
         axes.set_ylabel("lattice thermal conductivity (W/m K)")
         axes.legend(frameon=False)
@@ -143,6 +150,11 @@ def conductivity(
         raise ConfigError(f"the length of the mesh must be between 1 and 1000 Å, not {mesh_length_A:g}")
     check_crystal(atoms, "a thermal conductivity")
     rest = brought_to_rest(atoms, calculator, relax_first=relax_first, fmax_eV_per_A=fmax_eV_per_A, work=work)
+    if cutoff_pair_A is not None and not (cutoff_pair_A > 0 and len(neighbor_list("d", rest, cutoff_pair_A))):
+        raise ConfigError(
+            f"no two atoms are closer than {cutoff_pair_A:g} Å, so that third derivatives would know no bonds; take a longer "
+            "cutoff for pairs (--cutoff-pair-A)"
+        )
     matrix = supercell_matrix(rest, supercell, min_length_A)
     second = force_constants(rest, calculator, matrix, work=work.below("second"))
     _check_stable(second)

@@ -196,6 +196,12 @@ def _potentials(
 ) -> dict[str, ChemicalPotential]:
     """Of an element that is the crystal itself, its energy; of others what is given or that of the element."""
     present = set(rest.get_chemical_symbols())
+    named = set(given) | {symbol for atoms in references for symbol in atoms.get_chemical_symbols()}
+    if named - set(kinds):
+        logger.warning(
+            "%s neither comes nor goes with these defects: its chemical potential is not used",
+            ", ".join(sorted(named - set(kinds))),
+        )
     own = {symbol for symbol in present & set(kinds) if len(present) == 1 and symbol not in given}
     found = chemical_potentials(set(kinds) - own, calculator, given=given, references=references, work=work)
     energy = float(rest.get_potential_energy()) / len(rest)

@@ -25,12 +25,13 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     with rc_context(STYLE):
         figure = Figure(figsize=(8.0, 3.9), layout="constrained")
         left = figure.add_subplot(1, 2, 1, projection="3d")
         right: Any = figure.add_subplot(1, 2, 2, projection="polar")
-    vectors, *_ = sphere(46, 91)
+    vectors, *_ = sphere(61, 121)  # with poles and equator
     young = youngs_modulus(tensor, vectors)
     low, high = moduli.youngs_modulus_smallest_GPa, moduli.youngs_modulus_largest_GPa
     if high - low < 0.02 * high:  # isotropic: one colour, not rounding
@@ -40,7 +41,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
     left.plot_surface(
         x, y, z, facecolors=colors(norm(young)), rstride=1, cstride=1, linewidth=0, antialiased=False, shade=False
     )
-    size = young.max()
+    size = moduli.youngs_modulus_largest_GPa
     left.set(xlim=(-size, size), ylim=(-size, size), zlim=(-size, size), xlabel="x", ylabel="y", zlabel="z")
     left.set_box_aspect((1, 1, 1))
     left.locator_params(nbins=5)
@@ -54,6 +55,7 @@ def draw(tensor: np.ndarray, moduli: Moduli, label: str = "") -> "Figure":
         directions[:, first], directions[:, second] = np.cos(angles), np.sin(angles)
         right.plot(angles, youngs_modulus(tensor, directions), color=color, linestyle=line, label=f"{name} plane")
     right.set_rlim(0, 1.05 * size)
+    right.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     right.tick_params(labelsize=8)
     right.set_rlabel_position(22.5)
     right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, frameon=False)

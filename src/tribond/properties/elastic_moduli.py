@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+GRID = 61  # polar angles: an odd number has the equator among them
+SEARCH = {"xatol": 1e-7, "fatol": 1e-12}
+
 
 @dataclass(frozen=True)
 class Moduli:
@@ -58,7 +61,7 @@ def moduli(tensor: Array, atoms: Atoms) -> Moduli:
     weights = np.array([1, 1, 1, np.sqrt(2), np.sqrt(2), np.sqrt(2)])
     eigenvalues = np.linalg.eigvalsh(C * np.outer(weights, weights))
     stable = bool(eigenvalues.min() > 0)
-    young = youngs_modulus(C, sphere(60, 120)[0].reshape(-1, 3))
+    softest, stiffest = youngs_extremes(C)
     longitudinal, transverse, debye = velocities(K, G, atoms) if stable else (None, None, None)
     return Moduli(
         bulk_modulus_voigt_GPa=float(K_voigt),
@@ -71,8 +74,8 @@ def moduli(tensor: Array, atoms: Atoms) -> Moduli:
         poisson_ratio=float((3 * K - 2 * G) / (2 * (3 * K + G))),
         pugh_ratio=float(K / G),
         universal_anisotropy=float(5 * G_voigt / G_reuss + K_voigt / K_reuss - 6),
-        youngs_modulus_smallest_GPa=float(young.min()),
-        youngs_modulus_largest_GPa=float(young.max()),
+        youngs_modulus_smallest_GPa=softest,
+        youngs_modulus_largest_GPa=stiffest,
         eigenvalues_GPa=tuple(float(value) for value in eigenvalues),
         mechanically_stable=stable,
         longitudinal_velocity_m_per_s=longitudinal,
@@ -109,6 +112,37 @@ def youngs_modulus(tensor: Array, directions: Array) -> Array:
     x, y, z = np.moveaxis(directions, -1, 0)
     six = np.stack([x * x, y * y, z * z, y * z, x * z, x * y], axis=-1)
     return 1 / np.einsum("...i,ij,...j->...", six, np.linalg.inv(tensor), six)
+
+
+def youngs_extremes(tensor: Array) -> tuple[float, float]:
+    """The smallest and the largest Young's modulus of all directions, GPa.
+
+    A grid alone misses what is narrow, such as the stiff plane of a layered crystal: the search goes on from its best
+    points. Where the crystal is unstable and the modulus has poles, the grid is all.
+
+    Args:
+        tensor: (6, 6) GPa, Voigt.
+    """
+    from scipy.optimize import minimize
+
+    vectors, theta, phi = sphere(GRID, 2 * GRID - 1)
+    young = youngs_modulus(tensor, vectors)
+    if not (young > 0).all():
+        return float(young.min()), float(young.max())
+
+    def modulus(angles: Array) -> float:
+        direction = np.array(
+            [np.sin(angles[0]) * np.cos(angles[1]), np.sin(angles[0]) * np.sin(angles[1]), np.cos(angles[0])]
+        )
+        return float(youngs_modulus(tensor, direction))
+
+    low, high = float(young.min()), float(young.max())
+    softest, stiffest = (np.unravel_index(point, young.shape) for point in (young.argmin(), young.argmax()))
+    down = minimize(lambda it: modulus(it) / low, [theta[softest], phi[softest]], method="Nelder-Mead", options=SEARCH)
+    up = minimize(
+        lambda it: -modulus(it) / high, [theta[stiffest], phi[stiffest]], method="Nelder-Mead", options=SEARCH
+    )
+    return float(down.fun) * low, -float(up.fun) * high
 
 
 def sphere(polar: int, azimuthal: int) -> tuple[Array, Array, Array]:

@@ -12,6 +12,7 @@ from tribond.errors import ConfigError
 from tribond.properties.eos_fit import EQUATIONS, Fit, FitError, check_curve, fit_equation
 from tribond.properties.relax import relax
 from tribond.properties.start import MOST_STEPS, at_rest, brought_to_rest, check_crystal, watch
+from tribond.properties.symmetry import space_group
 from tribond.properties.work import Work, sample
 from tribond.units import EV_PER_A3_TO_GPA
 
@@ -24,6 +25,7 @@ DEFAULT_RANGE = (0.94, 1.06)  # volumes, of that at rest: as the DeltaCodes proj
 DEFAULT_POINTS = 11
 DEFAULT_FMAX = 0.002  # eV/Å
 FEWEST_POINTS = 5
+FIRST_CUBIC = 195  # number of the space group; the volume alone gives the cells of these
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,11 @@ def fit_curve(curve: Curve, equation: str = "birch-murnaghan") -> EquationOfStat
     return EquationOfState(curve, fit, tuple(others))
 
 
+def _is_cubic(atoms: Atoms) -> bool:
+    name = space_group(atoms)
+    return name is not None and int(name.rsplit("(", 1)[1].rstrip(")")) >= FIRST_CUBIC
+
+
 def energy_volume_curve(
     atoms: Atoms,
     calculator: Calculator,
@@ -165,6 +172,12 @@ def energy_volume_curve(
         raise ConfigError("the shape relaxes together with the atoms; leave one of the two settings out")
     check_crystal(atoms, "an equation of state")
     start = brought_to_rest(atoms, calculator, relax_first=relax_first, fmax_eV_per_A=fmax_eV_per_A, work=work)
+    if not relax_shape and not _is_cubic(start):
+        logger.warning(
+            "this crystal is not cubic and keeps the shape of its cell at all volumes: B0 and what follows from it are those "
+            "of an even strain, too large where the crystal is softer along some axes (graphite: seven times); let the shape "
+            "relax (--relax shape; --relax-shape of qha)"
+        )
     scales = np.linspace(low, high, points)
     if not relax_atoms:
         return _unrelaxed([_scaled(start, scale) for scale in scales], calculator)

@@ -37,7 +37,7 @@ def draw(curve: "Curve", fit: "Fit | None", label: str = "") -> "Figure":
         top.axvline(fit.V0 / atoms, color=GUIDE, linestyle=":", linewidth=1)
         text = (
             f"V₀ = {fit.V0 / atoms:.4f} ± {fit.V0_error / atoms:.4f} Å³/atom\n"
-            f"B₀ = {fit.B0 * EV_PER_A3_TO_GPA:.1f} ± {fit.B0_error * EV_PER_A3_TO_GPA:.1f} GPa\n"
+            f"B₀ = {fit.B0 * EV_PER_A3_TO_GPA:.2f} ± {fit.B0_error * EV_PER_A3_TO_GPA:.2f} GPa\n"
             f"B₀′ = {fit.B0_prime:.2f} ± {fit.B0_prime_error:.2f}"
         )
         box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
@@ -45,7 +45,7 @@ def draw(curve: "Curve", fit: "Fit | None", label: str = "") -> "Figure":
         left = (curve.energies - fit.energy(curve.volumes)) / atoms * 1000
         bottom.axhline(0, color=GUIDE, linewidth=1)
         bottom.plot(volumes, left, color=COLORS[1], marker="o", markersize=4, linewidth=0.8)
-        bottom.set_ylabel("left\n(meV/atom)")
+        bottom.set_ylabel("residual\n(meV/atom)")
     top.plot(volumes, (energies - zero) * 1000, "o", color=COLORS[1], markersize=5, label="computed")
     top.legend(loc="center", bbox_to_anchor=(0.5, 0.6), frameon=False)
     top.set_ylabel("energy (meV/atom)")

@@ -72,9 +72,9 @@ def check_curve(volumes: np.ndarray, energies: np.ndarray) -> None:
         raise FitError(f"the model gives no finite energy at a volume of {bad:.2f} Å³")
     lowest = int(np.argmin(energies))
     if lowest in {0, len(volumes) - 1}:
-        side = "larger" if lowest else "smaller"
+        side, end = ("larger", "largest") if lowest else ("smaller", "smallest")
         raise FitError(
-            f"the energy is lowest at the last volume, {volumes[lowest]:.2f} Å³, so that the minimum lies outside of "
+            f"the energy is lowest at the {end} volume, {volumes[lowest]:.2f} Å³, so that the minimum lies outside of "
             f"the range; take {side} volumes (--range), or relax the structure first"
         )
     slopes = np.diff(energies) / np.diff(volumes)

@@ -21,6 +21,7 @@ from tribond.properties.work import Work, sample
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.1  # THz | smaller imaginary frequencies are noise of force constants
+ALIKE = 1e-3  # THz | modes this close belong to one frequency
 PUSH = 0.1  # Å | of the atom that moves most
 FOLLOWED_FMAX = 0.005  # eV/Å
 LARGEST_FOLLOWED = 1000  # atoms
@@ -136,6 +137,15 @@ def follow(
     Raises:
         RelaxationError: if it does not come to rest.
     """
+    phonon.run_qpoints([list(mode.q)])
+    alike = int((np.abs(np.array(phonon.qpoints.frequencies)[0] - mode.frequency_THz) < ALIKE).sum())
+    if alike > 1:
+        logger.info(
+            "%d modes at %s have the frequency of the one that is followed; mixtures of them lead in other directions, and may "
+            "lead lower (tribond relax --starts tries some)",
+            alike,
+            mode.name,
+        )
     largest = round(abs(np.linalg.det(phonon.supercell_matrix))) * 4
     repeats = [Fraction(value).limit_denominator(min(largest, 24)).denominator for value in mode.q]
     size = int(np.prod(repeats)) * len(phonon.primitive)

@@ -107,7 +107,7 @@ class Phonons:
         """Heat capacity, entropy and free energy against temperature."""
         from tribond.properties.phonon_figure import draw_thermal
 
-        return draw_thermal(self.thermal, label)
+        return draw_thermal(self.thermal, f"{label}: imaginary modes left out" if self.imaginary else label)
 
 
 def phonons(
@@ -171,7 +171,13 @@ def phonons(
 
 
 def force_constants(
-    atoms: Atoms, calculator: Calculator, matrix: Any, *, distance_A: float = DISTANCE, work: Work | None = None
+    atoms: Atoms,
+    calculator: Calculator,
+    matrix: Any,
+    *,
+    distance_A: float = DISTANCE,
+    tell: bool = True,
+    work: Work | None = None,
 ) -> Any:
     """Phonopy's object with force constants that obey the sum rule, of a crystal that is at rest.
 
@@ -180,6 +186,7 @@ def force_constants(
         calculator: any of ASE's.
         matrix: (3, 3) rows are the vectors of the supercell in those of the cell, see `supercell_matrix`.
         distance_A: of displacements.
+        tell: say how many supercells there are, and whether they are narrow.
         work: keeps the forces.
 
     Raises:
@@ -190,7 +197,7 @@ def force_constants(
     if not 1e-4 <= distance_A <= 0.2:
         raise ConfigError(f"displacements must be between 0.0001 and 0.2 Å, not {distance_A:g}")
     width = shortest_width(matrix @ atoms.cell.array)
-    if width < NARROW:
+    if width < NARROW and tell:
         logger.warning(
             "the supercell is only %.1f Å wide: frequencies are exact for waves that fit into it, and guesses between "
             "them; %g Å are usual (--min-length-A)",
@@ -202,9 +209,10 @@ def force_constants(
         # phonopy's matrix acts on columns.
         phonon = Phonopy(to_phonopy(atoms), supercell_matrix=matrix.T, primitive_matrix="auto", symprec=SYMPREC)
     phonon.generate_displacements(distance=distance_A)
-    logger.info(
-        "displaced supercells: %d of %d atoms", len(phonon.supercells_with_displacements), len(phonon.supercell)
-    )
+    if tell:
+        logger.info(
+            "displaced supercells: %d of %d atoms", len(phonon.supercells_with_displacements), len(phonon.supercell)
+        )
     phonon.forces = displaced_forces(phonon, calculator, (work or Work()).below("supercell"))
     phonon.produce_force_constants()
     phonon.symmetrize_force_constants(show_drift=False)

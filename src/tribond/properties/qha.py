@@ -164,7 +164,7 @@ def quasi_harmonic(
     for index, structure in enumerate(curve.structures):
         work.tell(index, points, f"phonons at volume {index + 1} of {points}")
         phonon = force_constants(
-            structure, calculator, matrix, distance_A=distance_A, work=work.below(f"phonons_{index}")
+            structure, calculator, matrix, distance_A=distance_A, tell=index == 0, work=work.below(f"phonons_{index}")
         )
         run_mesh(phonon, mesh_length_A)
         found.append(phonon)

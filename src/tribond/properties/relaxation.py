@@ -10,6 +10,8 @@ from tribond.errors import TribondError
 from tribond.properties.symmetry import LARGEST_SEARCHED, SYMPREC, space_group
 from tribond.units import EV_PER_A3_TO_GPA
 
+RISEN = 1e-3  # eV/atom | noise and what LBFGS rises in between are less
+
 
 class RelaxationError(TribondError):
     """The relaxation ran away: NaN, coinciding atoms, an exploding or collapsing cell."""
@@ -53,11 +55,17 @@ class Relaxation:
         """Energy, that of constraints included, plus pressure times volume, eV: what a relaxation lowers."""
         return step.energy + step.constraint_energy + self.pressure_GPa / EV_PER_A3_TO_GPA * (step.volume or 0.0)
 
+    @property
+    def rise(self) -> float:
+        """How much higher than the start it ended, eV/atom: then it has found a maximum or a saddle, or another valley."""
+        return (self.enthalpy(self.history[-1]) - self.enthalpy(self.history[0])) / len(self.final)
+
     def summary(self) -> dict[str, Any]:
         """Settings, outcome, and the structure before and after, as plain numbers with the unit in each name."""
         return {
             "converged": self.converged,
             "steps": self.steps,
+            "above_start_eV_per_atom": max(self.rise, 0.0),
             "settings": {
                 "optimizer": self.optimizer,
                 "fmax_eV_per_A": self.fmax_eV_per_A,

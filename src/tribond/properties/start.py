@@ -9,7 +9,7 @@ from ase.calculators.calculator import Calculator
 
 from tribond.errors import StructureError
 from tribond.properties.relax import relax
-from tribond.properties.relaxation import Relaxation, RelaxationError, RelaxationStep
+from tribond.properties.relaxation import RISEN, Relaxation, RelaxationError, RelaxationStep
 from tribond.properties.work import Work, sample
 from tribond.units import EV_PER_A3_TO_GPA
 
@@ -118,6 +118,12 @@ def at_rest(result: Relaxation) -> Atoms:
         raise RelaxationError(
             f"the structure did not come to rest in {last.step} steps: fmax {last.fmax_eV_per_A:.4f} eV/Å, asked for "
             f"{result.fmax_eV_per_A:g}; relax it with `tribond relax` first, or allow a larger --fmax"
+        )
+    if result.rise > RISEN:
+        logger.warning(
+            "the relaxation ended %.1f meV/atom above its start, so that this is hardly a minimum of the energy; relax it "
+            "with `tribond relax --optimizer fire` and take it --as-given",
+            result.rise * 1000,
         )
     return result.final
 

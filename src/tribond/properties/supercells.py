@@ -10,6 +10,8 @@ from tribond.errors import ConfigError
 from tribond.properties.strains import SYMPREC
 from tribond.properties.symmetry import symmetry_of
 
+MOST_ATOMS = 100_000  # of a supercell; force constants of more fit into no memory
+
 
 def supercell_matrix(
     atoms: Atoms, repeats: Sequence[int] | None = None, min_length_A: float = 15.0
@@ -23,18 +25,25 @@ def supercell_matrix(
             a primitive one, where there is one: supercells of cubic crystals are cubes.
 
     Raises:
-        ConfigError: for lengths and repeats that make no sense.
+        ConfigError: for lengths and repeats that make no sense, or supercells of more atoms than memory has room for.
     """
     if repeats is not None:
         if len(repeats) != 3 or min(repeats) < 1:
             raise ConfigError(f"a supercell needs three whole numbers from 1 up, not {list(repeats)}")
-        return np.diag(np.array(repeats, dtype=np.int64))
+        return _checked(np.diag(np.array(repeats, dtype=np.int64)), len(atoms))
     if not 1 <= min_length_A <= 1000:
         raise ConfigError(f"the supercell's smallest length must be between 1 and 1000 Å, not {min_length_A:g}")
     conventional = to_conventional(atoms)
     lengths = np.linalg.norm(conventional @ atoms.cell.array, axis=1)
     times = np.ceil(min_length_A / lengths - 1e-6).astype(np.int64)
-    return np.asarray(np.diag(times) @ conventional, dtype=np.int64)
+    return _checked(np.asarray(np.diag(times) @ conventional, dtype=np.int64), len(atoms))
+
+
+def _checked(matrix: NDArray[np.int64], atoms: int) -> NDArray[np.int64]:
+    size = round(abs(np.linalg.det(matrix))) * atoms
+    if size > MOST_ATOMS:
+        raise ConfigError(f"a supercell of {size:,} atoms is too large, at most {MOST_ATOMS:,}; take a smaller one")
+    return matrix
 
 
 def to_conventional(atoms: Atoms) -> NDArray[np.int64]:

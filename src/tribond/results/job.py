@@ -11,6 +11,7 @@ Files are written atomically, so that whatever is there after a crash is whole.
 
 import json
 import logging
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -129,7 +130,7 @@ def open_job(
 
     Raises:
         ConfigError: if the folder holds another calculation (it says what differs), or is a file, or if another process
-            is at work there.
+            is at work there; or for settings that are no finite numbers.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, not a folder")
@@ -154,18 +155,26 @@ def _begin(
     *,
     restart: bool,
 ) -> Job:
+    for name, value in settings.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name} must be a finite number, not {value}")
     wanted = json.loads(json.dumps({"verb": verb, "settings": settings, "inputs": inputs, "model": model}))
     new = {"format": 1, "tribond_version": package_version(), **wanted, "outputs": [], "finished": False}
     path = folder / RECORD
     old = _read(path) if path.exists() else None
-    if old is not None and restart:
+    if old is not None and old["verb"] != verb and not _nothing_done(folder, old):
+        raise ConfigError(
+            f"{folder} holds the results of `tribond {old['verb']}`, which `tribond {verb}` neither uses nor removes; choose "
+            "another folder (-o)"
+        )
+    differences = _differences(_identity(old), _identity(new)) if old is not None else []
+    if old is not None and (restart or (differences and _nothing_done(folder, old))):
         _remove(folder, old)
         old = None
     if old is None:
         job = Job(folder, new, resumed=False)
         job.file(RECORD)  # not somebody else's: it was just found missing
         return job
-    differences = _differences(_identity(old), _identity(new))
     if differences:
         msg = (
             f"{folder} holds another calculation: {'; '.join(differences)}. Choose another folder (-o), or begin anew "
@@ -180,6 +189,11 @@ def _begin(
             new["tribond_version"],
         )
     return Job(folder, old, resumed=True)
+
+
+def _nothing_done(folder: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a calculation has left nothing but its record: a mistake in the settings does not keep the folder."""
+    return not any((folder / name).exists() for name in record["outputs"] if name != RECORD)
 
 
 def _identity(record: Mapping[str, Any]) -> dict[str, Any]:

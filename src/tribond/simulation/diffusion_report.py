@@ -61,6 +61,9 @@ def diffusion_in(
     """
     if temperatures_K is not None and len(temperatures_K) != len(runs):
         raise ConfigError(f"{len(runs)} trajectories need as many temperatures, not {len(temperatures_K)}")
+    for given in temperatures_K or ():
+        if not (np.isfinite(given) and given > 0):
+            raise ConfigError(f"temperatures must be larger than 0 K, not {given:g}")
     settings = {
         "symbols": symbols,
         "temperatures_K": temperatures_K,

@@ -1,5 +1,6 @@
 """What a run of dynamics has come to: means with errors, drift, and a figure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,11 +150,17 @@ def _heading(results: Mapping[str, Any]) -> str:
     text = f"{ensembles}, {results['time_ps']:g} ps"
     if drifts:
         last = drifts[-1]
-        text += (
-            f"\ndrift {last['drift_meV_per_atom_ns']:.3g} ± {last['error_of_drift_meV_per_atom_ns']:.2g} meV/atom/ns "
-            f"({last['ensemble']})"
-        )
+        slope, error = last["drift_meV_per_atom_ns"], last["error_of_drift_meV_per_atom_ns"]
+        text += f"\ndrift {with_error(slope, error)} meV/atom/ns ({last['ensemble']})"
     return text
+
+
+def with_error(value: float, error: float) -> str:
+    """A number and its error to two digits of the error, without powers of ten where these are needless: -6 ± 150."""
+    if not 1e-4 < error < 1e6 or abs(value) >= 1e6:
+        return f"{value:.3g} ± {error:.2g}"
+    digits = 1 - math.floor(math.log10(error))
+    return f"{round(value, digits):.{max(digits, 0)}f} ± {round(error, digits):.{max(digits, 0)}f}"
 
 
 def _line(axes: "Axes", times: Any, values: Any, label: str, color: str) -> None:
@@ -165,4 +172,4 @@ def _line(axes: "Axes", times: Any, values: Any, label: str, color: str) -> None
 def _target(axes: "Axes", times: Any, values: Any) -> None:
     if np.isfinite(values).any():
         axes.plot(times, values, color=GUIDE, linestyle="--", linewidth=1, zorder=3, label="target")
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), borderaxespad=0.0, frameon=False)  # above the curves

@@ -1,5 +1,6 @@
 """Trajectories as arrays: what analyses take, from our own files and any that ASE reads."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ from tribond.reading.names import parse_index, split_index
 if TYPE_CHECKING:
     from tribond.reading.content import Options
 
+logger = logging.getLogger(__name__)
+
 UNEVEN = 1e-6  # relative; farther apart, times are not equally spaced
+OTHER_INTERVAL = 1e-3  # relative; farther apart, what the user says is not what the trajectory says
 LONGEST_JUMP = 0.4  # of a cell from one frame to the next: beyond that nobody knows which way an atom went
 
 
@@ -119,10 +123,15 @@ def motion_of(frames: Sequence[Atoms], interval_fs: float | None = None, skip_fs
                 f"{first.get_chemical_formula()}), or another order of them: this is no trajectory"
             )
     times: NDArray[Any] | None = None
-    if interval_fs is not None:
-        times = interval_fs * np.arange(len(frames))
-    elif all("time_fs" in frame.info for frame in frames):
+    if all("time_fs" in frame.info for frame in frames):
         times = np.array([float(frame.info["time_fs"]) for frame in frames])
+    if interval_fs is not None:
+        told = None if times is None else float(np.diff(times).mean())
+        if told is not None and abs(told - interval_fs) > OTHER_INTERVAL * interval_fs:
+            logger.warning(
+                "frames are taken as %g fs apart, as asked; the trajectory itself says %g fs", interval_fs, told
+            )
+        times = interval_fs * np.arange(len(frames))
     start = 0
     if skip_fs:
         if times is None:

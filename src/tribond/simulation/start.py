@@ -12,6 +12,7 @@ from tribond.errors import ConfigError, StructureError
 # Constraints whose atoms or directions simply do not move, so that any integrator keeps them.
 LINEAR = {"FixAtoms", "FixCartesian", "FixedPlane", "FixedLine", "FixScaled", "FixCom"}
 BONDS = {"FixBondLengths", "FixBondLength", "FixLinearTriatomic"}  # need velocities corrected in each step
+MOST_ATOMS = 10_000_000  # of a repeated cell; a GPU of today has room for a tenth
 KEEP_BONDS = {"nve", "nvt-langevin", "nvt-bussi"}
 
 
@@ -43,6 +44,12 @@ def supercell(atoms: Atoms, repeat: Sequence[int] | None = None, min_length_A: f
     for axis, count, periodic in zip("abc", repeat, atoms.pbc, strict=True):
         if count > 1 and not periodic:
             raise ConfigError(f"the structure is not periodic along {axis} and cannot be repeated there")
+    size = len(atoms) * int(np.prod([int(count) for count in repeat], dtype=object))
+    if size > MOST_ATOMS:
+        times = " x ".join(str(int(count)) for count in repeat)
+        raise ConfigError(
+            f"the cell repeated {times} times has {size:,} atoms, more than {MOST_ATOMS:,}; repeat it less"
+        )
     return atoms.repeat([int(count) for count in repeat])
 
 
