@@ -10,6 +10,7 @@ VARIANTS = {name: (name, {}) for name in PRESETS} | {
     "atoms first, with silu": ("m3gnet_pytorch", {"atom_gate_activation": "silu", "message_target": "neighbour"}),
     "all widths different": ("matgl_pyg", {"node_features": 12, "edge_features": 10, "update_hidden": (9, 9, 9)}),
     "one block, l = 0 alone": ("paper", {"num_blocks": 1, "max_l": 1, "max_n": 2}),
+    "nuclei repel each other": ("paper", {"repulsion": "zbl", "repulsion_inner": 0.5, "repulsion_outer": 0.98}),
 }
 
 # Every compiled library that runs here, by its instruction set.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 from ase.io import read, write
 
@@ -284,3 +285,13 @@ def test_info_of_a_foreign_file_has_its_checksums(tribond):
     assert result.exit_code == 0, result.output
     assert "state.pt: " in result.stdout
     assert "reference energies" in result.stdout
+
+
+def test_the_repulsion_of_nuclei_can_be_added(tribond, tmp_path, model_file):
+    done = tribond("convert", model_file, tmp_path / "walled.safetensors", "--repulsion")
+    assert done.exit_code == 0, done.output
+    plain, walled = (package.load(path, dtype="float64") for path in (model_file, tmp_path / "walled.safetensors"))
+    for distance, added in ((1.4, False), (0.6, True)):
+        atoms = Atoms("Cu2", [(0, 0, 0), (0, 0, distance)])
+        energies = [it.predict(atoms)[0].energy for it in (plain, walled)]
+        assert (energies[1] > energies[0] + 10) if added else (energies[1] == energies[0])

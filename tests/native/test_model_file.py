@@ -127,6 +127,10 @@ SETTINGS = [
     (_setting("num_blocks", 1), binding.BAD_FILE, "tensors that its settings do not ask for"),
     (_setting("node_features", 65536), binding.BAD_FILE, "of another shape"),
     (_setting("edge_gate_bias", True), binding.BAD_FILE, "lacks the tensor .*edge_gate.bias"),
+    (_setting("repulsion", "zbl"), binding.BAD_FILE, "lacks the tensor repulsion.radius"),
+    (_setting("repulsion", "wall"), binding.BAD_FILE, 'repulsion must be "zbl" or "none"'),
+    (_setting("repulsion_outer", 2.0), binding.BAD_FILE, "repulsion_outer must be a number between 0 and 1"),
+    (_setting("repulsion_inner", 0.9), binding.BAD_FILE, "repulsion_inner must be less than repulsion_outer"),
 ]
 
 
