@@ -28,6 +28,9 @@ class Count:
     diary: str
     batch_atoms: int = 0
 
+    def prepare(self):
+        """Nothing."""
+
     def __call__(self, structures):
         with Path(self.diary).open("a") as file:
             file.write(" ".join(atoms.get_chemical_formula() for atoms in structures) + "\n")

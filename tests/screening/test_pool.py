@@ -31,6 +31,15 @@ def leave(_task):
     os._exit(1)
 
 
+def slow_start():
+    time.sleep(2.5)
+
+
+def test_the_clock_starts_when_a_process_is_ready():
+    (done,) = each(behave, [1], jobs=1, time_limit_s=lambda _task: 2.0, prepare=slow_start)
+    assert done.result == "did 1"
+
+
 def threads(_task):
     import torch
 

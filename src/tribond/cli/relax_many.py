@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tribond.cli import many, output
+from tribond.cli.structure_files import BadFrame
 
 if TYPE_CHECKING:
     from tribond.cli.many import Collected
@@ -64,6 +65,11 @@ def relax_many(collected: "Collected", call: Call) -> None:
     entries = keyed(collected.structures)
     if not call.quiet:
         many.print_notes(collected.notes)
+    if all(entry.error is not None for entry in entries):
+        for label, frame in collected.frames:
+            if isinstance(frame, BadFrame):
+                output.report(frame.error, label)
+        raise typer.Exit(output.FAILED)
     try:
         with open_job(call.folder, "relax", call.settings, {}, model=model, restart=call.restart) as job:
             work = Relax(Model(call.model, call.dtype, device), tuple(sorted(call.settings.items())))

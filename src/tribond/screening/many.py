@@ -116,6 +116,7 @@ def compute(
                 jobs=jobs,
                 time_limit_s=None if time_limit_s is None else lambda task: time_limit_s * len(task),
                 waiting=lambda: on_progress(counter.progress()),
+                prepare=work.prepare,
             )
         else:
             pool = here(_Call(work), tasks)

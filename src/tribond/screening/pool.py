@@ -60,6 +60,7 @@ def each(
     jobs: int,
     time_limit_s: Callable[[Task], float] | None = None,
     waiting: Callable[[], object] = lambda: None,
+    prepare: Callable[[], object] | None = None,
 ) -> Generator[Done[Task, Result]]:
     """Do all tasks in processes of their own, and yield each as it is done, in whatever order.
 
@@ -69,6 +70,7 @@ def each(
         jobs: processes.
         time_limit_s: how long a task may take; None: for ever. Its process is ended then, and another one started.
         waiting: called at least twice a second; what it raises ends the pool.
+        prepare: called in each process before its first task, whose time has not begun yet; pickled like the work.
 
     Raises:
         PoolError: if the first processes all die: not enough memory, or a broken installation.
@@ -76,7 +78,8 @@ def each(
     todo = iter(tasks)
     running: dict[Future[Result], Task] = {}
     crashed, well = 0, False
-    pool = ProcessPool(max_workers=jobs, initializer=_alone, context=multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPool(max_workers=jobs, initializer=_alone, initargs=(prepare,), context=spawn)
     try:
         while True:
             for task in islice(todo, jobs * (1 + AHEAD) - len(running)):
@@ -138,10 +141,13 @@ def _name(number: int) -> str:
         return "unknown"
 
 
-def _alone() -> None:
+def _alone(prepare: Callable[[], object] | None) -> None:
     """In each process: Ctrl-C is for the one that hands out the work, and every library has one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # libraries look at these when they are loaded
     import torch
 
     torch.set_num_threads(1)
+    if prepare is not None:
+        with suppress(Exception):  # the work will say it again, and then it is the failure of a task
+            prepare()

@@ -41,6 +41,9 @@ class Work(Protocol):
     def batch_atoms(self) -> int:
         """Structures come together up to so many atoms; 0: each alone."""
 
+    def prepare(self) -> object:
+        """Load what is needed; the clock of time limits runs only afterwards."""
+
     def __call__(self, structures: tuple[Atoms, ...]) -> list[Computed]:
         """Compute all, or raise: then each one is tried alone."""
 
@@ -87,6 +90,10 @@ class Relax:
     settings: tuple[tuple[str, Any], ...]
     batch_atoms: int = 0
 
+    def prepare(self) -> object:
+        """Load the potential."""
+        return _calculator(self.model)
+
     def __call__(self, structures: tuple[Atoms, ...]) -> list[Computed]:
         """Relax each.
 
@@ -132,6 +139,10 @@ class Predict:
     model: Model
     state: Any = None
     batch_atoms: int = 512
+
+    def prepare(self) -> object:
+        """Load the potential."""
+        return _potential(self.model)
 
     def __call__(self, structures: tuple[Atoms, ...]) -> list[Computed]:
         """Predict all in one batch.
