@@ -87,9 +87,7 @@ def _check_near(
         raise StructureError(msg)
 
 
-def _check_finite(
-    numbers: NDArray[np.integer], positions: NDArray[np.float64], cell: NDArray[np.float64]
-) -> None:
+def _check_finite(numbers: NDArray[np.integer], positions: NDArray[np.float64], cell: NDArray[np.float64]) -> None:
     if len(numbers) and not (numbers.min() >= 1 and numbers.max() <= LARGEST_NUMBER):
         first = int(np.flatnonzero((numbers < 1) | (numbers > LARGEST_NUMBER))[0])
         number = int(numbers[first])

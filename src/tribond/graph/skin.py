@@ -87,7 +87,7 @@ class VerletGraph:
 
 def check_skin(skin: object) -> None:
     """Raise ConfigError for a skin that is no length: negative, not finite, no number."""
-    if not isinstance(skin, Real) or not (np.isfinite(float(skin)) and skin >= 0):
+    if not isinstance(skin, Real) or not (np.isfinite(float(skin)) and float(skin) >= 0):
         msg = f"the skin must be a length in Å, 0 or more, not {skin}"
         raise ConfigError(msg)
 
@@ -100,9 +100,7 @@ class Reference:
     cell: NDArray[np.float64]  # (3, 3) Å
     pbc: NDArray[np.bool_]  # (3,)
 
-    def covers(
-        self, positions: NDArray[np.float64], cell: NDArray[np.float64], cutoff: float, skin: float
-    ) -> bool:
+    def covers(self, positions: NDArray[np.float64], cell: NDArray[np.float64], cutoff: float, skin: float) -> bool:
         """Whether the list still holds all bonds of the same atoms, now here.
 
         What is not finite is not covered: no comparison holds for it.
@@ -134,7 +132,7 @@ def strains(
         F (systems, 3, 3) and the smallest stretch by it (systems,); NaN where a new cell is not finite.
     """
     before = np.where(pbc[:, :, None], old, 0.0)
-    finite = np.isfinite(new).all(axis=(1, 2))
+    finite = np.array([np.isfinite(cell).all() for cell in new])
     change = np.where(pbc[:, :, None] & finite[:, None, None], new - old, 0.0)
     strain = np.eye(3) + np.linalg.pinv(before) @ change
     stretch = np.linalg.svd(strain, compute_uv=False)[:, -1]
