@@ -107,8 +107,8 @@ class TorchSimModel(ModelInterface):
             structures: ASE Atoms, pymatgen Structures or Molecules, one or many; all periodic along the same axes.
 
         Raises:
-            StructureError: for a structure that makes no sense, holds an element that the potential does not know, or
-                is periodic in another way than the others or than torch-sim allows; it says which.
+            StructureError: for a structure that holds an element that the potential does not know, is periodic in another
+                way than the others or than torch-sim allows, or has a left-handed cell; it says which.
         """
         atoms = [as_atoms(structure) for structure in as_list(structures)]
         if not atoms or not all(map(len, atoms)):
@@ -124,6 +124,12 @@ class TorchSimModel(ModelInterface):
                 raise StructureError(msg)
             try:
                 check_elements(one.numbers.tolist(), self.potential.elements)
+                if all(axes[0]) and one.cell.handedness < 0:
+                    msg = (
+                        "the lattice vectors are left-handed, whose volume torch-sim takes as negative: it would relax the cell "
+                        "uphill; exchange two of them: atoms.set_cell(atoms.cell[[1, 0, 2]])"
+                    )
+                    raise StructureError(msg)
             except StructureError as error:
                 name_system(error, system, len(atoms))
                 raise

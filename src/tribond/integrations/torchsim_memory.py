@@ -54,7 +54,7 @@ def batcher_settings(model: "TorchSimModel", max_bonds: int, settings: dict[str,
         max_bonds: of a batch.
         settings: others, which win; `memory_scales_with` may be another metric.
     """
-    metric = settings.get("memory_scales_with", model.memory_scales_with)
+    metric: Metric = settings.get("memory_scales_with") or METRIC
     most: dict[str, Any] = {
         "memory_scales_with": metric,
         "max_memory_scaler": scaler(max_bonds, metric, model.potential.cutoff),
