@@ -39,7 +39,7 @@ demo: $(READY) ## Relax a crystal with the built-in potential; results and pictu
 test: $(READY_DEV) ## Run the tests; ARGS="-m slow" for the long ones, ARGS="tests/nn" for some, ARGS="-n 0 --pdb" in one process
 	@$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
 
-torchsim: $(READY_DEV) ## Add torch-sim to the environment (70 MB, on Python 3.12 and later 600 MB) and run its tests
+torchsim: $(READY_DEV) ## Add torch-sim to the environment (75 MB; on Python 3.12 and later 500 MB) and run its tests
 	@$(PIP_INSTALL) --editable '.[dev,torchsim]'
 	@$(BIN)/python -m pytest -n 0 tests/integrations/test_torchsim.py $(ARGS)
 

@@ -51,11 +51,10 @@ def check_systems(
         pbc: (systems, 3) periodic along a, b, c.
         starts: (systems + 1,) the first atom of every system, and the number of atoms.
     """
-    elements = (numbers >= 1) & (numbers <= LARGEST_NUMBER)
-    near = np.abs(positions) <= FARTHEST  # so finite, too
-    if elements.all() and near.all() and np.isfinite(cells).all() and _are_ordinary(cells, pbc).all():
-        return
-    for system in range(len(cells)):
+    doubtful = ~_are_ordinary(cells, pbc)
+    fine = (numbers >= 1) & (numbers <= LARGEST_NUMBER) & (np.abs(positions) <= FARTHEST).all(axis=1)
+    doubtful[np.searchsorted(starts, np.flatnonzero(~fine), side="right") - 1] = True
+    for system in np.flatnonzero(doubtful).tolist():
         atoms = slice(starts[system], starts[system + 1])
         try:
             check_system(numbers[atoms], positions[atoms], cells[system], pbc[system])
@@ -147,7 +146,7 @@ def _is_ordinary(cell: np.ndarray, pbc: np.ndarray) -> bool:
 
 
 def _are_ordinary(cells: NDArray[np.float64], pbc: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The same of many finite cells at once.  (systems,)."""
+    """The same of many cells at once; not so of what is not finite.  (systems,)."""
     a, b, c = np.swapaxes(cells, 0, 1)
     with np.errstate(over="ignore", invalid="ignore"):  # too large to be multiplied: left to `check_cell`
         volume = np.abs((a * np.cross(b, c)).sum(axis=1))
