@@ -1,6 +1,7 @@
 """A list that is kept for a whole batch gives, bit for bit, the graphs of a fresh search in every system at every step."""
 
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -30,16 +31,19 @@ def batch(skin: float = 1.0) -> VerletBatch:
     return VerletBatch(CUTOFF, THREEBODY_CUTOFF, skin)
 
 
-@pytest.fixture(params=["compiled", "python", "device"])
+@pytest.fixture(params=["compiled", "python", "device", "nvalchemi"])
 def every_way(request, monkeypatch):
-    """By compiled code, by numpy, and as on a GPU."""
+    """By compiled code, by numpy, and as on a GPU without and with the package that searches there."""
     if request.param == "python":
         monkeypatch.setattr(compiled, "library", lambda: None)
-    monkeypatch.setattr(device, "find_spec", lambda _name: None)
+    if request.param != "nvalchemi":
+        monkeypatch.setattr(device, "find_spec", lambda _name: None)
+    elif find_spec("nvalchemiops") is None:
+        pytest.skip("needs nvalchemi-toolkit-ops: pip install 'tribond[gpu]'")
 
     def made(skin: float = 1.0) -> VerletBatch:
         graph = batch(skin)
-        if request.param == "device":
+        if request.param in {"device", "nvalchemi"}:
             graph._find = partial(find_bonds_on_device, device="cpu")
         return graph
 
