@@ -13,7 +13,7 @@ from tribond.errors import StructureError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.batch_list import BatchList
 from tribond.graph.bond_list import BondList
-from tribond.graph.checks import check_systems, name_system
+from tribond.graph.checks import check_system, check_systems, name_system
 from tribond.graph.device import DeviceBondList, find_bonds_on_device
 from tribond.graph.neighbors import find_bonds
 from tribond.graph.skin import DEFAULT_SKIN, Reference, check_skin, strains
@@ -91,7 +91,6 @@ class VerletBatch:
         if kept is not None and all(fits):
             _check_cells(systems, kept)
             return kept
-        systems.check()
         singles: list[_Single | None] = [
             one if fit else None for one, fit in zip(kept.singles, fits, strict=True)
         ] if kept and same else [None] * systems.num_systems  # fmt: skip
@@ -99,9 +98,10 @@ class VerletBatch:
         for number, one in enumerate(kept.singles if kept else ()):
             if not (same and fits[number]):
                 waiting[one.key].append(one)
-        self._kept = _Kept(
-            [one or self._placed(systems, system, waiting) for system, one in enumerate(singles)], systems
-        )
+        found = [one or self._placed(systems, system, waiting) for system, one in enumerate(singles)]
+        renewed = _Kept(found, systems)
+        _check_cells(systems, renewed)
+        self._kept = renewed
         return self._kept
 
     def _placed(self, systems: Systems, system: int, waiting: "dict[bytes, list[_Single]]") -> "_Single":
@@ -117,6 +117,7 @@ class VerletBatch:
                 return one
         self.searches += 1
         try:
+            check_system(systems.host_numbers[atoms], positions, cell, pbc)
             found = self._find(positions, cell, pbc, self._cutoff + self._skin)
         except StructureError as error:
             name_system(error, system, systems.num_systems)
@@ -125,7 +126,7 @@ class VerletBatch:
 
 
 def _check_cells(systems: Systems, kept: "_Kept") -> None:
-    """Cells may have become none since the search; positions and numbers are covered."""
+    """Cells may have become none since the search; positions and numbers are those that were checked, or near them."""
     if not np.array_equal(systems.host_cell, kept.cells):
         nothing = np.zeros(0, dtype=np.int64)
         starts = np.zeros(systems.num_systems + 1, dtype=np.int64)
