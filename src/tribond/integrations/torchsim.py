@@ -6,7 +6,7 @@
     model = TorchSimModel(tribond.load())
     relaxed = torch_sim.optimize(model.initial_state(structures), model, autobatcher=model.in_flight(), ...)
 
-Written for torch-sim 0.3 (Python 3.11) and 0.6 (from Python 3.12 on); docs/many.md has examples of both.
+Runs with torch-sim 0.3 (Python 3.11) and 0.6 (from Python 3.12 on); docs/many.md has examples of both.
 """
 
 import warnings
@@ -85,6 +85,7 @@ class TorchSimModel(ModelInterface):
         self._known = torch.zeros(LARGEST_NUMBER + 1, dtype=torch.bool)
         self._known[[atomic_numbers[symbol] for symbol in given.elements]] = True
         self._known = self._known.to(given.device)
+        self._looked_at = 0  # searches of the neighbours when systems were last looked at
         self._bytes_per_bond: float | None = None
         self._told: set[str] = set()
 
@@ -181,9 +182,11 @@ class TorchSimModel(ModelInterface):
             atomic_numbers=state.atomic_numbers,
             system_index=state.system_idx,
         )
-        if not bool(self._known[graph.atomic_numbers].all()):
-            self._refuse_elements(graph)
-        self._tell(state, graph)
+        if self._neighbours.searches != self._looked_at:  # else all systems have passed before; a GPU is not waited for
+            if not bool(self._known[graph.atomic_numbers].all()):
+                self._refuse_elements(graph)
+            self._tell(state, graph)
+            self._looked_at = self._neighbours.searches
         if self._with_state is None:
             return graph
         one = self._with_state(graph, self._input)
