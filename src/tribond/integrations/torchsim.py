@@ -6,7 +6,7 @@
     model = TorchSimModel(tribond.load())
     relaxed = torch_sim.optimize(model.initial_state(structures), model, autobatcher=model.in_flight(), ...)
 
-Runs with torch-sim 0.3 (Python 3.11) and 0.6 (from Python 3.12 on); docs/many.md has examples of both.
+Runs with torch-sim 0.3 (Python 3.11) and 0.6 (from Python 3.12 on); docs/torchsim.md has examples of both.
 """
 
 import warnings
