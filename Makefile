@@ -26,7 +26,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test bench lint format clean anew
+.PHONY: help demo test torchsim bench lint format clean anew
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,10 @@ demo: $(READY) ## Relax a crystal with the built-in potential; results and pictu
 
 test: $(READY_DEV) ## Run the tests; ARGS="-m slow" for the long ones, ARGS="tests/nn" for some, ARGS="-n 0 --pdb" in one process
 	@$(BIN)/python -m pytest $(PROCESSES) $(ARGS)
+
+torchsim: $(READY_DEV) ## Add torch-sim to the environment (75 MB; on Python 3.12 and later 500 MB) and run its tests
+	@$(PIP_INSTALL) --editable '.[dev,torchsim]'
+	@$(BIN)/python -m pytest -n 0 tests/integrations/test_torchsim.py $(ARGS)
 
 bench: $(READY_DEV) ## Compare time and memory with MatGL, MatterSim and m3gnet; ARGS=--help for what can be chosen
 	@$(BIN)/python -m benchmarks.speed $(ARGS)

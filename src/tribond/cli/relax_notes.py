@@ -39,7 +39,7 @@ def note_open_axes(frame: Frame, cutoff: float) -> None:
     """Tell what becomes of the cell of molecules and slabs, whether or not they were declared as such."""
     import numpy as np
 
-    from tribond.graph.build import SMALLEST_RELATIVE_VOLUME
+    from tribond.graph.checks import SMALLEST_RELATIVE_VOLUME
     from tribond.properties.cell_axes import own_axes
 
     atoms = frame.atoms

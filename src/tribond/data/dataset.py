@@ -15,7 +15,8 @@ from tribond.data.frame_table import FrameTable
 from tribond.data.frames import Frame
 from tribond.errors import DataError, StructureError
 from tribond.graph.atom_graph import AtomGraph
-from tribond.graph.build import atom_graph, check_cell
+from tribond.graph.build import atom_graph
+from tribond.graph.checks import check_cell
 from tribond.graph.neighbors import bonds_within
 from tribond.nn.config import M3GNetConfig
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.bonds import Bonds
-from tribond.graph.build import Parts, as_atoms, atom_graph, cell_of, check_atoms, check_cell, graph_of, positions_of
+from tribond.graph.build import Parts, as_atoms, atom_graph, cell_of, check_atoms, graph_of, positions_of
+from tribond.graph.checks import check_cell
 from tribond.graph.device import find_bonds_on_device
 from tribond.graph.neighbors import find_bonds
 
@@ -46,10 +47,7 @@ class VerletGraph:
     def __init__(
         self, cutoff: float, threebody_cutoff: float, skin: float = DEFAULT_SKIN, device: torch.device | str = "cpu"
     ) -> None:
-        given: object = skin
-        if not isinstance(given, Real) or not (np.isfinite(skin) and skin >= 0):
-            msg = f"the skin must be a length in Å, 0 or more, not {skin}"
-            raise ConfigError(msg)
+        check_skin(skin)
         self._cutoff, self._threebody_cutoff = cutoff, threebody_cutoff
         self._skin = skin
         self._device = torch.device(device)
@@ -84,7 +82,62 @@ class VerletGraph:
         positions, cell, pbc = positions_of(atoms).copy(), cell_of(atoms).copy(), atoms.pbc.copy()
         candidates: _Candidates[Any] = self._find(positions, cell, pbc, self._cutoff + self._skin)
         listed = _Listed(Parts.of(atoms, self._device), candidates, candidates.offsets(cell))
-        return _Kept(listed, positions, cell, pbc, atoms.numbers.copy())
+        return _Kept(listed, Reference(positions, cell, pbc), atoms.numbers.copy())
+
+
+def check_skin(skin: object) -> None:
+    """Raise ConfigError for a skin that is no length: negative, not finite, no number."""
+    if not isinstance(skin, Real) or not (np.isfinite(float(skin)) and float(skin) >= 0):
+        msg = f"the skin must be a length in Å, 0 or more, not {skin}"
+        raise ConfigError(msg)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Where the atoms were when a list of their neighbours was made."""
+
+    positions: NDArray[np.float64]  # (atoms, 3) Å
+    cell: NDArray[np.float64]  # (3, 3) Å
+    pbc: NDArray[np.bool_]  # (3,)
+
+    def covers(self, positions: NDArray[np.float64], cell: NDArray[np.float64], cutoff: float, skin: float) -> bool:
+        """Whether the list still holds all bonds of the same atoms, now here.
+
+        What is not finite is not covered: no comparison holds for it.
+
+        Args:
+            positions: (atoms, 3) Å.
+            cell: (3, 3) Å.
+            cutoff: longest bond, Å.
+            skin: by how much, Å, the list reaches farther.
+        """
+        if (cell == self.cell).all():
+            return _farthest(positions - self.positions) <= skin / 2
+        (strain,), (stretch,) = strains(self.cell[None], cell[None], self.pbc[None])
+        # With r = r₀ F + u_j - u_i, a bond had the length |r₀| <= (|r| + 2 max |u|) / (smallest stretch by F).
+        return cutoff + 2 * _farthest(positions - self.positions @ strain) <= (cutoff + skin) * float(stretch)
+
+
+def strains(
+    old: NDArray[np.float64], new: NDArray[np.float64], pbc: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """F that takes the periodic lattice vectors of cells from old to new, and leaves what is normal to them.
+
+    Args:
+        old: (systems, 3, 3) Å, finite.
+        new: (systems, 3, 3) Å.
+        pbc: (systems, 3) periodic along a, b, c.
+
+    Returns:
+        F (systems, 3, 3) and the smallest stretch by it (systems,); NaN where a new cell is not finite.
+    """
+    before = np.where(pbc[:, :, None], old, 0.0)
+    finite = np.array([np.isfinite(cell).all() for cell in new])
+    change = np.where(pbc[:, :, None] & finite[:, None, None], new - old, 0.0)
+    strain = np.eye(3) + np.linalg.pinv(before) @ change
+    stretch = np.linalg.svd(strain, compute_uv=False)[:, -1]
+    strain[~finite] = np.nan
+    return strain, np.where(finite, stretch, np.nan)
 
 
 Offsets = TypeVar("Offsets")
@@ -114,46 +167,27 @@ class _Kept(Generic[Offsets]):
     """A list of pairs, and the atoms that it was made for."""
 
     listed: _Listed[Offsets]
-    positions: NDArray[np.float64]  # (atoms, 3) Å
-    cell: NDArray[np.float64]  # (3, 3) Å
-    pbc: NDArray[np.bool_]  # (3,)
+    reference: Reference
     numbers: NDArray[np.int64]  # (atoms,)
 
     def listed_in(self, atoms: Atoms, cutoff: float, skin: float) -> _Listed[Offsets] | None:
         """The list in the cell of these atoms, or None if it might lack one of their bonds.
 
-        What is not finite gives None: no comparison holds for it.
-
         Raises:
             StructureError: for a cell without volume.
         """
-        same = len(atoms) == len(self.positions) and bool((atoms.pbc == self.pbc).all())
+        reference = self.reference
+        same = len(atoms) == len(self.numbers) and bool((atoms.pbc == reference.pbc).all())
         if not same or not (atoms.numbers == self.numbers).all():
             return None
-        positions, cell = positions_of(atoms), cell_of(atoms)
-        if (cell == self.cell).all():
-            return self.listed if _farthest(positions - self.positions) <= skin / 2 else None
-        strain = self._strain(cell)
-        if strain is None:
+        cell = cell_of(atoms)
+        if not reference.covers(positions_of(atoms), cell, cutoff, skin):
             return None
-        # With r = r₀ F + u_j - u_i, a bond had the length |r₀| <= (|r| + 2 max |u|) / (smallest stretch by F).
-        stretch = float(np.linalg.svd(strain, compute_uv=False)[-1])
-        if not cutoff + 2 * _farthest(positions - self.positions @ strain) <= (cutoff + skin) * stretch:
-            return None
-        check_cell(cell, self.pbc)
+        if (cell == reference.cell).all():
+            return self.listed
+        check_cell(cell, reference.pbc)
         listed = self.listed
         return replace(listed, parts=listed.parts.in_cell(cell), offsets=listed.candidates.offsets(cell))
-
-    def _strain(self, cell: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """F that takes the periodic lattice vectors from those of the list to these, and leaves what is normal to them.
-
-        Returns:
-            (3, 3), or None if the cell is not finite.
-        """
-        if not np.isfinite(cell).all():
-            return None
-        old = self.cell[self.pbc]
-        return np.eye(3) + np.linalg.pinv(old) @ (cell[self.pbc] - old)
 
 
 def _farthest(moves: NDArray[np.float64]) -> float:
