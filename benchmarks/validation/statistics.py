@@ -16,20 +16,24 @@ def common(results: Mapping[str, Rows]) -> list[str]:
 
 
 def failed(row: Mapping[str, Any]) -> bool:
-    """Whether there is no number, for whatever reason."""
-    return "error" in row or "crash" in row
+    """Whether there is no number, for whatever reason; moduli of a mechanically unstable crystal are none."""
+    return "error" in row or "crash" in row or row.get("mechanically_stable") is False
 
 
 def reason(row: Mapping[str, Any]) -> str:
     """Why there is no number, in two or three words, for counting."""
     if "crash" in row:
         return f"crashed ({row['crash']['kind']})"
+    if "error" not in row:
+        return "unstable"
     sentence = row["error"]["sentence"]
     for part, words in (
         ("does not know", "element unknown"),
         ("is no minimum of the energy", "no minimum"),
+        ("have no neighbour in the model's reach", "beyond the cutoff"),
         ("did not come to rest", "not relaxed"),
         ("do not come to rest", "strained cell not relaxed"),
+        ("runs away", "ran away"),
         ("ran away", "ran away"),
         ("of vacuum", "refused: vacuum"),
         ("lowest at the last volume", "lower minimum elsewhere"),

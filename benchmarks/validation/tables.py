@@ -65,10 +65,6 @@ def moduli(results: Results) -> str:
             name: f"{100 * np.mean(np.abs(differences(found, names, quantity, relative=True)) < CLOSE):.0f} %"
             for name, found in results.items()
         }
-    rows["mechanically unstable"] = {
-        name: str(sum(not found[it]["mechanically_stable"] for it in names if not failed(found[it])))
-        for name, found in results.items()
-    }
     return _table(f"elastic moduli of {len(names)} binary crystals", list(results), rows)
 
 
