@@ -100,7 +100,8 @@ def moduli(results: Results) -> "Figure":
             axes.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
             axes.set_aspect("equal")
             ratio = float(np.median(mine / theirs))
-            axes.text(0.04, 0.94, f"median ratio {ratio:.2f}", transform=axes.transAxes, va="top", fontsize=9)
+            said = f"{len(good)} of {len(names)}, median ratio {ratio:.2f}"
+            axes.text(0.04, 0.94, said, transform=axes.transAxes, va="top", fontsize=9)
             if row == 0:
                 title(axes, model)
             if row == len(quantities) - 1:
