@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from ase.optimize import LBFGS
 
 LEAST_CURVATURE = 1e-3  # eV/Å² | along a step
@@ -19,15 +20,16 @@ class CarefulLBFGS(LBFGS):
         """Remember the last step, if the energy curved up along it.
 
         Args:
-            pos: where it ended, flat.
+            pos: where it ended, flat or (atoms, 3).
             forces: there.
             r0: where it began.
             f0: the forces there.
         """
-        if self.state.iteration == 0:
+        memory = getattr(self, "state", self)  # ASE before 3.28 keeps it in the optimizer
+        if memory.iteration == 0:
             return
-        step = pos - r0
-        if (f0 - forces) @ step > LEAST_CURVATURE * (step @ step):
+        step = np.ravel(pos - r0)
+        if np.ravel(f0 - forces) @ step > LEAST_CURVATURE * (step @ step):
             super().update(pos, forces, r0, f0)
         else:
-            self.state.iteration = len(self.state.s)  # as many steps as are remembered
+            memory.iteration = len(memory.s)  # as many steps as are remembered
