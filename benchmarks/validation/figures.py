@@ -168,7 +168,7 @@ def _published(axes: "Axes", temperatures: np.ndarray, lowest: float) -> None:
     line = np.linspace(temperatures.min(), temperatures.max(), 50)
     for (source, energy), style in zip(ACTIVATION_ENERGIES_EV.items(), ("--", ":"), strict=True):
         values = 0.5 * lowest * np.exp(energy / units.kB * (1 / temperatures.min() - 1 / line))
-        axes.plot(1000 / line, values, style, color=GUIDE, linewidth=1, label=f"slope of {source}: {energy:g} eV")
+        axes.plot(1000 / line, values, style, color=GUIDE, linewidth=1, label=f"slope, {source}: {energy:g} eV")
 
 
 def _ticks(row: dict) -> list[tuple[float, str]]:

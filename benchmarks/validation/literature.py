@@ -41,4 +41,4 @@ FREQUENCIES = (
 
 # Li10GeP2S12. Dynamics with PBE forces: Mo, Ong and Ceder, Chem. Mater. 24, 15 (2012). Measured: Kamaya et al., Nat. Mater.
 # 10, 682 (2011), 24 kJ/mol.
-ACTIVATION_ENERGIES_EV = {"PBE": 0.21, "measured": 0.25}
+ACTIVATION_ENERGIES_EV = {"PBE dynamics": 0.21, "measured": 0.25}
