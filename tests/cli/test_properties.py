@@ -216,7 +216,7 @@ def test_the_built_in_potential(tribond, tmp_path, verb):
 
 
 def test_the_built_in_potential_moves_an_atom(tribond, tmp_path):
-    first = Atoms("MgO", scaled_positions=[(0, 0, 0), (0.5, 0.5, 0.5)], cell=[4.2] * 3, pbc=True)
+    first = bulk("MgO", "rocksalt", 4.25)  # a minimum; as in CsCl, oxygen would leave its place
     last = first.copy()
     last.positions[1] -= 0.02
     for name, atoms in (("a.xyz", first), ("b.xyz", last)):

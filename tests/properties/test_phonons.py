@@ -104,7 +104,23 @@ def test_the_heat_capacity_goes_to_3R_and_the_third_law_holds(copper):
 
 def test_densities_of_states_count_the_modes(copper):
     dos = copper.dos
-    assert np.trapezoid(dos.total, dos.frequencies) == pytest.approx(3, rel=0.01)
+    assert dos.total.sum() * np.diff(dos.frequencies).mean() == pytest.approx(3, rel=1e-6)
+
+
+def test_densities_of_states_of_elements_are_phonopys_from_all_q_points():
+    """phonopy projects onto atoms, without symmetry; sums over elements need only q-points that differ."""
+    found = phonons(bulk("CuAu", "rocksalt", a=5.0), EMT(), min_length_A=7)
+    phonon, dos = found.phonon, found.dos
+    phonon.run_mesh(phonon.mesh.mesh_numbers, with_eigenvectors=True, is_mesh_symmetry=False, is_gamma_center=True)
+    width = dos.frequencies[1] - dos.frequencies[0]
+    points = 20 * len(dos.frequencies)
+    low, high = dos.frequencies[0] - width / 2, dos.frequencies[-1] + width / 2
+    phonon.run_projected_dos(freq_min=low, freq_max=high, freq_pitch=(high - low) / points)
+    for element, atom in zip(("Cu", "Au"), phonon.projected_dos.projected_dos, strict=True):
+        fine = atom[:points].reshape(-1, 20).mean(axis=1)
+        mine = dos.by_element[element]
+        assert mine.sum() * width == pytest.approx(3, rel=1e-6)
+        assert np.abs(mine - fine).sum() < 0.05 * mine.sum()
 
 
 def test_phonopy_goes_on_from_the_file(copper, tmp_path):

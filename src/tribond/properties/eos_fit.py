@@ -74,8 +74,9 @@ def check_curve(volumes: np.ndarray, energies: np.ndarray) -> None:
     if lowest in {0, len(volumes) - 1}:
         side, end = ("larger", "largest") if lowest else ("smaller", "smallest")
         raise FitError(
-            f"the energy is lowest at the {end} volume, {volumes[lowest]:.2f} Å³, so that the minimum lies outside of "
-            f"the range; take {side} volumes (--range), or relax the structure first"
+            f"the energy is lowest at the {end} volume, {volumes[lowest]:.2f} Å³: the minimum lies outside of the range, or "
+            f"a relaxed structure was not in the lowest one; take {side} volumes (--range), or relax the structure first "
+            "if it was not"
         )
     slopes = np.diff(energies) / np.diff(volumes)
     curvature = np.diff(slopes) / (0.5 * (volumes[2:] - volumes[:-2]))

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 MESH_LENGTH = 80.0  # Å | q-points are 2π over this apart: heat capacities above 20 K change by less than 0.1 % beyond
-PROJECTED_MESH_LENGTH = 40.0  # Å | without symmetry
+PROJECTED_MESH_LENGTH = 40.0  # Å | with eigenvectors
+DOS_POINTS = 201
+DOS_MARGIN = 0.1  # of the span of frequencies, below and above
 BAND_POINTS = 101  # on the longest piece of the path
 KJ_PER_MOL = 96.48533212331  # of 1 eV
 
@@ -112,16 +114,40 @@ def run_bands(phonon: Any, points: int = BAND_POINTS) -> Bands:
 def run_dos(phonon: Any, mesh_length_A: float = PROJECTED_MESH_LENGTH) -> DensityOfStates:
     """Densities of states on a mesh of q-points, by tetrahedra, projected onto elements.
 
-    The mesh is one of its own: projections need all q-points, not only those that symmetry leaves. phonopy's mesh is that
-    one afterwards.
+    Symmetry moves atoms only to atoms of their element, so that sums over an element are the same at all q-points of a
+    star: one of each is enough, where projections onto single atoms need all of them. Each value is the mean over its
+    interval, so that no mode is lost between two points, as those of flat bands would be.
+
+    The mesh is one of its own; phonopy's mesh is that one afterwards.
+
+    Args:
+        phonon: a Phonopy with force constants.
+        mesh_length_A: q-points are 2π over this apart.
     """
-    phonon.run_mesh(mesh_length_A, with_eigenvectors=True, is_mesh_symmetry=False)
-    phonon.run_projected_dos()
-    result = phonon.projected_dos
-    by_element: dict[str, Array] = {}
-    for symbol, values in zip(phonon.primitive.symbols, result.projected_dos, strict=True):
-        by_element[symbol] = by_element.get(symbol, 0.0) + np.array(values)
-    return DensityOfStates(np.array(result.frequency_points), by_element)
+    from phonopy.phonon.spectrum import TetrahedronDOSAccumulator
+
+    phonon.run_mesh(mesh_length_A, with_eigenvectors=True)
+    mesh = phonon.mesh
+    frequencies = mesh.frequencies
+    symbols = np.array(phonon.primitive.symbols)
+    elements = list(dict.fromkeys(symbols.tolist()))
+    points, components, modes = mesh.eigenvectors.shape
+    by_atom = np.square(np.abs(mesh.eigenvectors)).reshape(points, components // 3, 3, modes).sum(axis=2)
+    shares = np.stack([by_atom[:, symbols == element].sum(axis=1) for element in elements], axis=-1)
+    low, high = float(frequencies.min()), float(frequencies.max())
+    margin = DOS_MARGIN * (high - low)
+    edges = np.linspace(low - margin, high + margin, DOS_POINTS + 1)
+    found = TetrahedronDOSAccumulator(
+        frequencies,
+        mesh.bz_grid,
+        mode_property=shares[None],
+        ir_grid_points=mesh.ir_grid_points,
+        ir_grid_weights=mesh.weights,
+        ir_grid_map=mesh.grid_mapping_table,
+        sampling_points=edges,
+    ).result
+    means = np.diff(found.cumulative[0], axis=0) / (edges[1] - edges[0])  # (points, elements)
+    return DensityOfStates((edges[1:] + edges[:-1]) / 2, dict(zip(elements, means.T, strict=True)))
 
 
 def run_mesh(phonon: Any, mesh_length_A: float = MESH_LENGTH) -> None:

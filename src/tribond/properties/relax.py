@@ -9,10 +9,11 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixSymmetry
-from ase.optimize import BFGS, FIRE, FIRE2, LBFGS
+from ase.optimize import BFGS, FIRE, FIRE2
 from ase.optimize.optimize import Optimizer
 
 from tribond.errors import ConfigError
+from tribond.properties.careful_lbfgs import CarefulLBFGS
 from tribond.properties.cell_axes import check_axes, own_axes, strained
 from tribond.properties.log_strain import LogStrainFilter
 from tribond.properties.relax_checks import check_sane, check_settings, check_start, check_structure
@@ -20,7 +21,7 @@ from tribond.properties.relaxation import Relaxation, RelaxationError, Relaxatio
 from tribond.properties.symmetry import SYMPREC
 from tribond.units import EV_PER_A3_TO_GPA
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"LBFGS": LBFGS, "BFGS": BFGS, "FIRE": FIRE, "FIRE2": FIRE2}
+OPTIMIZERS: dict[str, type[Optimizer]] = {"LBFGS": CarefulLBFGS, "BFGS": BFGS, "FIRE": FIRE, "FIRE2": FIRE2}
 # Of ASE's optimizers LBFGS needs the fewest evaluations on oxides, halides, metals and molecular crystals, near and far
 # from rest: 1.5 to 5 times fewer than FIRE. At 0.01 eV/Å soft crystals still stop 2 % away from their volume.
 DEFAULT_OPTIMIZER = "LBFGS"

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 
 from tribond.errors import StructureError
+from tribond.graph.neighbors import neighbor_list
 from tribond.properties.relax import relax
 from tribond.properties.relaxation import RISEN, Relaxation, RelaxationError, RelaxationStep
 from tribond.properties.work import Work, sample
@@ -77,7 +78,24 @@ def brought_to_rest(
 
     Raises:
         RelaxationError: if it does not come to rest.
+        StructureError: if it ends with atoms that nothing holds.
     """
+    rest = _at_rest_or_as_given(
+        atoms, calculator, relax_first=relax_first, fmax_eV_per_A=fmax_eV_per_A, fix_symmetry=fix_symmetry, work=work
+    )
+    _check_held(rest, calculator)
+    return rest
+
+
+def _at_rest_or_as_given(
+    atoms: Atoms,
+    calculator: Calculator,
+    *,
+    relax_first: bool,
+    fmax_eV_per_A: float,
+    fix_symmetry: bool,
+    work: Work,
+) -> Atoms:
     start = atoms.copy()
     if start.constraints:
         logger.warning("the constraints of the input are not used: all atoms of a crystal take part")
@@ -100,6 +118,24 @@ def brought_to_rest(
         return at_rest(result)
 
     return work.structure("relaxed", make)
+
+
+def _check_held(atoms: Atoms, calculator: Calculator) -> None:
+    """Refuse atoms out of each other's reach. They feel no force wherever they are: at rest, but no crystal.
+
+    Raises:
+        StructureError: says how many there are.
+    """
+    reach = getattr(getattr(calculator, "potential", None), "cutoff", None)
+    if reach is None:
+        return  # a calculator that is not ours: nobody knows how far it sees
+    centres, *_ = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, reach)
+    lonely = len(atoms) - len(np.unique(centres))
+    if lonely:
+        raise StructureError(
+            f"{lonely} of {len(atoms)} atoms of this crystal have no neighbour in the model's reach of {reach:g} Å: nothing "
+            "holds them where they are, and the model can say nothing about the crystal; take one with a longer cutoff"
+        )
 
 
 def watch(work: Work, state: str) -> Callable[[RelaxationStep, Atoms], None]:
