@@ -68,7 +68,8 @@ def _potential(model: Model) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _calculator(model: Model) -> Any:
+def calculator(model: Model) -> Any:
+    """ASE's calculator of a potential, loaded once in each process."""
     from tribond.integrations.ase import Calculator
 
     return Calculator(_potential(model))
@@ -99,7 +100,7 @@ class Relax:
         from tribond.properties.relax import relax
 
         start = time.perf_counter()
-        relaxation = relax(atoms, _calculator(self.model), **dict(self.settings))
+        relaxation = relax(atoms, calculator(self.model), **dict(self.settings))
         summary = relaxation.summary()
         before, after = summary["before"], summary["after"]
         row = {
