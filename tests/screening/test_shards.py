@@ -76,7 +76,17 @@ def test_a_structure_that_kills_or_hangs_costs_itself_and_nothing_else(tmp_path)
     assert sorted(it.rows for it in found) == [4, 5]
     rows = rows_of(plan)
     assert [row["number"] for row in rows] == list(range(9))
-    assert [row["status"] for row in rows] == ["kept", "failed", "kept", "kept", "failed", "failed", "kept", "kept", "failed"]
+    assert [row["status"] for row in rows] == [
+        "kept",
+        "failed",
+        "kept",
+        "kept",
+        "failed",
+        "failed",
+        "kept",
+        "kept",
+        "failed",
+    ]
     assert [row["failure"] for row in rows if row["failure"]] == ["crash", "time", "error", "error"]
     assert rows[1]["error"] == f"its process died ({-6})"
     assert rows[4]["error"] == "it took longer than 1 s"
@@ -124,14 +134,19 @@ def test_duplicates_are_those_of_one_composition_the_first_stays(tmp_path):
     ]
     plan = make(tmp_path, settings("deduplicate", shard_size=1), NOBODY, found)
     assert plan.sizes == (2, 4)  # one composition is not parted: Al, then Cu
-    assert [it.counts for it in run(plan, Local(0), range(2))] == [{"kept": 1, "duplicate": 1}, {"kept": 3, "duplicate": 1}]
+    assert [it.counts for it in run(plan, Local(0), range(2))] == [
+        {"kept": 1, "duplicate": 1},
+        {"kept": 3, "duplicate": 1},
+    ]
     assert [row["duplicate_of"] for row in rows_of(plan)] == [None, None, 0, None, 1, None]
     assert rows_of(plan)[2]["step"] == "1 deduplicate"
 
 
 def test_a_filter_takes_what_is_true_and_empty_is_not(tmp_path):
     steps = ({"filter": "num_atoms > 1 or formula = 'Al'"}, {"filter": "duplicate_of > 1"})
-    plan = make(tmp_path, settings("deduplicate", *steps), NOBODY, [*metals("Cu", "Al"), ("c", bulk("NaCl", "rocksalt", a=5))])
+    plan = make(
+        tmp_path, settings("deduplicate", *steps), NOBODY, [*metals("Cu", "Al"), ("c", bulk("NaCl", "rocksalt", a=5))]
+    )
     list(run(plan, Local(0), range(1)))
     assert [row["step"] for row in rows_of(plan)] == ["2 filter", "3 filter", "3 filter"]
 

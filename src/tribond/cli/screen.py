@@ -278,6 +278,7 @@ def _finish(job: "Job", plan: "Plan", described: dict[str, Any] | None) -> "Tall
     if settings.structures not in {"column", "none"}:
         with output.quiet_libraries():
             write_structures(plan, job.file(settings.structures))
+    _report(job, plan, found, described)
     job.finish(
         {
             "schema": SCHEMA,
@@ -289,6 +290,18 @@ def _finish(job: "Job", plan: "Plan", described: dict[str, Any] | None) -> "Tall
         }
     )
     return found
+
+
+def _report(job: "Job", plan: "Plan", tally: "Tally", described: dict[str, Any] | None) -> None:
+    from tribond.screening.report import write_report
+
+    about = {
+        "sources": "; ".join(f"{it.kind} {', '.join(it.names)}" for it in plan.settings.sources),
+        "tribond": output.version(),
+    }
+    if described is not None:
+        about["model"] = f"{described['name']} in {described['dtype']}, weights {described['weights_sha256'][:16]}"
+    write_report(plan, tally, job.file(REPORT), title=f"Screening {job.folder.resolve().name}", about=about)
 
 
 def _show(tally: "Tally", plan: "Plan", job: "Job") -> None:
@@ -323,7 +336,44 @@ def _tell_of_shards(plan: "Plan", wanted: range, missing: int, call: Call) -> No
 
 
 def _forecast(screening: "Screening", model: "Model", call: Call) -> None:
-    raise NotImplementedError
+    """What all would cost; nothing is written."""
+    import torch
+
+    from tribond.cli import live
+    from tribond.interrupt import stop_requests
+    from tribond.screening.forecast import SAMPLE, forecast
+    from tribond.screening.pool import cores
+
+    torch.set_num_threads(1)  # as in the processes of a pool
+    jobs = call.jobs or cores()
+    screening.inputs()  # that all names stand for something
+    with (
+        live.live("forecast", quiet=call.quiet) as tell,
+        output.quiet_libraries(),
+        stop_requests("this structure") as request,
+    ):
+
+        def told(number: int) -> None:
+            request.obey()
+            tell(live.Progress(number, None, f"structure {number}"))
+
+        found = forecast(screening, model, jobs, told)
+    terminal = output.console()
+    terminal.print(
+        f"structures           {found.total}, of which {found.unreadable} cannot be read; the largest has {found.largest} atoms"
+    )
+    terminal.print(
+        f"computed now         {found.sampled} of at most {SAMPLE}: {found.kept} kept, {found.failed} failed"
+    )
+    terminal.print(f"time for one         {found.seconds:.3g} ± {found.error:.1g} s of one core")
+    terminal.print(f"all of them          {found.hours:.3g} ± {found.hours_error:.1g} h on {jobs} cores like these")
+    terminal.print(
+        f"memory               {found.memory_GB:.2g} GB for each of {jobs} processes, {found.memory_GB * jobs:.2g} GB in all"
+    )
+    if found.left_out:
+        terminal.print(
+            f"not in it            {', '.join(found.left_out)}: what they cost and leave depends on all structures"
+        )
 
 
 app = options.group()
