@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BEST = 20
 ERRORS = 15  # kinds of errors that are told
-BINS = 40
+FEWEST_BINS, MOST_BINS = 8, 40
 
 
 @dataclass(frozen=True)
@@ -213,16 +213,20 @@ def _draw(axes: "Axes", values: NDArray[np.float64], histogram: Histogram) -> in
     Returns:
         How many are left out.
     """
+    from matplotlib.ticker import MaxNLocator
+
+    bins = int(np.clip(2 * np.sqrt(len(values)), FEWEST_BINS, MOST_BINS))
     low, high = np.percentile(values, [1, 99])
     span = max(high - low, 1e-9 * max(1.0, abs(high)))
     low, high = max(float(values.min()), low - 0.5 * span), min(float(values.max()), high + 0.5 * span)
     if histogram.logarithmic:
         low, high = float(values.min()), float(values.max())
-        edges = np.geomspace(low, max(high, low * 1.01), BINS + 1)
+        edges = np.geomspace(low, max(high, low * 1.01), bins + 1)
         axes.set_xscale("log")
     else:
-        edges = np.linspace(low, high if high > low else low + 1e-9 * max(1.0, abs(low)), BINS + 1)
+        edges = np.linspace(low, high if high > low else low + 1e-9 * max(1.0, abs(low)), bins + 1)
     inside = values[(values >= edges[0]) & (values <= edges[-1])]
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.hist(inside, bins=edges, color=COLORS[0])  # type: ignore[arg-type]  # an array is a sequence of edges
     if histogram.zero and edges[0] < 0 < edges[-1]:
         axes.axvline(0, color=GUIDE, linewidth=1)
