@@ -1,9 +1,8 @@
-"""Memory and overhead of `tribond screen` at many rows: sources, plan, shards, journal and results, with a potential that
-costs nothing.
+"""Memory and overhead of `tribond screen` at many rows, with a potential that costs nothing.
 
     python benchmarks/screening.py --rows 1000000
 
-Half-Heusler crystals with other elements, made as they are read; all in one process, so that its peak of memory is that
+Half-Heusler crystals with other elements, made as they are read: plan, shards, journals, results. All in one process, so that its peak of memory is that
 of the process which hands out the work and of one that does it, together.
 """
 
@@ -13,6 +12,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ class Free(works.Predict):
         ]
 
 
-def structures(rows: int):
+def structures(rows: int) -> Iterator[tuple[str, Atoms]]:
     """Half-Heusler crystals, so many."""
     elements = int(np.ceil(rows ** (1 / 3))) + 2
     symbols = chemical_symbols[1 : elements + 1]
@@ -67,7 +67,7 @@ def structures(rows: int):
         yield it
 
 
-def peak_MB() -> float:
+def peak_megabytes() -> float:
     """The most memory that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
@@ -83,17 +83,19 @@ def measure(rows: int, folder: Path) -> dict[str, float]:
     works.Predict = Free
     steps = ["predict", {"filter": "energy_eV_per_atom < 0"}]
     settings = Settings.model_validate({"sources": [{"files": "x"}], "steps": steps, "shard_size": 1000})
-    before, start = peak_MB(), time.process_time()
+    before, start = peak_megabytes(), time.process_time()
     made = plans.make(folder, settings, Model("none"), structures(rows))
     planned = time.process_time()
-    planned_MB = peak_MB()
+    planned_MB = peak_megabytes()
     for _ in run(made, Local(0), range(len(made.sizes))):
         pass
     computed = time.process_time()
     write_results(made, folder / "results.parquet", {})
     gathered = time.process_time()
     found = tally_of(made)
-    assert found.rows == found.counts["kept"] == rows, found
+    if not found.rows == found.counts["kept"] == rows:
+        msg = f"{rows} rows were screened, and {found.counts} came out"
+        raise RuntimeError(msg)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {
         "rows": rows,
@@ -102,7 +104,7 @@ def measure(rows: int, folder: Path) -> dict[str, float]:
         "results_us_per_row": 1e6 * (gathered - computed) / rows,
         "peak_MB_at_start": before,
         "peak_MB_after_plan": planned_MB,
-        "peak_MB": peak_MB(),
+        "peak_MB": peak_megabytes(),
         "disk_bytes_per_row": size / rows,
     }
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from ase.build import bulk
@@ -128,7 +127,9 @@ shutil.rmtree({str(out / "shards")!r})
 plan = load({str(out)!r})
 print(sum(it.rows for it in run(plan, Local(0), range(len(plan.sizes)))))
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["20"]
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        "20"
+    ]
     again = [row for path in sorted(out.glob("shards/*.parquet")) for row in rows_of(path)]
     names = rows[0].keys()
     assert sorted(({name: row[name] for name in names} for row in again), key=lambda row: row["number"]) == rows
@@ -146,7 +147,10 @@ structures: column
 @pytest.fixture
 def small(tmp_path, model_file):
     """Five crystals, and a model with random weights."""
-    write(tmp_path / "crystals.extxyz", [bulk("Cu", a=3.5 + 0.1 * number) for number in range(4)] + [bulk("Al", cubic=True)])
+    write(
+        tmp_path / "crystals.extxyz",
+        [bulk("Cu", a=3.5 + 0.1 * number) for number in range(4)] + [bulk("Al", cubic=True)],
+    )
     (tmp_path / "screen.yaml").write_text(SMALL)
     return tmp_path
 

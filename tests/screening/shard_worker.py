@@ -40,4 +40,5 @@ if __name__ == "__main__":
         if not child:
             compute_shard(FOLDER, int(line), exit_when_late=True)
             os._exit(0)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()

@@ -1,5 +1,7 @@
 """Ray computes the same shards by the same function, whatever dies. `pip install 'tribond[ray]'` for it."""
 
+# ruff: noqa: E402 - what the extra brings is asked for first
+
 import os
 import signal
 from pathlib import Path

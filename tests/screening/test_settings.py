@@ -1,6 +1,10 @@
 """The file of a screening: what is wrong in it is named with its key, its value and what may stand there."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 pytest.importorskip("pydantic")
 pytest.importorskip("duckdb")
@@ -17,6 +21,9 @@ steps:
 """
 
 
+HOUSE = Path(__file__).parents[2]
+
+
 def refused(tmp_path, text):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -29,7 +36,7 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path):
     settings = read(tmp_path / "s.yaml").settings
     assert [step.kind for step in settings.steps] == ["predict", "filter"]
     assert settings.sources[0].names == ["a.cif"]
-    assert (settings.results, settings.dtype, settings.shard_size) == ("results.parquet", "float64", 200)
+    assert (settings.results, settings.dtype, settings.shard_size) == ("results.parquet", "float64", None)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +85,18 @@ def test_what_is_no_yaml_or_no_screening_is_refused(tmp_path):
     assert "is not YAML" in refused(tmp_path, "a: [")
     assert "must hold `sources:` and `steps:`, not list" in refused(tmp_path, "[1]")
     assert "steps: missing" in refused(tmp_path, "sources: [{files: a.cif}]")
+
+
+@pytest.mark.parametrize("name", ["docs", "examples"])
+def test_what_the_documentation_shows_is_read(tmp_path, name):
+    example = (HOUSE / "examples" / "screening" / "screen.yaml").read_text()
+    first, *fragments = re.findall(r"```yaml\n(.*?)```", (HOUSE / "docs" / "screen.md").read_text(), re.DOTALL)
+    assert first == example
+    if name == "examples":
+        assert len(read(HOUSE / "examples" / "screening" / "screen.yaml").settings.steps) == 6
+        return
+    assert len(fragments) == 2
+    for fragment in fragments:
+        whole = yaml.safe_load(example) | yaml.safe_load(fragment)
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump(whole))
+        read(tmp_path / "s.yaml")

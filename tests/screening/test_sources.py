@@ -122,6 +122,11 @@ def test_a_substituted_cell_is_scaled_by_covalent_radii(tmp_path):
     assert {round(it.cell.lengths()[0] * np.sqrt(2), 6) for _, it in fixed} == {5.64}
 
 
+def sources_and_fingerprints(folder, source):
+    fingerprint(Place(Source(**source), folder))
+    found(folder, **source)
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -137,8 +142,7 @@ def test_sources_that_stand_for_nothing_are_refused(tmp_path, source, said):
         write(tmp_path / "x.cif", bulk("Cu"))
         write(tmp_path / "h2o.xyz", molecule("H2O"))
     with pytest.raises(ConfigError, match=said):
-        fingerprint(Place(Source(**source), tmp_path))
-        found(tmp_path, **source)
+        sources_and_fingerprints(tmp_path, source)
 
 
 def test_columns_give_structures_back_to_the_last_bit():

@@ -137,6 +137,8 @@ def _model(screening: "Screening", device: str | None) -> "tuple[Model, dict[str
     name = settings.model
     if (screening.base / name).exists():  # a file beside the file of the screening
         name = str(screening.base / name)
+    elif Path(name).exists():
+        name = str(Path(name).resolve())
     potential = output.load_potential(name, device, settings.dtype)
     return Model(name, settings.dtype, str(potential.device)), describe_calculator(tribond.Calculator(potential))
 
@@ -164,19 +166,30 @@ def _screen(screening: "Screening", model: "Model", described: dict[str, Any] | 
             plan = _planned(job, screening, model, engine, call, request)
         wanted = range(len(plan.sizes))[call.shards or slice(None)]
         _compute(plan, engine, wanted, request, call, "screening")
-        missing = plan.missing()
         if call.shards is not None:
-            _tell_of_shards(plan, wanted, len(missing), call)
+            _tell_of_shards(plan, wanted, len(plan.missing()), call)
             return
-        if missing:
-            output.note(f"{len(missing)} shards are being computed by another process; the same command goes on")
-            raise typer.Exit(output.FAILED)
+        while plan.missing():
+            _wait(plan, request)
+            _compute(plan, engine, wanted, request, call, "screening")
         with _job(screening, described, call, request, restart=False) as job:
             tally = _finish(job, plan, described)
     if not call.quiet:
         _show(tally, plan, job)
     if tally.counts["failed"] == tally.rows:
         raise typer.Exit(output.FAILED)
+
+
+def _wait(plan: "Plan", request: "StopRequest") -> None:
+    """Until a shard that another process was at work on is free, or done."""
+    import time
+
+    from tribond.screening.shard import is_busy
+
+    output.note(f"waiting for {len(plan.missing())} shards that other processes are at work on")
+    while (missing := plan.missing()) and all(is_busy(plan, number) for number in missing):
+        request.obey()
+        time.sleep(1.0)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from operator import length_hint
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -58,7 +59,8 @@ class Local:
         self, folder: Path, numbers: Iterable[int], waiting: Callable[[], object]
     ) -> Generator[Done[int, Summary]]:
         if self.jobs:
-            yield from each(Call(str(folder)), numbers, jobs=self.jobs, waiting=waiting, crashes_at_start=NEVER)
+            jobs = min(self.jobs, max(1, length_hint(numbers, self.jobs)))
+            yield from each(Call(str(folder)), numbers, jobs=jobs, waiting=waiting, crashes_at_start=NEVER)
             return
         for number in numbers:
             waiting()
@@ -78,6 +80,9 @@ class _Queue(Iterator[int]):
         if not self._waiting:
             raise StopIteration
         return self._waiting.popleft()
+
+    def __length_hint__(self) -> int:
+        return len(self._waiting)
 
     def again(self, number: int) -> None:
         self._waiting.append(number)

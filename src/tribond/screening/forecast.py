@@ -15,7 +15,7 @@ from ase import Atoms
 from tribond.screening.columns import FAILED, OK
 from tribond.screening.plan import make
 from tribond.screening.prepare import Screening
-from tribond.screening.settings import WITH_REFERENCES, Deduplicate, Settings
+from tribond.screening.settings import WITH_REFERENCES, Deduplicate, Settings, Step
 from tribond.screening.shard import compute_shard
 from tribond.screening.works import Model
 
@@ -71,13 +71,13 @@ def forecast(
         sample: how many are computed.
     """
     drawn, largest, total, unreadable = _drawn(screening, sample, told)
-    steps = [it for it in screening.settings.steps if not isinstance(it, Deduplicate)]
+    steps: list[Step] = [it for it in screening.settings.steps if not isinstance(it, Deduplicate)]
     comparing = next((n for n, it in enumerate(steps) if it.kind in WITH_REFERENCES), None)
-    left_out = {it.kind for it in screening.settings.steps if isinstance(it, Deduplicate)}
+    left_out: set[str] = {it.kind for it in screening.settings.steps if isinstance(it, Deduplicate)}
     if comparing is not None:  # what follows a hull may need its columns; filters take fewer out than there will be
-        known = [it for it in steps if it.kind not in WITH_REFERENCES and it.kind != "filter"]
+        known: list[Step] = [it for it in steps if it.kind not in WITH_REFERENCES and it.kind != "filter"]
         left_out |= {it.kind for it in steps} - {it.kind for it in known}
-        steps = known
+        steps = list(known)
     wanted = screening.settings.model_copy(update={"steps": steps, "references": None, "rank_by": None})
     chosen = [it for it in [largest, *drawn] if it is not None]
     times, statuses = [], []
@@ -104,7 +104,7 @@ def forecast(
         error,
         mean * readable / cores / 3600,
         error * readable / cores / 3600,
-        _peak_GB(),
+        _peak_gigabytes(),
         tuple(sorted(left_out)),
     )
 
@@ -146,7 +146,7 @@ def _one(folder: Path, wanted: Settings, model: Model, label: str, atoms: Atoms)
     return next(iter(summary.counts)), time.perf_counter() - start
 
 
-def _peak_GB() -> float:
+def _peak_gigabytes() -> float:
     """The most memory that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9

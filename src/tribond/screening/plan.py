@@ -30,6 +30,8 @@ from tribond.screening.sources import Labelled
 from tribond.screening.works import Model
 
 FORMAT = 1
+# Shards are small at first, so that a few hundred structures keep all cores busy, and a million make no million files.
+SMALLEST, LARGEST, STEADY = 5, 200, 16  # structures; doubled after so many shards
 PLAN, INPUTS, SHARDS, WORKING = "plan.json", "inputs", "shards", "working"
 SORT_MEMORY = "512MB"  # of the sort by composition; beyond it the disk is used
 INPUT = (
@@ -170,14 +172,16 @@ def _rows(structures: Iterable[Labelled]) -> Iterator[dict[str, Any]]:
         )
 
 
-def _cut(rows: Iterable[dict[str, Any]], size: int, *, together: bool) -> Iterator[list[dict[str, Any]]]:
+def _cut(rows: Iterable[dict[str, Any]], wanted: int | None, *, together: bool) -> Iterator[list[dict[str, Any]]]:
     """Lists of about so many rows; those of one composition are not parted where they come together."""
     shard: list[dict[str, Any]] = []
+    count = 0
     for row in rows:
         whole = not together or not shard or row["reduced_formula"] != shard[-1]["reduced_formula"]
-        if len(shard) >= size and whole:
+        if len(shard) >= (wanted or min(LARGEST, SMALLEST << (count // STEADY))) and whole:
             yield shard
             shard = []
+            count += 1
         shard.append(row)
     if shard:
         yield shard
@@ -186,6 +190,7 @@ def _cut(rows: Iterable[dict[str, Any]], size: int, *, together: bool) -> Iterat
 def _by_composition(rows: Iterable[dict[str, Any]], path: Path, of: pa.Schema) -> Iterator[dict[str, Any]]:
     """The rows sorted by composition, then as they came; by the disk, not in memory."""
     import duckdb
+    from pyarrow.dataset import dataset
 
     batch: list[dict[str, Any]] = []
     with parquet.ParquetWriter(path, of, compression="zstd") as writer:
@@ -198,10 +203,11 @@ def _by_composition(rows: Iterable[dict[str, Any]], path: Path, of: pa.Schema) -
             writer.write_table(table(batch, of))
     target = path.with_name("sorted.parquet")
     with duckdb.connect(config={"threads": 1, "memory_limit": SORT_MEMORY, "temp_directory": str(path.parent)}) as sort:
-        quoted = [str(it).replace("'", "''") for it in (path, target)]
+        sort.register("unsorted", dataset(str(path), format="parquet"))
+        quoted = str(target).replace("'", "''")
         sort.execute(
-            f"copy (select * from read_parquet('{quoted[0]}') order by reduced_formula, number) "  # noqa: S608, paths of ours
-            f"to '{quoted[1]}' (format parquet, compression zstd, row_group_size 2048)"
+            f"copy (select * from unsorted order by reduced_formula, number) to '{quoted}' "  # noqa: S608, a path of ours
+            "(format parquet, compression zstd, row_group_size 2048)"
         )
     path.unlink()
     with parquet.ParquetFile(target) as file:

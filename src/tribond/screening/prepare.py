@@ -74,7 +74,10 @@ def read(path: Path) -> Screening:
 
 def record(settings: given.Settings) -> dict[str, Any]:
     """What results depend on, for the record of the folder: not the model's name, whose weights count, nor names of files."""
-    return settings.model_dump(mode="json", exclude={"model": True, "sources": {"__all__": {"files", "parquet"}}})
+    names = {"files", "parquet", "optimade", "prototypes"}
+    return settings.model_dump(
+        mode="json", exclude={"model": True, "sources": {"__all__": names}, "references": {"files"}}
+    )
 
 
 def make_plan(folder: Path, screening: Screening, model: Model, told: Callable[[int], object]) -> Plan:

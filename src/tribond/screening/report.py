@@ -124,24 +124,25 @@ def _counts(tally: Tally) -> str:
 def _query(plan: Plan, query: str) -> list[tuple[Any, ...]]:
     """What a query of SQL says of all shards, called `rows` in it."""
     import duckdb
+    from pyarrow.dataset import dataset
 
-    files = str(plan.shard(0).parent / "*.parquet").replace("'", "''")
+    shards = dataset([str(plan.shard(number)) for number in range(len(plan.sizes))], format="parquet")
     with duckdb.connect(config={"threads": 1, "memory_limit": "512MB"}) as database:
-        return database.execute(query.replace("rows", f"read_parquet('{files}')")).fetchall()
+        database.register("rows", shards)
+        return database.execute(query).fetchall()
 
 
 def _errors(plan: Plan) -> list[tuple[Any, ...]]:
     # Numbers in messages differ from structure to structure; without them they are one kind of error.
-    found = _query(
-        plan,
-        "select failure, step, regexp_replace(error, '[-+]?[0-9]+[.]?[0-9]*', '…', 'g') as what, count(*) as n, min_by(label, number) "
-        f"from rows where status = '{FAILED}' group by failure, step, what order by n desc, what limit {ERRORS}",
-    )
+    what = "regexp_replace(error, '[-+]?[0-9]+[.]?[0-9]*', '…', 'g') as what"
+    query = f"select failure, step, {what}, count(*) as n, min_by(label, number) from rows where status = '{FAILED}'"  # noqa: S608, constants of ours
+    found = _query(plan, f"{query} group by failure, step, what order by n desc, what limit {ERRORS}")
     return [(kind, step, str(what)[:300], f"{count:,}", label) for kind, step, what, count, label in found]
 
 
 def _funnel(plan: Plan) -> list[tuple[Any, ...]]:
-    left = dict(_query(plan, f"select step, count(*) from rows where status <> '{OK}' group by step"))
+    gone_by = f"select step, count(*) from rows where status <> '{OK}' group by step"  # noqa: S608, a constant of ours
+    left = dict(_query(plan, gone_by))
     came, rows = plan.total, []
     for number, name in enumerate(["read", *(step.kind for step in plan.settings.steps)]):
         gone = left.get(f"{number} {name}", 0)
@@ -159,10 +160,8 @@ def _best(plan: Plan, tally: Tally, by: str) -> str:
     wanted = [it[1] for it in tally.best[:BEST]]
     chosen = ", ".join(f'"{it}"' for it in shown)
     numbers = ", ".join(str(int(it)) for it in wanted)
-    found = {
-        it[0]: it
-        for it in _query(plan, f"select number, formula, label, {chosen} from rows where number in ({numbers})")
-    }
+    query = f"select number, formula, label, {chosen} from rows where number in ({numbers})"  # noqa: S608, columns of ours
+    found = {it[0]: it for it in _query(plan, query)}
     rows = [
         (place, found[number][1], *(_number(it) for it in found[number][3:]), number, found[number][2])
         for place, number in enumerate(wanted, 1)

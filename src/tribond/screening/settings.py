@@ -148,7 +148,7 @@ class Settings(Strict):
     results: str = "results.parquet"
     structures: Literal["column", "none"] | str = "structures.extxyz"  # noqa: PYI051, the words stand for the reader
     rank_by: str | None = None  # column; the lowest are the best, with a minus in front the highest
-    shard_size: int = Field(default=200, ge=1)  # structures
+    shard_size: int | None = Field(default=None, ge=1)  # structures; None: few at first, then more, see plan.py
     time_limit_s: float = Field(default=3600.0, gt=0)  # for one structure in one step
 
     @field_validator("steps", mode="before")

@@ -67,8 +67,7 @@ def compute_shard(folder: Path | str, number: int, *, exit_when_late: bool = Fal
     plan = load(folder)
     if plan.shard(number).exists():
         return read_summary(plan.shard(number))
-    plan.journal(number).parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(plan.journal(number).with_suffix(".lock"), timeout=0)
+    lock = _lock(plan, number)
     try:
         with lock:
             if plan.shard(number).exists():
@@ -81,6 +80,21 @@ def compute_shard(folder: Path | str, number: int, *, exit_when_late: bool = Fal
     except Timeout:
         return Summary(number, busy=True)
     return summary
+
+
+def is_busy(plan: Plan, number: int) -> bool:
+    """Whether another process is at work on a shard."""
+    try:
+        with _lock(plan, number):
+            return False
+    except Timeout:
+        return True
+
+
+def _lock(plan: Plan, number: int) -> FileLock:
+    """Held by the process that computes a shard; a process that dies holds nothing."""
+    plan.journal(number).parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(plan.journal(number).with_suffix(".lock"), timeout=0)
 
 
 def computed(
