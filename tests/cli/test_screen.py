@@ -191,7 +191,7 @@ def test_a_forecast_writes_nothing(tribond, small):
     assert found.exit_code == 0, found.output
     assert "5, of which 0 cannot be read; the largest has 4 atoms" in found.stdout
     assert re.search(r"computed now +5 of at most 50: 4 kept, 0 failed", found.stdout)
-    assert re.search(r"all of them +\S+ ± \S+ h on 4 cores", found.stdout)
+    assert re.search(r"all of them +\S+ ± \S+ h \(0:00:0\d\) on 4 cores", found.stdout)
     assert not (small / "screen").exists()
 
 

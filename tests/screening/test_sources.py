@@ -118,6 +118,9 @@ def test_a_substituted_cell_is_scaled_by_covalent_radii(tmp_path):
     }
     assert cells["Na→Na Cl→Cl"[-9:]] == pytest.approx(5.64)
     assert cells["Na→Mg Cl→O"[-9:]] == pytest.approx(5.64 * (1.41 + 0.66) / (1.66 + 1.02))
+    (_, large), (_, small) = found(tmp_path, prototypes="rock.cif", substitute={"Na": ["Cs", "Li"], "Cl": ["F"]})
+    # By the bond, not by the large cations, which are closer to each other than covalent radii want.
+    assert large.cell.lengths()[0] / small.cell.lengths()[0] == pytest.approx((2.44 + 0.57) / (1.28 + 0.57))
     fixed = found(tmp_path, prototypes="rock.cif", substitute=lists, scale_volume=False)
     assert {round(it.cell.lengths()[0] * np.sqrt(2), 6) for _, it in fixed} == {5.64}
 

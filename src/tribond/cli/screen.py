@@ -379,7 +379,10 @@ def _forecast(screening: "Screening", model: "Model", call: Call) -> None:
         f"computed now         {found.sampled} of at most {SAMPLE}: {found.kept} kept, {found.failed} failed"
     )
     terminal.print(f"time for one         {found.seconds:.3g} ± {found.error:.1g} s of one core")
-    terminal.print(f"all of them          {found.hours:.3g} ± {found.hours_error:.1g} h on {jobs} cores like these")
+    whole = live.duration(3600 * found.hours)
+    terminal.print(
+        f"all of them          {found.hours:.3g} ± {found.hours_error:.1g} h ({whole}) on {jobs} cores like these"
+    )
     terminal.print(
         f"memory               {found.memory_GB:.2g} GB for each of {jobs} processes, {found.memory_GB * jobs:.2g} GB in all"
     )

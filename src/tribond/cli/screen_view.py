@@ -92,12 +92,13 @@ def watched(*, quiet: bool) -> Iterator[Callable[[State], None]]:
 def dashboard(state: State, seconds: float) -> "RenderableType":
     """All there is to see, for a terminal."""
     from rich.console import Group
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.text import Text
 
     parts: list[RenderableType] = [
         Text(f"{state.title}: {state.line(seconds)}"),
-        ProgressBar(total=state.total, completed=state.done, width=60),
+        Padding(ProgressBar(total=state.total, completed=state.done, width=60), (0, 0, 1, 0)),
     ]
     if state.tally.best:
         parts.append(best_table(state.tally.best[:SHOWN], state.rank))

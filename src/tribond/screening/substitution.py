@@ -1,7 +1,7 @@
 """Crystals made of prototypes by putting other elements on their sites.
 
-The cell is scaled so that the two atoms which are closest, in units of their covalent radii, are as close as in the
-prototype: NaCl makes LiF of 3.9 Å (measured: 4.0), MgO of 4.4 Å (4.2). A relaxation starts well from there.
+The cell is scaled so that the shortest bond, in units of two covalent radii, is as long as in the prototype: NaCl makes
+NaF of 4.7 Å (measured: 4.6), MgO of 4.4 Å (4.2), CsF of 6.3 Å (6.0). A relaxation starts well from there.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from tribond.errors import ConfigError
 from tribond.screening.settings import Source
+
+LONGEST_BOND = 1.1  # of a prototype, in units of the shortest
 
 
 def substituted(label: str, prototype: Atoms, source: Source) -> Iterator[tuple[str, Atoms]]:
@@ -72,17 +74,20 @@ def balanced(formula: str) -> bool:
 
 
 def _closest(atoms: Atoms, pairs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]) -> float:
-    """The smallest distance in units of the sum of two covalent radii."""
+    """The shortest of some bonds in units of the sum of two covalent radii."""
     first, second, distances = pairs
     radii = covalent_radii[atoms.numbers]
     return float((distances / (radii[first] + radii[second])).min())
 
 
 def _pairs(atoms: Atoms) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Atoms near each other and their distances, Å."""
+    """Bonds, as pairs of atoms and their lengths, Å: those that are hardly longer than the shortest, by covalent radii."""
     cutoff = 4.0
     while True:
         found = neighbor_list("ijd", atoms, cutoff)
         if len(set(found[0])) == len(atoms):
-            return found
+            break
         cutoff *= 1.5
+    ratios = found[2] / (covalent_radii[atoms.numbers[found[0]]] + covalent_radii[atoms.numbers[found[1]]])
+    bonds = ratios < LONGEST_BOND * ratios.min()
+    return found[0][bonds], found[1][bonds], found[2][bonds]
