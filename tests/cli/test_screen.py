@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
 pytest.importorskip("duckdb")
@@ -184,6 +185,28 @@ def test_another_screening_in_the_same_folder_is_refused(tribond, small):
     anew = tribond("screen", small / "screen.yaml", "--restart", "--jobs", 1)
     assert anew.exit_code == 0, anew.output
     assert parquet.read_table(small / "screen" / "results.parquet")["status"].to_pylist() == ["kept"] * 5
+
+
+def test_energies_of_references_may_stand_in_their_file(tribond, small):
+    copper = bulk("Cu")
+    copper.calc = SinglePointCalculator(copper, energy=-3.25)
+    write(small / "references.extxyz", copper)
+    steps = "[predict, above_hull, formation_energy]"
+    text = SMALL.replace("[predict, {filter: num_atoms < 3}]", steps)
+    (small / "screen.yaml").write_text(f"{text}references: {{files: references.extxyz, energies: file}}")
+    done = tribond("screen", small / "screen.yaml", "--jobs", 1)
+    assert done.exit_code == 0, done.output
+    rows = rows_of(small / "screen" / "results.parquet")
+    assert [row["status"] for row in rows] == ["kept"] * 4 + ["failed"]
+    assert rows[4]["error"] == "no reference of the element Al; add a structure of it"
+    for row in rows[:4]:
+        assert row["above_hull_eV_per_atom"] == pytest.approx(row["energy_eV_per_atom"] + 3.25, abs=1e-9)
+        assert row["formation_energy_eV_per_atom"] == row["energy_eV_per_atom"] + 3.25
+
+    write(small / "references.extxyz", bulk("Cu"))
+    refused = tribond("screen", small / "screen.yaml", "--restart")
+    assert refused.exit_code == 2
+    assert "references.extxyz has no energy; add it, or say `energies: relax`" in refused.output
 
 
 def test_a_forecast_writes_nothing(tribond, small):

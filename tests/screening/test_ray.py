@@ -28,7 +28,7 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    made.add_node(num_cpus=1)
+    made.second = made.add_node(num_cpus=1)
     yield made
     ray.shutdown()
     made.shutdown()
@@ -51,28 +51,32 @@ def workers():
     return found
 
 
-def test_two_nodes_one_of_whose_workers_is_killed_give_each_row_once(tmp_path, cluster):
+def test_rows_come_once_whatever_worker_is_killed_and_whatever_node_is_lost(tmp_path, cluster):
     steps = [{"relax": {"fmax_eV_per_A": 0.01}}]
     wanted = Settings.model_validate({"sources": [{"files": "x"}], "steps": steps, "shard_size": 3})
     crystals = [
         (f"{number}", bulk(symbol, "fcc", a=3.8 + 0.02 * number))
-        for number, symbol in enumerate(["Cu", "Al", "Ag"] * 6)
+        for number, symbol in enumerate(["Cu", "Al", "Ag"] * 8)
     ]
     plan = make(tmp_path / "ray", wanted, Model("default"), crystals)
     ray.init(address=cluster.address, log_to_driver=False)
-    killed = []
+    killed, lost = [], []
 
     def waiting():
-        if not killed and any(plan.shard(number).exists() for number in range(6)):
+        if not lost and sum(plan.shard(number).exists() for number in range(8)) >= 3:
+            cluster.remove_node(cluster.second, allow_graceful=False)
+            lost.append(True)
+        if not killed and any(plan.shard(number).exists() for number in range(8)):
             for pid in workers()[:1]:
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
-    found = list(run(plan, Ray(None, None), range(6), waiting))
+    found = list(run(plan, Ray(None, None), range(8), waiting))
     assert killed
-    assert sum(it.rows for it in found) == 18
+    assert lost
+    assert sum(it.rows for it in found) == 24
     here = make(tmp_path / "here", wanted, Model("default"), crystals)
-    list(run(here, Local(0), range(6)))
+    list(run(here, Local(0), range(8)))
     assert rows_of(plan) == rows_of(here)
     assert {row["status"] for row in rows_of(plan)} == {"kept"}
 

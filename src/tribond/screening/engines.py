@@ -14,6 +14,7 @@ from tribond.screening.pool import Done, Failure, PoolError, each, here
 from tribond.screening.shard import Summary, compute_shard
 
 NO_REASON = 3  # shards in a row whose process dies before it has begun with a structure: then it is not the structures
+MOST_LOST = 1000  # shards in a row that are lost with a machine, which may have many
 NEVER = 1 << 30
 
 
@@ -106,11 +107,11 @@ def run(
         PoolError: if processes die before they have begun with any structure, or cannot read or write the folder.
     """
     queue = _Queue(plan.missing(numbers))
-    unexplained = 0
+    unexplained = lost = 0
     with closing(engine.run(plan.folder, queue, waiting)) as ended:
         for done in ended:
             if not isinstance(done.result, Failure):
-                unexplained = 0
+                unexplained = lost = 0
                 yield done.result
                 continue
             kind, words = done.result.kind, done.result.error
@@ -120,4 +121,7 @@ def run(
                 unexplained += 1
                 if unexplained >= NO_REASON:
                     raise PoolError(f"the processes die before they have begun with a structure: {words}")
+            lost += kind == "lost"
+            if lost >= MOST_LOST:
+                raise PoolError(f"{lost} shards in a row were lost with their machines: {words}")
             queue.again(done.task)

@@ -89,7 +89,7 @@ def _outcome(ray: Any, reference: Any) -> Summary | Failure:
         return failure_of(error.cause if isinstance(error.cause, Exception) else error)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
         return Failure("crash", f"its process died ({_first(error)})")
-    except (ray.exceptions.NodeDiedError, ray.exceptions.RaySystemError) as error:
+    except ray.exceptions.RayError as error:  # a node that died, and what else is no matter of the shard
         return Failure("lost", _first(error))
 
 
