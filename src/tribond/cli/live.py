@@ -43,7 +43,7 @@ def live(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
             last = now
             left = ""
             if progress.total and progress.done:
-                left = f", {_duration((now - start) * (progress.total / progress.done - 1))} left at most"
+                left = f", {duration((now - start) * (progress.total / progress.done - 1))} left at most"
             terminal.print(f"{output.printable(label)}: {progress.state}{left}", markup=False, soft_wrap=True)
 
         yield tell
@@ -61,7 +61,8 @@ def live(label: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         yield lambda it: bars.update(task, completed=it.done, total=it.total, state=output.shown(it.state))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

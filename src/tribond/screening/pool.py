@@ -61,16 +61,18 @@ def each(
     time_limit_s: Callable[[Task], float] | None = None,
     waiting: Callable[[], object] = lambda: None,
     prepare: Callable[[], object] | None = None,
+    crashes_at_start: int = CRASHES_AT_START,
 ) -> Generator[Done[Task, Result]]:
     """Do all tasks in processes of their own, and yield each as it is done, in whatever order.
 
     Args:
         work: what is done; it and the tasks are pickled. An error that it raises is the failure of that task.
-        tasks: taken from the iterator as they are needed.
+        tasks: taken from the iterator as they are needed; it may have more after a task is done than it had before.
         jobs: processes.
         time_limit_s: how long a task may take; None: for ever. Its process is ended then, and another one started.
         waiting: called at least twice a second; what it raises ends the pool.
         prepare: called in each process before its first task, whose time has not begun yet; pickled like the work.
+        crashes_at_start: so many before anything went well, or as many as processes, and it is not the tasks.
 
     Raises:
         PoolError: if the first processes all die: not enough memory, or a broken installation.
@@ -93,7 +95,7 @@ def each(
                 done = Done(running.pop(future), _outcome(future))
                 died = isinstance(done.result, Failure) and done.result.kind == "crash"
                 well, crashed = well or not died, crashed + died
-                if not well and crashed >= max(CRASHES_AT_START, jobs):
+                if not well and crashed >= max(crashes_at_start, jobs):
                     raise PoolError(f"the processes of the pool die at once: {done.result.error}")
                 yield done
         pool.close()
@@ -110,10 +112,11 @@ def here(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Generator[Don
         try:
             yield Done(task, work(task))
         except Exception as error:  # noqa: BLE001, it is what the table says of this task
-            yield Done(task, _error(error))
+            yield Done(task, failure_of(error))
 
 
-def _error(error: Exception) -> Failure:
+def failure_of(error: Exception) -> Failure:
+    """What a table says of an error that a task raised."""
     if isinstance(error, MemoryError):
         return Failure("error", "not enough memory for so many atoms")
     expected = isinstance(error, TribondError | OSError)
@@ -131,7 +134,7 @@ def _outcome(future: Future[Any]) -> Any:
         how = f"signal {-code}, {_name(-code)}" if code is not None and code < 0 else f"exit status {code}"
         return Failure("crash", f"its process died ({how})")
     except Exception as error:  # noqa: BLE001, it is what the table says of this task
-        return _error(error)
+        return failure_of(error)
 
 
 def _name(number: int) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -13,8 +13,10 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from tribond.errors import StructureError
-from tribond.models.force_field import Prediction
 from tribond.units import EV_PER_A3_TO_GPA
+
+if TYPE_CHECKING:
+    from tribond.models.force_field import Prediction
 
 ATOMIC_ENERGIES = "atomic_energies_eV"
 
@@ -71,7 +73,8 @@ def _potential(model: Model) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _calculator(model: Model) -> Any:
+def calculator(model: Model) -> Any:
+    """ASE's calculator of a potential, loaded once in each process."""
     from tribond.integrations.ase import Calculator
 
     return Calculator(_potential(model))
@@ -106,7 +109,7 @@ class Relax:
         from tribond.properties.relax import relax
 
         start = time.perf_counter()
-        relaxation = relax(atoms, _calculator(self.model), **dict(self.settings))
+        relaxation = relax(atoms, calculator(self.model), **dict(self.settings))
         summary = relaxation.summary()
         before, after = summary["before"], summary["after"]
         row = {
@@ -159,7 +162,7 @@ class Predict:
             for atoms, prediction in zip(structures, predictions, strict=True)
         ]
 
-    def _computed(self, atoms: Atoms, prediction: Prediction, seconds: float) -> Computed:
+    def _computed(self, atoms: Atoms, prediction: "Prediction", seconds: float) -> Computed:
         if not np.isfinite(prediction.energy) or not np.isfinite(prediction.forces).all():
             raise StructureError("the potential gives no finite energy or forces for it")
         volume = float(atoms.get_volume()) if atoms.pbc.all() else None
