@@ -119,6 +119,8 @@ def widened(model: M3GNet, times: int, new_blocks: int = 0, seed: int = 0) -> M3
                 _silence(block)
         widener.gated(larger.readout.phi, model.readout.phi, last=False)
         larger.reference_energy.load_state_dict(model.reference_energy.state_dict())
+        if larger.repulsion is not None and model.repulsion is not None:
+            larger.repulsion.load_state_dict(model.repulsion.state_dict())
     return larger
 
 

@@ -172,3 +172,65 @@ def test_predict_into_tables(tribond, collection, tmp_path, model_file):
     done = tribond("predict", collection, "-m", model_file, "--jobs", 2)
     assert done.exit_code == 2
     assert "takes a file for the results" in " ".join(done.output.split())
+
+
+def test_results_do_not_become_inputs_of_the_next_call(tribond, tmp_path, model_file):
+    room = tmp_path / "room"
+    room.mkdir()
+    write(room / "a.cif", bulk("Cu"))
+    for _ in range(2):
+        done = tribond("predict", room, "-m", model_file, "-o", room / "out.db")
+        assert "1 structures: 1 ok" in done.output
+    for _ in range(2):
+        done = tribond("relax", room, "-m", model_file, "--steps", 1, "--jobs", 1, "-o", room / "out")
+        assert "2 structures:" in done.output  # a.cif, and out.db of predict
+    done = tribond("relax", room, "-m", model_file, "--jobs", 1, "-o", room)
+    assert done.exit_code == 1
+    assert "results would go among the inputs" in done.output
+
+
+def test_a_table_of_somebody_else_is_found_before_anything_is_computed(tribond, collection, tmp_path, model_file):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.csv").write_text("mine\n")
+    done = tribond("relax", f"{collection}@:", "-m", model_file, "--jobs", 1, "-o", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "results.csv is there already and does not belong to this calculation" in done.output
+    assert not (tmp_path / "out" / "results.db").exists()
+
+
+def test_names_that_are_no_text_and_what_databases_hold_besides(tribond, tmp_path, model_file):
+    atoms = bulk("Cu")
+    atoms.set_initial_magnetic_moments([1.0])
+    with connect(tmp_path / "in.db") as database:
+        database.write(atoms, name="fcc", data={"by": "hand"})
+    (tmp_path / "room").mkdir()
+    write(tmp_path / "room" / "x.cif", atoms)
+    (tmp_path / "room" / "x.cif").rename(os.fsdecode(os.fsencode(tmp_path / "room") + b"/a\n\xff.cif"))
+    arguments = ("predict", tmp_path / "in.db", tmp_path / "room", "-m", model_file, "-o")
+    for name in ("t.csv", "t.db"):
+        done = tribond(*arguments, tmp_path / name)
+        assert done.exit_code == 0, done.output
+    assert [row["label"] for row in table(tmp_path / "t.csv")] == [
+        str(tmp_path / "in.db"),
+        f"{tmp_path}/room/a\\x0a\\xff.cif",
+    ]
+    first, second = connect(str(tmp_path / "t.db")).select()
+    assert (first.name, first.data["by"]) == ("fcc", "hand")
+    assert float(table(tmp_path / "t.csv")[0]["energy_eV"]) == first.energy == second.energy
+
+
+def test_errors_of_archives_do_not_name_the_folder_where_they_lie_for_a_while(tribond, tmp_path, model_file):
+    (tmp_path / "bad.cif").write_text("data_x\n_cell_length_a 3\n")
+    with tarfile.open(tmp_path / "a.tar", "w") as packed:
+        packed.add(tmp_path / "bad.cif", "bad.cif")
+    tribond("predict", tmp_path / "a.tar", "-m", model_file, "-o", tmp_path / "t.csv")
+    (row,) = table(tmp_path / "t.csv")
+    assert row["label"] == f"{tmp_path}/a.tar/bad.cif"
+    assert "tribond-" not in row["error"].replace(str(tmp_path), "")
+
+
+def test_other_structures_in_the_folder_are_told(tribond, collection, tmp_path, model_file):
+    options = ("-m", model_file, "--steps", 1, "--jobs", 1, "-o", tmp_path / "out")
+    tribond("relax", f"{collection}@:3", *options)
+    done = tribond("relax", f"{collection}@3:", *options)
+    assert "results.db holds 3 more structures of earlier calls, which are not in the other files" in done.output

@@ -1,5 +1,6 @@
 """The repulsion of close nuclei: the published function, smooth ends, the same in every backend, nothing at rest."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +8,16 @@ import pytest
 import torch
 from ase import Atoms
 from ase.data import covalent_radii
+from safetensors.torch import load, save
 
+from tests.native import binding
 from tests.small_models import random_model, small_config
 from tests.structures import STRUCTURES
 from tribond import compiled
 from tribond.backends import chunked, native
 from tribond.checkpoints.native import load_model, save_model
-from tribond.errors import ConfigError
+from tribond.checkpoints.transfer import with_elements
+from tribond.errors import CheckpointError, ConfigError
 from tribond.graph.build import atom_graph
 from tribond.models.potential import Potential
 from tribond.nn.m3gnet import with_repulsion
@@ -126,6 +130,34 @@ def test_it_is_part_of_the_file(tmp_path, pair):
     model, _ = load_model(tmp_path / "a.safetensors", torch.float64)
     assert model.config.repulsion == "zbl"
     assert energy_of(Potential(model.eval()), "Cu2", 0.7) == energy_of(pair[1], "Cu2", 0.7)
+
+
+@pytest.mark.parametrize("radius", [float("nan"), 0.0, -0.5, 5.1])
+def test_files_with_radii_that_make_no_sense_are_refused(tmp_path, pair, radius):
+    save_model(tmp_path / "a.safetensors", pair[1].model, {})
+    content = (tmp_path / "a.safetensors").read_bytes()
+    header = json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["tribond"])
+    del header["checksum"]
+    tensors = load(content)
+    tensors["repulsion.radius"][1] = radius
+    (tmp_path / "b.safetensors").write_bytes(save(tensors, metadata={"tribond": json.dumps(header)}))
+    with pytest.raises(CheckpointError, match=r"repulsion\.radius"):
+        load_model(tmp_path / "b.safetensors")
+    if binding.PATH.exists():  # by the library as well
+        with pytest.raises(binding.LibraryError, match=r"not finite|repulsion\.radius"):
+            binding.Model(tmp_path / "b.safetensors")
+
+
+def test_some_elements_keep_their_radii(pair):
+    model = with_repulsion(pair[0].model)
+    model.repulsion.radius.copy_(torch.linspace(0.4, 1.2, 5))
+    few = with_elements(model, ["Cu", "O"])
+    assert energy_of(Potential(few), "CuO", 0.5) == pytest.approx(energy_of(Potential(model), "CuO", 0.5), rel=1e-12)
+
+
+def test_what_has_it_gets_no_other_one(pair):
+    with pytest.raises(ConfigError, match="has the repulsion of nuclei already"):
+        with_repulsion(pair[1].model, 0.1, 0.4)
 
 
 def test_impossible_settings_are_named():

@@ -1,5 +1,7 @@
 """Names of many files: patterns, folders and archives."""
 
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -79,3 +81,44 @@ def test_an_empty_folder_says_what_to_do(tmp_path):
     with files_of([str(tmp_path)]) as found:
         ((_, error),) = found.bad
         assert str(error).startswith("no file there is named like a structure; name files or a pattern")
+
+
+def test_results_in_a_folder_are_no_inputs(folder):
+    with files_of([str(folder)], [folder / "b"]) as found:
+        assert found.labels == [f"{folder}/a.cif", f"{folder}/c.extxyz.gz"]
+    with files_of([str(folder / "b")], [folder]) as found:
+        ((_, error),) = found.bad
+        assert str(error).startswith("results would go among the inputs")
+
+
+def test_an_encrypted_archive_is_one_bad_name(folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.write(folder / "a.cif", "a.cif")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[6] |= 1
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with files_of([str(tmp_path / "a.zip")]) as found:
+        ((_, error),) = found.bad
+        assert "encrypted" in str(error)
+
+
+SCRIPT = """
+import sys, time
+from tribond.reading.collections import files_of
+with files_of([sys.argv[1]]) as found:
+    print(found.names[0], flush=True)
+    time.sleep(60)
+"""
+
+
+def test_sigterm_leaves_nothing_unpacked(folder, tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as packed:
+        packed.add(folder / "a.cif", "a.cif")
+    command = [sys.executable, "-c", SCRIPT, tmp_path / "a.tar"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        inside = Path(run.stdout.readline().strip())
+        assert inside.is_file()
+        run.terminate()
+        assert run.wait(20) == 143
+    assert not inside.parents[2].exists()

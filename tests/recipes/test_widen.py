@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 
 from tests.small_models import random_model, small_config
 from tests.structures import BONDED, STRUCTURES
@@ -27,6 +28,14 @@ def test_a_larger_model_gives_the_same_energies_and_forces(preset, times, blocks
     for old, new in zip(Potential(model).predict(SOME), Potential(larger).predict(SOME), strict=True):
         np.testing.assert_allclose(new.energy, old.energy, atol=1e-9)
         np.testing.assert_allclose(new.forces, old.forces, atol=1e-9)
+
+
+def test_the_repulsion_of_nuclei_is_kept():
+    model = random_model(small_config(repulsion="zbl"))
+    model.repulsion.radius.mul_(1.1)
+    close = Atoms("Cu2", [(0, 0, 0), (0, 0, 0.9)])
+    old, new = (Potential(it).predict(close)[0].energy for it in (model, widened(model, 2)))
+    assert new == pytest.approx(old, abs=1e-9)
 
 
 def test_copies_have_gradients_of_their_own():

@@ -156,3 +156,14 @@ def test_a_restart_keeps_what_another_verb_has_left(tmp_path):
         with pytest.raises(ConfigError, match="results of `tribond md`"):
             open_job(tmp_path, "rdf", {}, INPUTS, restart=restart).__enter__()
     assert (tmp_path / "trajectory.traj").read_text() == "a week"
+
+
+def test_what_is_discarded_is_our_own(tmp_path):
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "notes.txt").write_text("mine")
+    for folder in ("room", "other"):
+        with open_job(tmp_path / folder, "predict", {}, {}) as job:
+            job.file("a.db").touch()
+            job.discard()
+    assert [path.name for path in (tmp_path / "room").iterdir()] == ["notes.txt"]
+    assert not (tmp_path / "other").exists()

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +117,45 @@ def test_a_store_gives_back_every_bit(tmp_path):
     assert all((back.calc.results[name] == value).all() for name, value in results.items() if name != "energy")
     assert back.get_potential_energy() == results["energy"]
     assert (again.array("k", "atomic") == np.arange(4) / 7).all()
+
+
+def test_magnetic_moments_of_the_input_cost_no_results(tmp_path):
+    atoms = bulk("Fe")
+    atoms.set_initial_magnetic_moments([2.2])
+    atoms.calc = SinglePointCalculator(atoms, energy=-8.0, forces=np.zeros((1, 3)))
+    with Store(tmp_path / "a.db") as store:
+        store.add({"key": "k", "status": "ok"}, atoms)
+        assert store.get("k")[1].get_potential_energy() == -8.0
+
+
+@dataclass(frozen=True)
+class Moody(Count):
+    """Kills its process for silver, and takes its time for copper, until it is told otherwise."""
+
+    def __call__(self, structures):
+        is_calm = Path(self.diary).exists()
+        if "Ag" in structures[0].symbols and not is_calm:
+            os._exit(9)
+        if "Cu" in structures[0].symbols and not is_calm:
+            time.sleep(30)
+        return super().__call__(structures) if is_calm else [Computed({"status": "ok"}, structures[0])]
+
+
+def test_crashes_are_tried_again_and_slow_ones_with_more_time(tmp_path):
+    wanted = entries([*crystals(("Al", 3), ("Ag", 2), ("Cu", 1)), ("broken.cif", "no atoms in it")])
+    work = Moody(str(tmp_path / "diary"))
+    with Store(tmp_path / "a.db") as store:
+        first = compute(wanted, work, store, jobs=1, time_limit_s=1.0)
+        assert first.counts == {"ok": 1, "failed": 3}
+        (tmp_path / "diary").touch()
+        second = compute(wanted, work, store, jobs=0, time_limit_s=1.0)
+        assert (second.before, second.counts) == (3, {"ok": 2, "failed": 2})
+        other = [*wanted[:3], *entries([("broken.cif", "it is empty")])]
+        third = compute(other, work, store, jobs=0, time_limit_s=2.0)
+        assert (third.before, third.counts) == (3, {"ok": 3, "failed": 1})
+        assert store.get(other[3].key)[0]["error"] == "it is empty"
+    assert diary(tmp_path / "diary") == ["Ag2", "Cu"]
+    assert len(list(Store(tmp_path / "a.db").rows())) == 4
 
 
 def test_a_file_that_is_no_store_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,33 @@ def test_bad_tasks_cost_themselves_and_nothing_else():
     assert found["leaves"] == Failure("crash", "its process died (exit status 3)")
     assert found["wrong"] == Failure("error", "two atoms at one place")
     assert found["bug"] == Failure("error", "ZeroDivisionError: division by zero")
-    assert found["hangs"] == Failure("time", "it took longer than 2 s")
+    assert found["hangs"] == Failure("time", "it took longer than 2 s", 2.0)
 
 
 def test_processes_that_all_die_are_no_matter_of_the_tasks():
     with pytest.raises(PoolError, match=r"die at once: its process died \(exit status 1\)"):
         list(each(leave, range(50), jobs=2))
+
+
+def die():
+    os._exit(1)
+
+
+def test_processes_that_die_before_they_begin_are_no_matter_of_the_tasks_either():
+    with pytest.raises(PoolError, match="die before they begin"):
+        list(each(behave, range(50), jobs=2, prepare=die))
+
+
+def die_twice(diary):
+    with diary.open("a") as file:
+        file.write("begun\n")
+    if len(diary.read_text().split()) < 3:
+        os._exit(1)
+
+
+def test_a_pool_that_is_lost_costs_no_task(tmp_path):
+    found = [done.result for done in each(behave, range(9), jobs=1, prepare=partial(die_twice, tmp_path / "diary"))]
+    assert sorted(found) == [f"did {number}" for number in range(9)]
 
 
 def test_each_process_has_one_thread_and_this_one_keeps_its_own():

@@ -150,6 +150,17 @@ def _check_numbers(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> Non
             raise CheckpointError(msg)
 
 
+def _check_radii(path: Path | str, tensors: Mapping[str, torch.Tensor], config: M3GNetConfig) -> None:
+    """Radii of the repulsion are the file's, not the config's: they must be lengths, and bonds must reach as far."""
+    radii = tensors.get("repulsion.radius")
+    if radii is None:
+        return
+    radii = radii.double()
+    if not bool(((radii > 0) & (2 * config.repulsion_outer * radii <= config.cutoff)).all()):
+        msg = f"{path} has a number in repulsion.radius that is no radius, or too large for its cutoff"
+        raise CheckpointError(msg)
+
+
 def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GNet, dict[str, Any]]:
     """Model and metadata of a model file.
 
@@ -179,6 +190,7 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
     if "checksum" in header:
         _verify(path)
     _check_numbers(path, tensors)
+    _check_radii(path, tensors, config)
     model = M3GNet(config, precision)
     model.load_state_dict(tensors)
     return model, header["metadata"]

@@ -157,7 +157,7 @@ def with_elements(model: M3GNet, elements: Sequence[str]) -> M3GNet:
     """The same model for some of its elements; it refuses the others."""
     rows = [model.config.elements.index(symbol) for symbol in elements]
     smaller = M3GNet(replace(model.config, elements=tuple(elements)), model.dtype)
-    tables = {"atom_embedding.weight", "reference_energy.scale", "reference_energy.reference"}
+    tables = {"atom_embedding.weight", "reference_energy.scale", "reference_energy.reference", "repulsion.radius"}
     state = {name: tensor[rows] if name in tables else tensor for name, tensor in model.state_dict().items()}
     smaller.load_state_dict(state)
     return smaller

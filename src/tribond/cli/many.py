@@ -1,8 +1,9 @@
 """Many structures at once: read from files, folders and archives, computed by a pool of processes, written as tables."""
 
-import shutil
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.structure_files import BadFrame, Frame, frames_and_notes
+from tribond.errors import StructureError
 from tribond.files import atomic_path
 from tribond.reading.names import split_index
 
@@ -64,21 +66,36 @@ class Collected:
 
 def collect(files: "Files", index: str | None, reading: "Options") -> Collected:
     """Read all structures. What cannot be read stands among them with its error."""
-    found = Collected([(name, BadFrame(name, error)) for name, error in files.bad], list(files.notes))
+    found = Collected([(_shown(name), BadFrame(name, error)) for name, error in files.bad], list(files.notes))
     with output.quiet_libraries():
         for name, label in zip(files.names, files.labels, strict=True):
             path = str(split_index(name)[0])
-            plain = str(split_index(label)[0])
+            plain = _shown(str(split_index(label)[0]))
             try:
                 frames, notes = frames_and_notes(name, index, reading)
             except Exception as error:  # noqa: BLE001, not silenced: it stands in the table, and the exit status says so
-                found.frames.append((label, BadFrame(label, error)))
+                found.frames.append((_shown(label), BadFrame(label, _about(error, path, plain))))
                 continue
             for frame in frames:
                 called = frame.label.replace(path, plain, 1)
-                found.frames.append((called, replace(frame, path=Path(plain)) if isinstance(frame, Frame) else frame))
+                if isinstance(frame, Frame):
+                    found.frames.append((called, replace(frame, path=Path(plain))))
+                else:
+                    found.frames.append((called, BadFrame(called, _about(frame.error, path, plain))))
             found.notes.extend(f"{plain}{text.replace(path, plain)}" for text in notes)
     return found
+
+
+def _about(error: Exception, path: str, plain: str) -> Exception:
+    """The error, without the folder where an archive lies unpacked for a while."""
+    text = output.describe(error)
+    return error if path == plain or path not in text else StructureError(text.replace(path, plain))
+
+
+def _shown(name: str) -> str:
+    """A name as one line of UTF-8: results hold it, and names of files may hold anything."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def may_exceed(files: "Files", index: str | None, number: int) -> bool:
@@ -188,8 +205,11 @@ def write_structures(path: Path, entries: "Sequence[Entry]", store: "Store") -> 
         if path.suffix == ".db":
             with connect(str(temporary), type="db", append=False) as database:
                 for row, atoms in _results(entries, store):
-                    words = {"label": _word(row["label"]), "status": row["status"]}
-                    database.write(atoms, key_value_pairs=words, data={"row": row})
+                    pairs, data = (atoms.info.pop(name, None) or {} for name in ("key_value_pairs", "data"))
+                    words = {**pairs, "label": _word(row["label"]), "status": row["status"]}
+                    database.write(
+                        atoms, key_value_pairs=words, data={**dict(data), "info": _plain(atoms.info), "row": row}
+                    )
                     count += 1
             return count
         with temporary.open("w", encoding="utf-8") as file:
@@ -201,6 +221,8 @@ def write_structures(path: Path, entries: "Sequence[Entry]", store: "Store") -> 
 
 
 def _results(entries: "Sequence[Entry]", store: "Store") -> "Iterator[tuple[dict[str, Any], Atoms]]":
+    from ase.calculators.singlepoint import SinglePointCalculator
+
     for entry in entries:
         row, computed = store.get(entry.key)
         if row["status"] == "failed":
@@ -211,8 +233,23 @@ def _results(entries: "Sequence[Entry]", store: "Store") -> "Iterator[tuple[dict
             atoms.info.pop(name, None)
         atoms.cell[:] = computed.cell.array
         atoms.positions[:] = computed.positions
-        atoms.calc = computed.calc
+        # Not the calculator itself: to ASE, results of atoms without magnetic moments or charges are not those of atoms with.
+        atoms.calc = SinglePointCalculator(atoms, **computed.calc.results)
         yield row | {"label": entry.label}, atoms
+
+
+def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What the input said of the structure, as far as a database of ASE's can hold it."""
+    import numpy as np
+    from ase.db.core import bytes_to_object, object_to_bytes
+
+    found = {}
+    for name, value in info.items():
+        bare = value.item() if isinstance(value, np.generic) else value
+        with suppress(Exception):  # objects of somebody's own
+            bytes_to_object(object_to_bytes(bare))
+            found[str(name)] = bare
+    return found
 
 
 def _word(text: str) -> str:
@@ -259,6 +296,7 @@ def check_name(path: str, endings: Sequence[str], hint: str) -> str:
     return path
 
 
-def remove_folder(folder: Path) -> None:
-    """What was kept until a file was written."""
-    shutil.rmtree(folder, ignore_errors=True)
+def note_others(entries: "Sequence[Entry]", store: "Store") -> None:
+    """Say so where the folder has results of structures that are not among these."""
+    if others := len(store) - sum(entry.key in store for entry in entries):
+        output.note(f"{STORE} holds {others} more structures of earlier calls, which are not in the other files")

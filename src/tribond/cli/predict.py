@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tribond.cli import many, options, output
-from tribond.cli.predict_many import MANY_ATOMS, predict_many
+from tribond.cli.predict_many import MANY_ATOMS, parts_of, predict_many
 from tribond.cli.predictions import ENDINGS, AnyPrediction, Result, print_results, write_results
 from tribond.cli.structure_files import BadFrame, Frame
 from tribond.errors import StructureError
@@ -61,7 +61,8 @@ def predict(
     if (given is None) != (trained.config.state == "none"):
         said = f"needs one, which `tribond info {model}` describes" if given is None else "takes none"
         raise typer.BadParameter(f"{model} {said}", param_hint="--state")
-    with files_of(files) as found:
+    results = [] if output_file is None else [output_file, parts_of(output_file)]
+    with files_of(files, results) as found:
         collected = many.collect(found, index, reading)
     good = [frame for _, frame in collected.frames if isinstance(frame, Frame)]
     is_table = output_file is not None and output_file.suffix.lower() in ENDINGS_OF_MANY
@@ -78,12 +79,12 @@ def predict(
             return
     for text in collected.notes:
         output.note(text)
-    results = _predict(collected.frames, trained, given)
+    predicted = _predict(collected.frames, trained, given)
     if output_file is not None:
-        write_results(results, trained, output_file)
+        write_results(predicted, trained, output_file)
     if not quiet:
-        print_results(results, trained)
-    if any(result.prediction is None for result in results):
+        print_results(predicted, trained)
+    if any(result.prediction is None for result in predicted):
         raise typer.Exit(output.FAILED)
 
 

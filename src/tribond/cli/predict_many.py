@@ -48,10 +48,11 @@ def predict_many(
     entries = keyed(collected.structures)
     if not quiet:
         many.print_notes(collected.notes)
-    folder = path.with_name(f"{path.name}.parts")
+    folder = parts_of(path)
+    way_out = f"Remove {folder}, which an interrupted call has left, or choose another --output"
     described = describe_calculator(tribond.Calculator(potential, state=state))
     try:
-        with open_job(folder, "predict", {}, {}, model=described) as job:
+        with open_job(folder, "predict", {}, {}, model=described, way_out=way_out) as job:
             store, progress = many.run(
                 job,
                 entries,
@@ -63,15 +64,20 @@ def predict_many(
                 quiet=quiet,
             )
             _write(path, collected, entries, store, potential, described)
+            if not quiet:
+                many.print_summary(entries, store, progress)
+                output.console().print(f"wrote {path}", markup=False, soft_wrap=True)
+            job.discard()
     except Interrupted as interruption:
         output.note(f"interrupted; the same command goes on, everything so far is in {folder}")
         raise typer.Exit(128 + interruption.signal) from interruption
-    if not quiet:
-        many.print_summary(entries, store, progress)
-        output.console().print(f"wrote {path}", markup=False, soft_wrap=True)
-    many.remove_folder(folder)
     if progress.counts.get("failed"):
         raise typer.Exit(output.FAILED)
+
+
+def parts_of(path: Path) -> Path:
+    """Where results are kept until the file of this name is written."""
+    return path.with_name(f"{path.name}.parts")
 
 
 def _write(

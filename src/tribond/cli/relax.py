@@ -136,7 +136,8 @@ def relax(
     table, structures = table or TABLE, structures or RELAXED
     many.check_name(table, many.TABLES, "--table")
     many.check_name(structures, many.STRUCTURES, "--structures")
-    with files_of(files) as found:
+    folder = output_folder or default_folder(files)
+    with files_of(files, [folder]) as found:
         collected = many.collect(found, index, reading) if many.may_exceed(found, index, MANY) or said else None
         if each or collected is None or not (said or not found.beside or len(collected.frames) > MANY):
             _check_each(said, beside=found.beside or output_folder is not None, each=each)
@@ -171,7 +172,7 @@ def relax(
                 model,
                 device,
                 dtype,
-                output_folder or default_folder(files),
+                folder,
                 table,
                 structures,
                 jobs,

@@ -72,6 +72,7 @@ def relax_many(collected: "Collected", call: Call) -> None:
         raise typer.Exit(output.FAILED)
     try:
         with open_job(call.folder, "relax", call.settings, {}, model=model, restart=call.restart) as job:
+            results = job.file(call.table), job.file(call.structures)  # now: are these of somebody else?
             work = Relax(Model(call.model, call.dtype, device), tuple(sorted(call.settings.items())))
             store, progress = many.run(
                 job,
@@ -84,14 +85,15 @@ def relax_many(collected: "Collected", call: Call) -> None:
                 quiet=call.quiet,
             )
             about = {"verb": "relax", "tribond": output.version(), "model": model, "settings": call.settings}
-            many.write_table(job.file(call.table), entries, store, COLUMNS, about)
-            many.write_structures(job.file(call.structures), entries, store)
+            many.write_table(results[0], entries, store, COLUMNS, about)
+            many.write_structures(results[1], entries, store)
             job.finish({"schema": SCHEMA, "structures": progress.total, "counts": progress.counts})
     except Interrupted as interruption:
         output.note(f"interrupted; the same command goes on, everything so far is in {call.folder}")
         raise typer.Exit(128 + interruption.signal) from interruption
     if not call.quiet:
         many.print_summary(entries, store, progress)
+        many.note_others(entries, store)
         output.console().print(
             f"wrote {call.table}, {call.structures}, {many.STORE} and summary.json in {call.folder}",
             markup=False,

@@ -168,8 +168,10 @@ def with_repulsion(model: M3GNet, inner: float = 0.2, outer: float = 0.5) -> M3G
         outer: fraction from which on it is nothing.
 
     Raises:
-        ConfigError: if it is a model of a property, or its cutoff is too short.
+        ConfigError: if it has one already, if it is a model of a property, or its cutoff is too short.
     """
+    if model.repulsion is not None:
+        raise ConfigError("this potential has the repulsion of nuclei already")
     found = M3GNet(replace(model.config, repulsion="zbl", repulsion_inner=inner, repulsion_outer=outer), model.dtype)
     found.load_state_dict(found.state_dict() | model.state_dict())
     return found.to(model.atom_embedding.weight.device).train(model.training)

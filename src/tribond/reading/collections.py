@@ -1,9 +1,14 @@
 """Many files at once: folders, patterns and archives as lists of files."""
 
+import lzma
+import signal
+import sys
 import tarfile
 import tempfile
+import threading
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +21,17 @@ NAMES = ("POSCAR", "CONTCAR", "XDATCAR", "OUTCAR", "vasprun.xml", "geometry.in")
 OTHER_ENDINGS = ("xyz", "traj", "db", "xsf", "cfg", "xml", "in", "pwi", "cell", "json")
 WEAK_ENDINGS = {"xml", "in", "json", "yaml", "yml", "dump", "data"}  # of too many other things to be taken unasked
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+# An encrypted member of a zip archive is a RuntimeError, an unknown compression a NotImplementedError, which is one, too.
+UNUSABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 LARGEST = 50 << 30  # bytes that an archive may hold unpacked
 
 
@@ -39,23 +55,40 @@ class Files:
 
 
 @contextmanager
-def files_of(names: list[str]) -> Iterator[Files]:
+def files_of(names: list[str], results: Sequence[Path] = ()) -> Iterator[Files]:
     """The files that names stand for: files, patterns such as 'a/*.cif', folders, tar and zip archives.
 
     Of folders and archives it is the files that are named like structures. Archives are unpacked for as long as this lasts.
+
+    Args:
+        names: with their @index, if any.
+        results: files and folders that results go to: where they lie in a folder that is named, they are no inputs.
     """
     paths = [split_index(name)[0] for name in names]
     found = Files([], [], [], [], beside=not any(path.is_dir() or is_archive(path) for path in paths))
-    with tempfile.TemporaryDirectory(prefix="tribond-") as room:
+    with _exit_at_sigterm(), tempfile.TemporaryDirectory(prefix="tribond-") as room:
         for number, name in enumerate(names):
             try:
-                _expand(found, name, Path(room) / str(number))
+                _expand(found, name, Path(room) / str(number), results)
             except TribondError as error:
                 found.bad.append((name, error))
         yield found
 
 
-def _expand(found: Files, given: str, room: Path) -> None:
+@contextmanager
+def _exit_at_sigterm() -> Iterator[None]:
+    """SIGTERM ends the process as sys.exit does, not at once: what was unpacked is removed."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _expand(found: Files, given: str, room: Path, results: Sequence[Path]) -> None:
     """Add what one name stands for.
 
     Raises:
@@ -67,10 +100,10 @@ def _expand(found: Files, given: str, room: Path) -> None:
         path, index = split_index(name)
         ending = "" if index is None else f"@{index}"
         if path.is_dir():
-            _add(found, path, str(path), ending)
+            _add(found, path, str(path), ending, results)
         elif is_archive(path) and path.is_file():
             _unpack(path, room / path.name)
-            _add(found, room / path.name, str(path), ending)
+            _add(found, room / path.name, str(path), ending, ())
         else:
             found.names.append(name)
             found.labels.append(name)
@@ -86,9 +119,14 @@ def _is_pattern(name: str) -> bool:
     return any(sign in name for sign in "*?[") and not path.exists() and not Path(name).exists()
 
 
-def _add(found: Files, folder: Path, label: str, ending: str) -> None:
+def _add(found: Files, folder: Path, label: str, ending: str, results: Sequence[Path]) -> None:
     """The structures of a folder, in order of their names."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder)))
+    for own in (path.resolve() for path in results):
+        if folder.resolve().is_relative_to(own):
+            msg = "results would go among the inputs, and the next call would take them for inputs; choose another --output"
+            raise StructureError(msg)
+        files = [path for path in files if not path.resolve().is_relative_to(own)]
     chosen = [path for path in files if _named_like_structure(path)]
     if not chosen:
         msg = f"no file there is named like a structure; name files or a pattern such as '{label}/*'"
@@ -122,7 +160,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive) as packed:
             _check_size(sum(it.size for it in packed.getmembers()))
             packed.extractall(folder, filter="data")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except UNUSABLE as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         msg = f"it cannot be unpacked ({error})"

@@ -14,7 +14,7 @@ import logging
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,13 @@ class Job:
         """What `finish` wrote."""
         return _read(self.folder / SUMMARY)
 
+    def discard(self) -> None:
+        """Remove all that this calculation has written, and the folder if nothing else is in it."""
+        _remove(self.folder, self._record)
+        (self.folder / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
     def _save(self) -> None:
         write_json(self.folder / RECORD, self._record)
 
@@ -117,6 +124,7 @@ def open_job(
     *,
     model: Mapping[str, Any] | None = None,
     restart: bool = False,
+    way_out: str = "Choose another folder (-o), or begin anew with --restart, which removes it",
 ) -> Iterator[Job]:
     """Begin a calculation in a folder, or go on with the one that is there if it is the same.
 
@@ -127,6 +135,7 @@ def open_job(
         inputs: a fingerprint of each input by its name, see `results.record`.
         model: name, `weights_sha256` and what else is known of the potential; None where there is none.
         restart: remove what an earlier calculation left here, and begin anew.
+        way_out: what the user can do if the folder holds another calculation.
 
     Raises:
         ConfigError: if the folder holds another calculation (it says what differs), or is a file, or if another process
@@ -141,7 +150,7 @@ def open_job(
     except Timeout:
         raise ConfigError(f"another process is at work in {folder}; wait for it, or choose another folder") from None
     try:
-        yield _begin(folder, verb, settings, inputs, model, restart=restart)
+        yield _begin(folder, verb, settings, inputs, model, restart=restart, way_out=way_out)
     finally:
         lock.release()
 
@@ -154,6 +163,7 @@ def _begin(
     model: Mapping[str, Any] | None,
     *,
     restart: bool,
+    way_out: str,
 ) -> Job:
     for name, value in settings.items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -176,11 +186,7 @@ def _begin(
         job.file(RECORD)  # not somebody else's: it was just found missing
         return job
     if differences:
-        msg = (
-            f"{folder} holds another calculation: {'; '.join(differences)}. Choose another folder (-o), or begin anew "
-            "with --restart, which removes it"
-        )
-        raise ConfigError(msg)
+        raise ConfigError(f"{folder} holds another calculation: {'; '.join(differences)}. {way_out}")
     if old["tribond_version"] != new["tribond_version"] and not old["finished"]:
         logger.warning(
             "%s was begun with tribond %s and goes on with %s: numbers may differ in their last digits",

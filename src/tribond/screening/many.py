@@ -1,7 +1,7 @@
 """Many structures computed by a pool of processes, each once, whatever is killed on the way."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -81,6 +81,9 @@ def compute(
 ) -> Progress:
     """Compute what the store does not have yet, the largest structures first, and put it there as it comes.
 
+    What has killed its process is tried again, for that may be a matter of the machine, and so is what took too long, with more
+    time; other failures stay.
+
     Args:
         wanted: all structures, also those that are done.
         work: what is done with them.
@@ -92,17 +95,17 @@ def compute(
     Raises:
         PoolError: if the processes cannot work at all.
     """
-    counter = _Counter(wanted, store)
+    statuses = {row["key"]: row["status"] for row in store.rows() if not _worth_another_try(row, time_limit_s)}
+    counter = _Counter(wanted, statuses)
     todo = []
     for entry in wanted:
-        if entry.key in store:
-            continue
-        if entry.error is None:
-            todo.append(entry)
-        else:
+        if entry.error is not None and (entry.key not in statuses or store.get(entry.key)[0]["error"] != entry.error):
             store.add(_failed(entry, Failure("error", entry.error)), entry.atoms)
-            counter.add(entry, FAILED)
-    todo.sort(key=lambda entry: -len(entry.atoms))
+            if entry.key not in statuses:
+                counter.add(entry, FAILED)
+        elif entry.key not in statuses:
+            todo.append(entry)
+    todo.sort(key=lambda entry: (entry.key in store, -len(entry.atoms)))  # what has crashed before comes last
     on_progress(counter.progress())
     if not todo:
         store.commit()
@@ -179,20 +182,31 @@ def _identity(entry: Entry) -> dict[str, Any]:
 
 
 def _failed(entry: Entry, failure: Failure) -> dict[str, Any]:
-    return {**_identity(entry), "status": FAILED, "failure": failure.kind, "error": failure.error}
+    return {
+        **_identity(entry),
+        "status": FAILED,
+        "failure": failure.kind,
+        "error": failure.error,
+        "seconds": failure.seconds,
+    }
+
+
+def _worth_another_try(row: Mapping[str, Any], time_limit_s: float | None) -> bool:
+    if row.get("failure") == "time":
+        return time_limit_s is None or time_limit_s > (row.get("seconds") or 0.0)
+    return row.get("failure") == "crash"
 
 
 class _Counter:
     """Structures, atoms and outcomes so far."""
 
-    def __init__(self, wanted: Sequence[Entry], store: Store) -> None:
+    def __init__(self, wanted: Sequence[Entry], before: Mapping[str, str]) -> None:
         self.total, self.total_atoms = len(wanted), sum(len(entry.atoms) for entry in wanted)
         self.done = self.done_atoms = 0
         self.counts: Counter[str] = Counter()
-        keys = {entry.key: entry for entry in wanted}
-        for row in store.rows():
-            if row["key"] in keys:
-                self.add(keys[row["key"]], row["status"])
+        for entry in wanted:
+            if entry.key in before:
+                self.add(entry, before[entry.key])
         self.before = self.done
 
     def add(self, entry: Entry, status: str) -> None:

@@ -3,12 +3,13 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as TooLong
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -20,7 +21,9 @@ Result = TypeVar("Result")
 AHEAD = 3  # tasks a process that wait at its door
 POLL_S = 0.5  # so often the caller is asked whether to go on
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-CRASHES_AT_START = 3  # so many before anything went well: then it is not the structures
+CRASHES_AT_START = 3  # so many before anything went well, or pools lost in a row: then it is not the structures
+
+LOST = object()
 
 
 class PoolError(TribondError):
@@ -34,10 +37,12 @@ class Failure:
     Attributes:
         kind: error, crash or time.
         error: in words.
+        seconds: that it was given, if they were too few.
     """
 
     kind: str
     error: str
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,35 +80,78 @@ def each(
         crashes_at_start: so many before anything went well, or as many as processes, and it is not the tasks.
 
     Raises:
-        PoolError: if the first processes all die: not enough memory, or a broken installation.
+        PoolError: if the first processes all die, or none comes to its first task: not enough memory, or a broken
+            installation.
     """
     todo = iter(tasks)
     running: dict[Future[Result], Task] = {}
-    crashed, well = 0, False
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPool(max_workers=jobs, initializer=_alone, initargs=(prepare,), context=spawn)
+    crashed, broken, well = 0, 0, False
+    pool = _pool(jobs, prepare)
     try:
         while True:
-            for task in islice(todo, jobs * (1 + AHEAD) - len(running)):
-                limit = None if time_limit_s is None else time_limit_s(task)
-                running[pool.schedule(work, args=(task,), timeout=limit)] = task
+            whole = _hand_out(pool, work, todo, jobs * (1 + AHEAD) - len(running), time_limit_s, running)
             if not running:
                 break
             ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             waiting()
             for future in ended:
-                done = Done(running.pop(future), _outcome(future))
-                died = isinstance(done.result, Failure) and done.result.kind == "crash"
+                result = _outcome(future)
+                if result is LOST:
+                    whole = False
+                    continue
+                done = Done(running.pop(future), result)
+                died = isinstance(result, Failure) and result.kind == "crash"
                 well, crashed = well or not died, crashed + died
+                broken = broken if died else 0
                 if not well and crashed >= max(crashes_at_start, jobs):
                     raise PoolError(f"the processes of the pool die at once: {done.result.error}")
                 yield done
+            if not whole:
+                broken += 1
+                if broken >= CRASHES_AT_START:
+                    raise PoolError("the processes of the pool die before they begin: is there enough memory for them?")
+                todo = chain(list(running.values()), todo)  # nobody knows whether they were begun
+                running.clear()
+                _end(pool)
+                pool = _pool(jobs, prepare)
         pool.close()
     finally:
-        if pool.active:
-            pool.stop()
-        with suppress(KeyboardInterrupt):
-            pool.join()
+        _end(pool)
+
+
+def _pool(jobs: int, prepare: Callable[[], object] | None) -> ProcessPool:
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPool(max_workers=jobs, initializer=_alone, initargs=(prepare,), context=spawn)
+
+
+def _hand_out(
+    pool: ProcessPool,
+    work: Callable[[Task], Result],
+    todo: Iterator[Task],
+    number: int,
+    time_limit_s: Callable[[Task], float] | None,
+    running: dict[Future[Result], Task],
+) -> bool:
+    """Give the pool some more tasks.
+
+    Returns:
+        Whether it takes them. One whose processes all died does not; then the last of `running` stands for a task not taken.
+    """
+    for task in islice(todo, number):
+        limit = None if time_limit_s is None else time_limit_s(task)
+        try:
+            running[pool.schedule(work, args=(task,), timeout=limit)] = task
+        except RuntimeError:
+            running[Future()] = task
+            return False
+    return True
+
+
+def _end(pool: ProcessPool) -> None:
+    if pool.active:
+        pool.stop()
+    with suppress(KeyboardInterrupt):
+        pool.join()
 
 
 def here(work: Callable[[Task], Result], tasks: Iterable[Task]) -> Generator[Done[Task, Result]]:
@@ -124,11 +172,14 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _outcome(future: Future[Any]) -> Any:
+    """The result or the failure of a task; LOST if the pool has lost it with all of its processes."""
     try:
         return future.result()
     except TooLong as error:
         limit = error.args[1] if len(error.args) > 1 else None
-        return Failure("time", "it took too long" if limit is None else f"it took longer than {limit:g} s")
+        return Failure("time", "it took too long" if limit is None else f"it took longer than {limit:g} s", limit)
+    except BrokenProcessPool:
+        return LOST
     except ProcessExpired as error:
         code = error.exitcode
         how = f"signal {-code}, {_name(-code)}" if code is not None and code < 0 else f"exit status {code}"

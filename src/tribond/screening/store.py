@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db import connect
 from numpy.typing import NDArray
 
@@ -61,7 +62,7 @@ class Store:
         return len(self._keys)
 
     def add(self, row: dict[str, Any], atoms: Atoms, arrays: Mapping[str, NDArray[np.float64]] | None = None) -> None:
-        """Keep one row; it is on disk after the next commit, which comes by itself.
+        """Keep one row, in the place of one with its key; it is on disk after the next commit, which comes by itself.
 
         Args:
             row: columns of `results.schema`; None where there is nothing.
@@ -72,9 +73,12 @@ class Store:
             self._database.__enter__()
             self._open, self._opened = True, time.monotonic()
         bare = Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-        bare.calc = atoms.calc
+        if atoms.calc is not None:  # ASE would drop the results of atoms with magnetic moments, which these have not
+            bare.calc = SinglePointCalculator(bare, **atoms.calc.results)
         words = {name: row[name] for name in ("key", "status") if row.get(name)}
-        number = self._database.write(bare, key_value_pairs=words, data={"row": row, **(arrays or {})})
+        number = self._database.write(
+            bare, key_value_pairs=words, data={"row": row, **(arrays or {})}, id=self._keys.get(row["key"])
+        )
         self._keys[row["key"]] = number
         if time.monotonic() - self._opened > COMMIT_S:
             self.commit()

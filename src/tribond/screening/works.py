@@ -95,7 +95,7 @@ class Relax:
 
     def prepare(self) -> object:
         """Load the potential."""
-        return _calculator(self.model)
+        return calculator(self.model)
 
     def __call__(self, structures: tuple[Atoms, ...]) -> list[Computed]:
         """Relax each.
