@@ -234,3 +234,12 @@ def test_other_structures_in_the_folder_are_told(tribond, collection, tmp_path, 
     tribond("relax", f"{collection}@:3", *options)
     done = tribond("relax", f"{collection}@3:", *options)
     assert "results.db holds 3 more structures of earlier calls, which are not in the other files" in done.output
+
+
+@pytest.mark.parametrize("name", ["7", "1e5", "True"])
+def test_names_that_look_like_numbers(tribond, tmp_path, monkeypatch, model_file, name):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name, bulk("Cu"), format="cif")
+    done = tribond("predict", name, "--format", "cif", "-m", model_file, "-o", "t.db")
+    assert done.exit_code == 0, done.output
+    assert [row.label for row in connect("t.db").select()] == [f"./{name}"]

@@ -188,7 +188,8 @@ def write_table(
     """One row a structure, in the order of the inputs."""
     from tribond.results.tables import write_rows
 
-    write_rows(path, (store.get(entry.key)[0] | {"label": entry.label} for entry in entries), columns, about)
+    rows = store.by_key()
+    write_rows(path, (rows[entry.key] | {"label": entry.label} for entry in entries), columns, about)
 
 
 def write_structures(path: Path, entries: "Sequence[Entry]", store: "Store") -> int:
@@ -234,7 +235,8 @@ def _results(entries: "Sequence[Entry]", store: "Store") -> "Iterator[tuple[dict
         atoms.cell[:] = computed.cell.array
         atoms.positions[:] = computed.positions
         # Not the calculator itself: to ASE, results of atoms without magnetic moments or charges are not those of atoms with.
-        atoms.calc = SinglePointCalculator(atoms, **computed.calc.results)
+        if computed.calc is not None:
+            atoms.calc = SinglePointCalculator(atoms, **computed.calc.results)
         yield row | {"label": entry.label}, atoms
 
 
@@ -253,20 +255,19 @@ def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _word(text: str) -> str:
-    """Text that ASE takes for text: it refuses what looks like a number or a truth."""
-    try:
-        float(text)
-    except ValueError:
-        return f"{text} " if text in {"True", "False"} else text
-    return f"{text} "
+    """The name of a file that ASE takes for text: it refuses what looks like a number or a truth, even with a space behind."""
+    from ase.db.core import str_represents
+
+    return f"./{text}" if any(str_represents(text, kind) for kind in (bool, int, float)) else text
 
 
 def print_summary(entries: "Sequence[Entry]", store: "Store", progress: "Progress") -> None:
     """How many came out how, and the first failures of each kind."""
     terminal = output.console()
     shown: Counter[str] = Counter()
+    rows = store.by_key()
     for entry in entries:
-        row = store.get(entry.key)[0]
+        row = rows[entry.key]
         if row["status"] == "failed":
             shown[row["failure"]] += 1
             if shown[row["failure"]] <= SHOWN:

@@ -95,15 +95,16 @@ def compute(
     Raises:
         PoolError: if the processes cannot work at all.
     """
-    statuses = {row["key"]: row["status"] for row in store.rows() if not _worth_another_try(row, time_limit_s)}
+    known = {key: row for key, row in store.by_key().items() if not _worth_another_try(row, time_limit_s)}
+    statuses = {key: row["status"] for key, row in known.items()}
     counter = _Counter(wanted, statuses)
     todo = []
     for entry in wanted:
-        if entry.error is not None and (entry.key not in statuses or store.get(entry.key)[0]["error"] != entry.error):
+        if entry.error is not None and (entry.key not in known or known[entry.key]["error"] != entry.error):
             store.add(_failed(entry, Failure("error", entry.error)), entry.atoms)
-            if entry.key not in statuses:
+            if entry.key not in known:
                 counter.add(entry, FAILED)
-        elif entry.key not in statuses:
+        elif entry.key not in known:
             todo.append(entry)
     todo.sort(key=lambda entry: (entry.key in store, -len(entry.atoms)))  # what has crashed before comes last
     on_progress(counter.progress())

@@ -98,6 +98,10 @@ class Store:
         """One of the arrays that came with a row."""
         return np.asarray(self._database.get(id=self._keys[key]).data[name])
 
+    def by_key(self) -> dict[str, dict[str, Any]]:
+        """All rows by their keys: one look at the file, where `get` takes one each."""
+        return {row["key"]: row for row in self.rows()}
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """All rows, in the order in which they were computed."""
         for found in self._database.select(columns=["id", "data"]):
