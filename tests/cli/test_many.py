@@ -15,13 +15,14 @@ from ase.db import connect
 from ase.io import read, write
 
 SYMBOLS = ("Cu", "Al")
+COUNT = 60  # enough for some seconds, so that a kill comes in between
 
 
 def crystals(count):
     found = []
     for number in range(count):
         atoms = bulk(SYMBOLS[number % 2], cubic=True)
-        atoms.set_cell(atoms.cell * (1 + 0.002 * number), scale_atoms=True)
+        atoms.set_cell(atoms.cell * (1 + 0.001 * number), scale_atoms=True)
         atoms.info["number"] = number
         found.append(atoms)
     return found
@@ -109,7 +110,7 @@ def test_wrong_use_of_relax(tribond, collection, model_file, options, message):
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_never_killed(tmp_path, model_file):
-    write(tmp_path / "all.extxyz", [atoms * (3, 2, 2) for atoms in crystals(40)])
+    write(tmp_path / "all.extxyz", [atoms * (3, 3, 2) for atoms in crystals(COUNT)])
     command = [
         sys.executable,
         "-m",
@@ -128,12 +129,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_never_killed(tmp_path, model_file):
             time.sleep(0.02)
         os.kill(run.pid, signal.SIGKILL)
     kept = count(tmp_path / "killed" / "results.db")
-    assert 3 <= kept < 40
+    assert 3 <= kept < COUNT
     for folder in ("killed", "whole"):
         done = subprocess.run([*command, tmp_path / folder], capture_output=True, text=True, check=False)
         assert done.returncode in {0, 1}, done.stderr
     killed, whole = (table(tmp_path / folder / "results.csv") for folder in ("killed", "whole"))
-    assert len(killed) == count(tmp_path / "killed" / "results.db") == 40
+    assert len(killed) == count(tmp_path / "killed" / "results.db") == COUNT
     for row in (*killed, *whole):
         row.pop("seconds")
     assert killed == whole

@@ -76,6 +76,7 @@ class Plain(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 def test_twenty_crystals_whatever_is_killed_on_the_way(folder):
     out = folder / "out"
     with run(folder, "-o", out, "--jobs", "2") as first:
