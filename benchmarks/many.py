@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", default=["matgl", "mattersim"])
     parser.add_argument("--peer-count", type=int, default=20)
     given = parser.parse_args()
+    warnings.simplefilter("ignore")  # scipy's, of the logarithms in ASE's filter
     structures, steps = mixed(given.count), given.steps
     rows: list[tuple[str, float]] = []
 

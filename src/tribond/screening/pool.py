@@ -200,8 +200,11 @@ def _alone(prepare: Callable[[], object] | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # libraries look at these when they are loaded
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
     if prepare is not None:
         with suppress(Exception):  # the work will say it again, and then it is the failure of a task
             prepare()
+    # What was loaded before the lines above: threads of BLAS that wait for work cost two processes half of their speed.
+    threadpool_limits(1)
