@@ -20,6 +20,7 @@ from tribond.checkpoints.transfer import with_elements
 from tribond.errors import CheckpointError, ConfigError
 from tribond.graph.build import atom_graph
 from tribond.models.potential import Potential
+from tribond.nn import repulsion
 from tribond.nn.m3gnet import with_repulsion
 
 
@@ -85,6 +86,17 @@ def test_every_backend_adds_the_same():
     for result in found:
         torch.testing.assert_close(result[0], energies.detach(), rtol=1e-12, atol=1e-10)
         torch.testing.assert_close(result[1], gradient, rtol=1e-12, atol=1e-9)
+
+
+def test_parts_of_the_bonds_give_what_all_give(monkeypatch):
+    model = random_model(small_config(repulsion="zbl"))
+    graph = atom_graph(squeezed(), 5.0, 4.0)
+    given = graph.edge_vectors().detach(), graph.edge_index, model.row_of_element[graph.atomic_numbers]
+    whole = model.repulsion.energy_and_gradient(*given)
+    assert whole[1].abs().max() > 10
+    monkeypatch.setattr(repulsion, "PART_BONDS", 37)
+    for part, expected in zip(model.repulsion.energy_and_gradient(*given), whole, strict=True):
+        torch.testing.assert_close(part, expected, rtol=1e-13, atol=1e-12)
 
 
 def test_in_float32_it_stays_in_double_precision():

@@ -132,7 +132,13 @@ def _add(found: Files, folder: Path, label: str, ending: str, results: Sequence[
         msg = f"no file there is named like a structure; name files or a pattern such as '{label}/*'"
         raise StructureError(msg)
     if len(chosen) < len(files):
-        found.notes.append(f"{label}: {len(files) - len(chosen)} files that are not named like structures are left out")
+        left = len(files) - len(chosen)
+        words = (
+            "file that is not named like a structure is"
+            if left == 1
+            else "files that are not named like structures are"
+        )
+        found.notes.append(f"{label}: {left} {words} left out")
     found.names.extend(f"{path}{ending}" for path in chosen)
     found.labels.extend(f"{label}/{path.relative_to(folder)}" for path in chosen)
 

@@ -54,11 +54,10 @@ RELAXATION = (
     Column("enthalpy_eV", float, "energy and pressure times volume"),
     Column("steps", int, "of the optimizer"),
     Column("fmax_eV_per_A", float, "what is converged: longest force on an atom or, by the atoms, on the cell"),
-    Column("initial_energy_eV_per_atom", float, "of the structure as it came in"),
-    Column("initial_volume_A3", float, "of the structure as it came in"),
-    Column("initial_space_group", str, "of the structure as it came in"),
+    Column("initial_energy_eV_per_atom", float, "before the relaxation"),
+    Column("initial_volume_A3", float, "before the relaxation"),
+    Column("initial_space_group", str, "before the relaxation"),
 )
-PROPERTY = (Column("value", float, "of the property that the model predicts; value_1, value_2, ... of several"),)
 SECONDS = (Column("seconds", float, "that it took"),)
 RELAXED = IDENTITY + STATE + CELL + RELAXATION + SECONDS
 PREDICTED = IDENTITY + STATE + SECONDS

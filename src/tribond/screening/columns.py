@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tribond.results.schema import CELL, STATE, Column
+from tribond.results.schema import CELL, RELAXATION, STATE, Column
 from tribond.screening.settings import Step
 
 OK, DUPLICATE, FILTERED, FAILED = "kept", "duplicate", "filtered", "failed"
@@ -23,12 +23,7 @@ START = (
 )
 _RELAXED = (
     Column("converged", bool, "whether the relaxation came to rest"),
-    Column("enthalpy_eV", float, "energy and pressure times volume"),
-    Column("steps", int, "of the optimizer"),
-    Column("fmax_eV_per_A", float, "longest force on an atom or, by the atoms, on the cell"),
-    Column("initial_energy_eV_per_atom", float, "before the relaxation"),
-    Column("initial_volume_A3", float, "before the relaxation"),
-    Column("initial_space_group", str, "before the relaxation"),
+    *RELAXATION,
     Column("volume_change_percent", float, "by the relaxation"),
 )
 OF_STEP: dict[str, tuple[Column, ...]] = {
