@@ -86,10 +86,10 @@ def potential(make_potential: Callable[..., Potential]) -> Potential:
     return make_potential()
 
 
-@pytest.fixture(scope="session", params=PRESETS)
+@pytest.fixture(scope="session", params=[*PRESETS, "four_body"])
 def every_potential(request: pytest.FixtureRequest, make_potential: Callable[..., Potential]) -> Potential:
-    """Every published dialect, small."""
-    return make_potential(request.param)
+    """Every published dialect, and the paper's with terms of four bodies, small."""
+    return make_potential(bodies=4) if request.param == "four_body" else make_potential(request.param)
 
 
 @pytest.fixture

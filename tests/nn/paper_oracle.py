@@ -88,13 +88,13 @@ class Paper:
             gate = sigmoid(gate) if layer == last else silu(gate)
         return core * gate
 
-    def angle_sum(self, block: str, bonds, ij: int, nodes, radial) -> np.ndarray:
-        """ẽ_ij of (2), l-major.  (max_l · max_n,)."""
+    def angle_terms(self, block: str, bonds, ij: int, nodes, radial) -> list[np.ndarray]:
+        """The terms of (2), one for each k, l-major.  (max_l · max_n,) each."""
         config, cutoff = self.config, self.config.threebody_cutoff
         i, _, r_ij = bonds[ij]
-        total = np.zeros((config.max_l, config.max_n))
+        terms = []
         if np.linalg.norm(r_ij) >= cutoff:
-            return total.ravel()
+            return terms
         for ik, (centre, k, r_ik) in enumerate(bonds):
             d_ij, d_ik = np.linalg.norm(r_ij), np.linalg.norm(r_ik)
             if centre != i or ik == ij or d_ik >= cutoff:
@@ -102,9 +102,23 @@ class Paper:
             l = np.arange(config.max_l)
             y = np.sqrt((2 * l + 1) / (4 * np.pi)) * eval_legendre(l, r_ij @ r_ik / (d_ij * d_ik))
             gated_by = nodes[k] if config.angle_gate == "end" else nodes[i]
-            s = sigmoid(self.linear(f"{block}.three_body.atom_gate", gated_by)).reshape(total.shape)
-            total += radial[ik] * y[:, None] * s * envelope(d_ij, cutoff) * envelope(d_ik, cutoff)
-        return total.ravel()
+            s = sigmoid(self.linear(f"{block}.three_body.atom_gate", gated_by)).reshape(config.max_l, config.max_n)
+            terms.append((radial[ik] * y[:, None] * s * envelope(d_ij, cutoff) * envelope(d_ik, cutoff)).ravel())
+        return terms
+
+    def angle_sum(self, block: str, bonds, ij: int, nodes, radial) -> np.ndarray:
+        """ẽ_ij of (2), and with four bodies a sum over all pairs k, k' behind it."""
+        width = self.config.max_l * self.config.max_n
+        terms = self.angle_terms(block, bonds, ij, nodes, radial)
+        three = sum(terms, np.zeros(width))
+        if self.config.bodies == 3:
+            return three
+        a, b = (self.weights[f"{block}.three_body.products.{name}.weight"] for name in ("first", "second"))
+        four = np.zeros(width)
+        for of_k in terms:
+            for of_other in terms:
+                four += (a @ of_k) * (b @ of_other)
+        return np.concatenate([three, four])
 
     def angle_radial(self, r: float) -> np.ndarray:
         config = self.config

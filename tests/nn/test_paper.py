@@ -25,6 +25,8 @@ DIALECTS = {name: (name, {}) for name in PRESETS} | {
             "threebody_cutoff": 3.0,
         },
     ),
+    "four bodies": ("paper", {"bodies": 4}),
+    "four bodies, the centre gates": ("mattersim", {"bodies": 4, "max_n": 2, "threebody_cutoff": 3.5}),
     "one layer in every update": ("paper", {"update_hidden": (), "readout_hidden": (), "num_blocks": 1}),
     "a node as wide as it likes": ("paper", {"node_features": 7, "edge_features": 5, "update_hidden": (3, 4)}),
 }

@@ -27,8 +27,13 @@ def jumps(potential, cutoff: float) -> tuple[float, float, float]:
 
 
 @pytest.fixture(
-    params=[("paper", {}), ("mattersim", {}), ("matgl_pyg", {"edge_basis": "smooth", "angle_radial_basis": "smooth"})],
-    ids=["paper", "mattersim", "matgl with use_smooth"],
+    params=[
+        ("paper", {}),
+        ("mattersim", {}),
+        ("matgl_pyg", {"edge_basis": "smooth", "angle_radial_basis": "smooth"}),
+        ("paper", {"bodies": 4}),
+    ],
+    ids=["paper", "mattersim", "matgl with use_smooth", "four bodies"],
 )
 def smooth_potential(request, make_potential):
     name, changes = request.param

@@ -28,6 +28,7 @@ TABLE: Table = {
     "threebody_cutoff": ANY,
     "max_n": ANY,
     "max_l": at_most(4),  # harmonics are written out up to l = 3
+    "bodies": one_of(3),
     "num_blocks": ANY,
     "node_features": at_most(WIDEST),
     "edge_features": at_most(WIDEST),

@@ -23,6 +23,7 @@ from tribond.nn import (
     basis,
     block,
     cutoff,
+    four_body,
     gated_mlp,
     m3gnet,
     readout,
@@ -33,6 +34,7 @@ from tribond.nn import (
 from tribond.nn.basis import SmoothBessel, SmoothBesselPerL, SphericalBessel
 from tribond.nn.block import GraphUpdate, M3GNetBlock
 from tribond.nn.config import M3GNetConfig
+from tribond.nn.four_body import FourBodyProducts
 from tribond.nn.gated_mlp import MLP, GatedMLP
 from tribond.nn.m3gnet import M3GNet
 from tribond.nn.readout import AtomicReadout
@@ -42,7 +44,7 @@ from tribond.nn.three_body import AngularBasis, ThreeBodyToBond
 
 OURS: tuple[type[nn.Module], ...] = (
     *(SmoothBessel, SmoothBesselPerL, SphericalBessel, AngularBasis),
-    *(M3GNet, M3GNetBlock, ThreeBodyToBond, GraphUpdate, MLP, GatedMLP, AtomicReadout),
+    *(M3GNet, M3GNetBlock, ThreeBodyToBond, FourBodyProducts, GraphUpdate, MLP, GatedMLP, AtomicReadout),
     *(DoublePrecisionTables, ReferenceEnergy, Repulsion),
 )
 # The layers whose equations the backends write out. One of another make, a subclass too, only `nn` can compute.
@@ -55,6 +57,7 @@ CODE: tuple[type | ModuleType, ...] = (
     basis,
     block,
     cutoff,
+    four_body,
     gated_mlp,
     m3gnet,
     readout,

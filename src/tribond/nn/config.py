@@ -32,6 +32,7 @@ class M3GNetConfig:
     threebody_cutoff: float = 4.0  # Å, longest bond of an angle
     max_n: int = 3  # radial functions per angular momentum
     max_l: int = 3  # angular momenta l = 0 ... max_l - 1; at most 4
+    bodies: Literal[3, 4] = 3  # atoms that a term of (1) joins, at most: 4 adds products of two angles, nn/four_body.py
     num_blocks: int = 3
     node_features: int = 64  # width of v_i
     edge_features: int = 64  # width of e_ij
@@ -94,9 +95,11 @@ class M3GNetConfig:
 
     def _check_choices(self) -> None:
         for field in fields(self):
-            if get_origin(field.type) is Literal and getattr(self, field.name) not in get_args(field.type):
+            value = getattr(self, field.name)
+            of_type = [choice for choice in get_args(field.type) if type(choice) is type(value)]  # 3.0 is not 3
+            if get_origin(field.type) is Literal and value not in of_type:
                 options = ", ".join(map(repr, get_args(field.type)))
-                _fail(field.name, getattr(self, field.name), f"one of {options}")
+                _fail(field.name, value, f"one of {options}")
 
     def _check_numbers(self) -> None:
         for name in ("cutoff", "threebody_cutoff"):
@@ -168,8 +171,15 @@ class M3GNetConfig:
         check_elements(atomic_numbers, self.elements)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON.
+
+        `bodies` stands there only if it is not three: model files without four-body terms can be read by versions of
+        tribond that do not know of them, and keep their hashes.
+        """
+        values = asdict(self)
+        if self.bodies == LEAST_BODIES:
+            del values["bodies"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -191,6 +201,7 @@ class M3GNetConfig:
 
 # Beyond these bounds, which no real model comes near, settings are nonsense, and may cost no time and memory.
 SHORTEST, LONGEST = 0.1, 1000.0  # Å
+LEAST_BODIES = 3
 MOST_LAYERS = 100
 LONGEST_SHOWN = 200  # letters of a wrong value in a message
 WIDEST = 2**16

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from tribond.nn.basis import SmoothBesselPerL, SphericalBessel, real_spherical_harmonics
-from tribond.nn.config import M3GNetConfig
+from tribond.nn.config import LEAST_BODIES, M3GNetConfig
 from tribond.nn.cutoff import polynomial_cutoff
+from tribond.nn.four_body import FourBodyProducts
 from tribond.nn.gated_mlp import GatedMLP
 
 
@@ -40,14 +41,19 @@ class AngularBasis(nn.Module):
 
 
 class ThreeBodyToBond(nn.Module):
-    """Adds to every bond what the angles at its centre say: e_ij ← e_ij + g(W̃₂ ẽ_ij) ⊙ σ(W̃₁ ẽ_ij), (3)."""
+    """Adds to every bond what the angles at its centre say: e_ij ← e_ij + g(W̃₂ ẽ_ij) ⊙ σ(W̃₁ ẽ_ij), (3).
+
+    With `bodies = 4` it is ẽ ⊕ ẽ⁽⁴⁾ in the place of ẽ: see nn/four_body.py.
+    """
 
     def __init__(self, config: M3GNetConfig) -> None:
         super().__init__()
         self.gated_atom: Literal["end", "centre"] = config.angle_gate
         self.shape = (config.max_l, config.max_n)
         self.atom_gate = nn.Linear(config.node_features, config.max_l * config.max_n)
-        self.bond_update = GatedMLP([config.max_l * config.max_n, config.edge_features], bias=False)
+        self.products = FourBodyProducts(config) if config.bodies > LEAST_BODIES else None
+        width = config.max_l * config.max_n * (1 if self.products is None else 2)
+        self.bond_update = GatedMLP([width, config.edge_features], bias=False)
 
     def forward(
         self,
@@ -72,8 +78,10 @@ class ThreeBodyToBond(nn.Module):
         gate = torch.sigmoid(self.atom_gate(nodes)).unflatten(1, self.shape)  # σ(W_v v + b_v)
         centre, neighbour = edge_index[:, angle_edges]
         gated_by = neighbour if self.gated_atom == "end" else centre
-        messages = angular_messages(*angular_basis, gate[gated_by], centre, nodes.shape[0])
-        return edges.index_add(0, angle_edges, self.bond_update(messages.flatten(1)))
+        messages = angular_messages(*angular_basis, gate[gated_by], centre, nodes.shape[0]).flatten(1)
+        if self.products is not None:
+            messages = self.products(messages)
+        return edges.index_add(0, angle_edges, self.bond_update(messages))
 
 
 def angular_messages(
