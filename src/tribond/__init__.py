@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tribond.export.package import export_potential
     from tribond.graph.atom_graph import AtomGraph
     from tribond.integrations.ase import Calculator
+    from tribond.models.dispersion import with_dispersion, without_dispersion
     from tribond.models.force_field import Prediction
     from tribond.models.potential import Potential
     from tribond.models.property_model import PropertyModel, PropertyPrediction
@@ -39,6 +40,8 @@ _HOME = {
     "load": "tribond.checkpoints.registry",
     "load_exported": "tribond.export.exported",
     "load_potential": "tribond.checkpoints.registry",
+    "with_dispersion": "tribond.models.dispersion",
+    "without_dispersion": "tribond.models.dispersion",
 }
 
 __all__ = [
@@ -55,6 +58,8 @@ __all__ = [
     "load",
     "load_exported",
     "load_potential",
+    "with_dispersion",
+    "without_dispersion",
 ]
 
 

@@ -105,6 +105,12 @@ SETTINGS = [
         binding.UNSUPPORTED,
         "format version 3; this tribond reads up to 2",
     ),
+    (
+        lambda header: header | {"format_version": 3, "metadata": {"energy_terms": ["d3bj:pbe"]}},
+        binding.UNSUPPORTED,
+        "adds d3bj:pbe to the energy of its network",
+    ),
+    (_setting("bodies", 4), binding.UNSUPPORTED, "terms of four bodies"),
     (lambda header: header | {"format_version": 0}, binding.BAD_FILE, "format version"),
     (lambda header: header | {"format_version": "2"}, binding.BAD_FILE, "format version"),
     (lambda header: header | {"config": []}, binding.BAD_FILE, "no settings"),

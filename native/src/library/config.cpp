@@ -76,6 +76,10 @@ void set(Config& c, const std::string& name, const Json& value) {
     else if (name == "threebody_cutoff") c.threebody_cutoff = length(name, value);
     else if (name == "max_n") c.max_n = whole_number(name, value, MOST_RADIAL);
     else if (name == "max_l") c.max_l = whole_number(name, value, MOST_ANGULAR);
+    else if (name == "bodies") {
+        if (whole_number(name, value, MOST_LAYERS) != 3)
+            throw Error(TRIBOND_UNSUPPORTED, "this model has terms of four bodies, which the library does not compute; in Python, tribond.load uses it");
+    }
     else if (name == "num_blocks") c.num_blocks = whole_number(name, value, MOST_LAYERS);
     else if (name == "node_features") c.node_features = whole_number(name, value, WIDEST);
     else if (name == "edge_features") c.edge_features = whole_number(name, value, WIDEST);

@@ -135,6 +135,11 @@ ModelFile ModelFile::read(const std::string& content) {
     verify(content, model);
     const Json *version = model.find("format_version"), *settings = model.find("config"), *metadata = model.find("metadata");
     if (version == nullptr || version->kind != Json::Kind::integer || version->integer < 1) damaged("its format version");
+    const Json* terms = metadata == nullptr ? nullptr : metadata->find("energy_terms");
+    if (terms != nullptr && !terms->items.empty())  // version 3
+        throw Error(TRIBOND_UNSUPPORTED, "adds " + (terms->items[0].kind == Json::Kind::string ? terms->items[0].string : "a term") +
+                                             " to the energy of its network, which this library does not compute; "
+                                             "`tribond convert FILE OUT --dispersion none` writes the network alone");
     if (version->integer > FORMAT_VERSION)
         throw Error(TRIBOND_UNSUPPORTED, "has format version " + std::to_string(version->integer) + "; this tribond reads up to " +
                                              std::to_string(FORMAT_VERSION) + ": use a newer one");

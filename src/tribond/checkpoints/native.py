@@ -5,6 +5,9 @@ Nothing in it can execute. The JSON is, under the key "tribond":
     {"checksum": "crc32:01234567", "format_version": 2, "config": {M3GNetConfig fields},
      "metadata": {name, licence, training data, ...}}
 
+Where something is added to the network's energy, the metadata name it under "energy_terms", and the version is 3: who
+does not know of terms must not compute the network alone without a word.
+
 The checksum is the CRC-32 of the whole file with zeros in the place of its digits. Files of earlier versions have none.
 """
 
@@ -27,8 +30,11 @@ from tribond.files import write_atomically
 from tribond.models.trained_model import resolve_dtype
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.m3gnet import M3GNet, state_shapes
+from tribond.terms.known import KEY as TERMS
+from tribond.terms.known import terms_of
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+WITHOUT_TERMS = 2  # what files are written as that add nothing to the network's energy: earlier versions read them, too
 HEADER_KEY = "tribond"
 CHECKSUM = re.compile(rb'\\"checksum\\": \\"crc32:([0-9a-f]{8})\\"')  # in the header, where our JSON is a string
 # What a weight may be stored as, and how large it may be: beyond that, energies are no numbers any more.
@@ -43,7 +49,10 @@ def _hidden_layer_of_the_state(header: dict[str, Any]) -> dict[str, Any]:
 
 
 # One function a step: UPGRADES[n] turns the header of version n into that of version n + 1.
-UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _hidden_layer_of_the_state}
+UPGRADES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _hidden_layer_of_the_state,
+    2: lambda header: header,  # 2 -> 3: metadata may name terms, which readers of version 2 would silently leave out
+}
 
 
 def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> None:
@@ -60,9 +69,10 @@ def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> 
     if (found := difference(model)) is not None:
         msg = f"{path} was not written: a model file holds weights and settings alone, and in this model {found}"
         raise CheckpointError(msg)
+    _check_terms(path, metadata)
     header = {
         "checksum": "crc32:00000000",
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if metadata.get(TERMS) else WITHOUT_TERMS,
         "config": model.config.to_dict(),
         "metadata": dict(metadata),
     }
@@ -70,6 +80,14 @@ def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> 
     content = save(tensors, metadata={HEADER_KEY: json.dumps(header)})
     at = _checksum_place(content)
     write_atomically(Path(path), content[:at] + f"{zlib.crc32(content):08x}".encode() + content[at + 8 :])
+
+
+def _check_terms(path: Path | str, metadata: Mapping[str, Any]) -> None:
+    try:
+        terms_of(metadata)
+    except ConfigError as error:
+        msg = f"{path}: {error}"
+        raise CheckpointError(msg) from error
 
 
 def _checksum_place(content: bytes) -> int:
@@ -193,4 +211,5 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
     _check_radii(path, tensors, config)
     model = M3GNet(config, precision)
     model.load_state_dict(tensors)
+    _check_terms(path, header["metadata"])
     return model, header["metadata"]

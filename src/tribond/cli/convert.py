@@ -1,7 +1,7 @@
 """`tribond convert`: any model file as one of tribond's own."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,11 +47,19 @@ def convert(
             help="Add the repulsion of nuclei (ZBL) below half of the sum of covalent radii to a potential.",
         ),
     ] = False,
+    dispersion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TERM",
+            help="Add dispersion to a potential whose labels had none: d3bj:FUNCTIONAL, such as d3bj:pbe. none takes it off.",
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Write any model as a file of tribond's own: one safetensors file, weights and provenance together.
 
-    The weights keep their precision; energies stay the same bit by bit, with --repulsion only where no atoms are close. SRC is only read.
+    The weights keep their precision; energies stay the same bit by bit, with --repulsion only where no atoms are close, and
+    without --dispersion. SRC is only read.
 
     Exit status: 0 written, 1 SRC cannot be used, 2 wrong usage.
     """
@@ -69,6 +77,8 @@ def convert(
         from tribond.nn.m3gnet import with_repulsion
 
         model = with_repulsion(model)
+    if dispersion is not None:
+        metadata = _with_dispersion(metadata, dispersion, is_potential=model.config.readout == "extensive")
     before = metadata.get("property")
     stated = dict(before) if isinstance(before, dict) else {}
     stated |= {key: value for key, value in (("name", property_name), ("unit", unit)) if value is not None}
@@ -76,3 +86,24 @@ def convert(
     save_model(destination, model, metadata)
     if not quiet:
         output.console().print(f"wrote {destination}: {metadata.get('name', 'a model')}", markup=False, soft_wrap=True)
+
+
+def _with_dispersion(metadata: dict[str, Any], wanted: str, *, is_potential: bool) -> dict[str, Any]:
+    """The metadata with the term that was asked for, and no other."""
+    from tribond.errors import ConfigError
+    from tribond.terms.known import KEY, term_named
+
+    if not is_potential:
+        raise typer.BadParameter("the model predicts a property and has no energy to add to", param_hint="--dispersion")
+    rest = {key: value for key, value in metadata.items() if key != KEY}
+    if wanted == "none":
+        return rest
+    if metadata.get(KEY):
+        had = ", ".join(metadata[KEY])
+        raise typer.BadParameter(f"the model has {had} already; --dispersion none takes it off", param_hint="--dispersion")
+    try:
+        term = term_named(wanted)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error), param_hint="--dispersion") from error
+    term.check()
+    return rest | {KEY: [term.name]}

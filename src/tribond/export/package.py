@@ -39,7 +39,7 @@ def export_potential(
         settings: of the compiler, AOTInductor, for those who know it.
 
     Raises:
-        ConfigError: for a model of a property, one with a state input, or a path with another ending.
+        ConfigError: for a model of a property, one with a state input or with terms, or a path with another ending.
         ExportError: without a C++ compiler, or if it fails.
         OSError: if the file cannot be written.
     """
@@ -50,6 +50,12 @@ def export_potential(
         msg = f"only a Potential, as tribond.load gives, can be exported; not {potential!r}"
         raise ConfigError(msg)
     check_exportable(given.model)
+    if given.terms:
+        msg = (
+            f"a package holds the network alone, and this potential adds {given.terms[0].name}; export "
+            "tribond.without_dispersion(potential), and add dispersion where the package is used"
+        )
+        raise ConfigError(msg)
     path = Path(path)
     if path.suffix != ENDING:
         msg = f"{path} must end in {ENDING}"

@@ -33,14 +33,14 @@ def describe_calculator(calculator: ASECalculator) -> dict[str, Any]:
         "state": None if calculator.state is None else torch.as_tensor(calculator.state).tolist(),
     }
     if isinstance(potential, TrainedModel):
-        known = ("name", "level_of_theory")
+        known = ("name", "level_of_theory", "energy_terms")
         found |= {key: potential.metadata[key] for key in known if key in potential.metadata}
         found["weights_sha256"] = weights_sha256(potential)
     return found
 
 
 def weights_sha256(model: TrainedModel) -> str:
-    """SHA-256 of a model's config and of all its tensors in its precision, in the order of their names.
+    """SHA-256 of a model's config, of all its tensors in its precision, in the order of their names, and of its terms.
 
     Models with the same hash give the same numbers, whatever file they were loaded from.
     """
@@ -48,6 +48,8 @@ def weights_sha256(model: TrainedModel) -> str:
     for name, tensor in sorted(model.model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for term in getattr(model, "terms", ()):
+        digest.update(term.name.encode())
     return digest.hexdigest()
 
 

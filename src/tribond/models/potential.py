@@ -13,10 +13,12 @@ from tribond.backends.known import explained
 from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
+from tribond.models.additive import with_terms
 from tribond.models.force_field import Evaluation, Prediction, unbatch
 from tribond.models.trained_model import State, TrainedModel
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
+from tribond.terms.known import terms_of
 
 if TYPE_CHECKING:
     from tribond.graph.build import AnyStructure
@@ -98,7 +100,12 @@ class Potential(TrainedModel):
 
     Attributes:
         model: the network, in evaluation mode.
-        metadata: where it comes from: name, licence, training data, level of theory, errors.
+        metadata: where it comes from: name, licence, training data, level of theory, errors; under "energy_terms", what is
+            added to the energy of the network.
+        terms: what is added, such as dispersion; the network alone does not know of it.
+
+    Raises:
+        ConfigError: if the readout is another one, or the metadata name a term that there is not.
     """
 
     readouts: ClassVar[tuple[Readout, ...]] = ("extensive",)
@@ -106,6 +113,7 @@ class Potential(TrainedModel):
 
     def __init__(self, model: M3GNet, metadata: Mapping[str, Any] | None = None) -> None:
         super().__init__(model, metadata)
+        self.terms = terms_of(self.metadata)
         self._evaluator = Evaluator()
 
     @property
@@ -119,8 +127,12 @@ class Potential(TrainedModel):
         return self.config.threebody_cutoff
 
     def evaluate(self, graph: AtomGraph) -> Evaluation:
-        """Energy, forces and stress of a batch, as tensors."""
-        return evaluate(self.model, graph, evaluator=self._evaluator)
+        """Energy, forces and stress of a batch, as tensors.
+
+        Raises:
+            ConfigError: if a term cannot be computed here, because a library is missing.
+        """
+        return with_terms(evaluate(self.model, graph, evaluator=self._evaluator), self.terms, graph)
 
     def predict(
         self,
@@ -150,5 +162,6 @@ class Potential(TrainedModel):
                 first = len(predictions) - graph.num_systems
                 for index, single in enumerate(graph.split(), start=first):
                     second = hessian(self.model, single).cpu().double().numpy()
+                    second = sum((term.hessian(single) for term in self.terms), start=second)
                     predictions[index] = replace(predictions[index], hessian=second)
         return predictions

@@ -7,6 +7,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from tribond.errors import ConfigError
+from tribond.terms.known import KEY, terms_of
 from tribond.training.data_config import DataConfig, SourceConfig, Strict, Weights
 
 __all__ = [
@@ -29,6 +30,9 @@ class ModelConfig(Strict):
     preset: str = "paper"
     elements: list[str] | Literal["data"] | None = None  # None: the preset's; "data": those in the training data
     settings: dict[str, Any] = Field(default_factory=dict)  # M3GNetConfig fields that differ from the preset
+    # Added to the network's energy in the model file, such as d3bj:pbe, and taken off the labels before training. None: none,
+    # or those of the model in start_from.
+    terms: list[str] | None = None
     start_from: str | None = None  # name or path of a model to fine-tune, instead of the three above
     # Before fine-tuning, shift the elements' energies so that the model fits the first source best: another level of
     # theory, or another code, has another zero of energy. False: the first source is on the model's zero already.
@@ -39,6 +43,11 @@ class ModelConfig(Strict):
         if self.start_from is not None and (self.preset != "paper" or self.elements is not None or self.settings):
             msg = "the model in start_from brings its own preset, elements and settings; leave these out"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _known_terms(self) -> Self:
+        terms_of({KEY: self.terms or []})  # a ConfigError is a ValueError: its message is shown
         return self
 
 
@@ -160,6 +169,13 @@ class TrainingConfig(Strict):
                 msg = f"{where}all weights are zero: there is nothing to learn"
                 raise ValueError(msg)
             _check_shares(self.stage_sources(number), where)
+        return self
+
+    @model_validator(mode="after")
+    def _no_terms_in_metadata(self) -> Self:
+        if KEY in self.metadata:
+            msg = f"metadata: {KEY} says what is added to the energy; write model.terms instead"
+            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")

@@ -35,6 +35,7 @@ from tribond.training.module import PotentialTraining
 from tribond.training.sources import TrainingFrames, check_labels, read_training_frames
 from tribond.training.stages import TERMS, Stage, stages_of
 from tribond.training.start import Start, make_start
+from tribond.training.terms import added
 from tribond.training.units import tell_units
 from tribond.training.validation import ValidationErrors, shown_errors
 from tribond.training.zero_of_energy import on_model_zero
@@ -122,8 +123,10 @@ def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool,
             f"there is no {model_file}: no validation gave a finite loss, or it was removed; start anew with --restart"
         )
         raise TribondError(msg)
-    validation = list(on_model_zero(start.frames.validation, start.reference_energies, start.model.config))
-    return TrainingResult(output, model_file, validation, start.before)
+    validation = on_model_zero(start.frames.validation, start.reference_energies, start.model.config)
+    # With what the model file adds: those who read this compare it with whole potentials.
+    whole = list(added(validation, start.terms, cache))
+    return TrainingResult(output, model_file, whole, start.before)
 
 
 def _checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | None:

@@ -23,9 +23,12 @@ from tribond.errors import ConfigError
 from tribond.models.potential import Potential
 from tribond.nn.config import M3GNetConfig, preset
 from tribond.nn.m3gnet import M3GNet
+from tribond.terms.known import KEY, terms_of
+from tribond.terms.term import Term
 from tribond.training.config import ModelConfig, TrainingConfig
 from tribond.training.data_config import DataConfig
 from tribond.training.sources import TrainingFrames, with_known_elements
+from tribond.training.terms import without_terms
 from tribond.training.zero_of_energy import reference_energies_of_sources
 
 logger = logging.getLogger(__name__)
@@ -44,6 +47,7 @@ class Start:
     metadata: dict[str, Any]
     frames: TrainingFrames  # those whose elements the model knows
     reference_energies: NDArray[np.float64]  # (sources, elements) eV; the first source's are the model's
+    terms: tuple[Term, ...]  # what the model file adds to the network, and the labels of these frames are without
     before: Potential | None  # a copy of the model, if it was fine-tuned from another: is training worth while?
 
 
@@ -63,9 +67,15 @@ def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path, cac
     """
     metadata: dict[str, Any] = {}
     if config.model.start_from is None:
+        metadata = {} if not config.model.terms else {KEY: config.model.terms}
         model = _new_model(config.model, frames.train, config.seed)
     else:
         model, metadata = _load_model(config.model.start_from, folder)
+        if config.model.terms is not None:
+            metadata = metadata | {KEY: config.model.terms}
+    # What terms add is taken off the labels: from here on all is about the network alone.
+    terms = terms_of(metadata)
+    frames = without_terms(frames, terms, ArrayCache(None) if cache is None else cache)
     if model.config.readout != "extensive" or model.config.state != "none":
         msg = (
             "only potentials without a state input can be trained, and this is a model of one property or takes a state"
@@ -76,13 +86,13 @@ def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path, cac
         references = reference_energies_of_sources(frames.train, config.data, model.config)
         scale = energy_scale(references, frames.train, model.config)
         model.reference_energy.set(scale=[scale] * len(model.config.elements), reference=references[0].tolist())
-        return Start(model, metadata, frames, references, before=None)
+        return Start(model, metadata, frames, references, terms, before=None)
     # The scale belongs to the weights and stays.
     references = refitted_reference_energies(
         model, frames.train, config.data, refit_first=config.model.refit_reference_energies, cache=cache
     )
     model.reference_energy.set(reference=references[0].tolist())
-    return Start(model, metadata, frames, references, before=Potential(model, metadata))
+    return Start(model, metadata, frames, references, terms, before=Potential(model, metadata))
 
 
 def _new_model(config: ModelConfig, frames: FrameTable, seed: int) -> M3GNet:
@@ -100,7 +110,7 @@ def _new_model(config: ModelConfig, frames: FrameTable, seed: int) -> M3GNet:
 def _load_model(name: str, folder: Path) -> tuple[M3GNet, dict[str, Any]]:
     local = folder / Path(name).expanduser()
     model, metadata = load_network(local if is_model(local) else name, torch.float32)
-    inherited = {key: metadata[key] for key in ("licence", "citation") if key in metadata}
+    inherited = {key: metadata[key] for key in ("licence", "citation", KEY) if key in metadata}
     return model, {"started_from": metadata.get("name", name)} | inherited
 
 

@@ -66,11 +66,17 @@ def compare(potential: Potential, plugin: Path, ranks: Sequence[int]) -> Iterato
         One comparison for each number of processes and each precision.
 
     Raises:
-        ConfigError: for a potential with a state input, which LAMMPS cannot give.
+        ConfigError: for a potential with a state input, which LAMMPS cannot give, or with terms.
         LammpsError: when LAMMPS ends with an error.
     """
     if potential.config.state != "none":
         msg = "a potential with a state input cannot be used in LAMMPS"
+        raise ConfigError(msg)
+    if potential.terms:
+        msg = (
+            f"the pair style computes the network alone, and this potential adds {potential.terms[0].name}; "
+            "docs/lammps.md says how to overlay LAMMPS's own"
+        )
         raise ConfigError(msg)
     atoms = crystal_for(potential)
     elements = sorted(set(atoms.symbols))
