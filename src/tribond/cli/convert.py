@@ -100,7 +100,9 @@ def _with_dispersion(metadata: dict[str, Any], wanted: str, *, is_potential: boo
         return rest
     if metadata.get(KEY):
         had = ", ".join(metadata[KEY])
-        raise typer.BadParameter(f"the model has {had} already; --dispersion none takes it off", param_hint="--dispersion")
+        raise typer.BadParameter(
+            f"the model has {had} already; --dispersion none takes it off", param_hint="--dispersion"
+        )
     try:
         term = term_named(wanted)
     except ConfigError as error:

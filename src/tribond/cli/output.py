@@ -188,7 +188,9 @@ def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
 
 def model_record(potential: "TrainedModel") -> dict[str, Any]:
     """What a result file says about the model it came from."""
-    known = {key: potential.metadata[key] for key in ("name", "level_of_theory", "energy_terms") if key in potential.metadata}
+    known = {
+        key: potential.metadata[key] for key in ("name", "level_of_theory", "energy_terms") if key in potential.metadata
+    }
     technical = {
         "cutoff_A": potential.config.cutoff,
         "dtype": str(potential.dtype).removeprefix("torch."),

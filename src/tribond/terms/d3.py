@@ -8,7 +8,7 @@ functional. Two-body terms alone, as `IVDW = 12` of VASP; pairs up to 60 Bohr an
 has it.
 """
 
-from functools import cache
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -107,8 +107,8 @@ def _models(graph: AtomGraph) -> list[Any]:
         it.cpu().numpy() for it in (graph.atomic_numbers, graph.positions, graph.cell, graph.pbc)
     )
     ends = np.cumsum([0, *graph.atoms_per_system().tolist()])
-    models = []
-    for system, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    models: list[Any] = []
+    for system, (start, end) in enumerate(pairwise(ends.tolist())):
         of_atoms = numbers[start:end]
         if start == end:
             models.append(None)
@@ -117,9 +117,7 @@ def _models(graph: AtomGraph) -> list[Any]:
             symbol = chemical_symbols[int(of_atoms.max())]
             msg = f"system {system}: D3 has no numbers for {symbol}; it knows H to {chemical_symbols[LAST_ELEMENT]}"
             raise StructureError(msg)
-        lattice = (
-            {"lattice": complete_cell(cells[system]) / Bohr, "periodic": pbc[system]} if pbc[system].any() else {}
-        )
+        lattice = {"lattice": complete_cell(cells[system]) / Bohr, "periodic": pbc[system]} if pbc[system].any() else {}
         try:
             models.append(interface.DispersionModel(of_atoms, positions[start:end] / Bohr, **lattice))
         except RuntimeError as error:
@@ -137,9 +135,8 @@ def _library() -> ModuleType:
     return interface
 
 
-@cache
 def _damping(functional: str) -> Any:
-    """The library's parameters of a functional."""
+    """The library's parameters of a functional. Not kept: what lives when Python ends is freed too late, with a complaint."""
     try:
         return _library().RationalDampingParam(method=functional)
     except RuntimeError as error:

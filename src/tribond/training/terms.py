@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -40,9 +41,7 @@ def added(table: FrameTable, terms: Sequence[Term], cache: ArrayCache, factor: f
         term.check()
         structures = (table.offsets, table.numbers, table.positions, table.cells, table.pbc)
         key = digest_of(COMPUTING, term.name, *structures)
-        found = cache.get(
-            "terms", key, lambda term=term: _computed(table, term), keep=lambda new: len(new["energies"]) >= WORTH_KEEPING
-        )
+        found = cache.get("terms", key, partial(_computed, table, term), keep=_worth_keeping)
         table = replace(
             table,
             energies=table.energies + factor * found["energies"],
@@ -50,6 +49,10 @@ def added(table: FrameTable, terms: Sequence[Term], cache: ArrayCache, factor: f
             stresses=table.stresses + factor * found["stresses"],
         )
     return table
+
+
+def _worth_keeping(found: Arrays) -> bool:
+    return len(found["energies"]) >= WORTH_KEEPING
 
 
 def _computed(table: FrameTable, term: Term) -> Arrays:

@@ -1,0 +1,60 @@
+"""Dispersion on the command line, and in model files."""
+
+import pytest
+from ase.build import bulk
+
+import tribond as package
+from tribond.checkpoints.native import load_model, save_model
+from tribond.errors import CheckpointError, ConfigError
+from tribond.integrations.lammps.check import compare
+
+
+def test_dispersion_is_stored_in_the_file_and_taken_off_again(tribond, tmp_path, model_file):
+    pytest.importorskip("dftd3")
+    with_it, without = tmp_path / "d3.safetensors", tmp_path / "plain.safetensors"
+    assert tribond("convert", model_file, with_it, "--dispersion", "d3bj:PBE").exit_code == 0
+    atoms = bulk("Cu")
+    plain, dispersed = package.load(model_file, device="cpu"), package.load(with_it, device="cpu")
+    assert dispersed.predict(atoms)[0].energy < plain.predict(atoms)[0].energy - 0.1
+    assert "d3bj:pbe" in tribond("info", with_it).output
+    refused = tribond("convert", with_it, without, "--dispersion", "d3bj:pbe")
+    assert refused.exit_code == 2
+    assert "has d3bj:pbe already" in refused.output
+    assert tribond("convert", with_it, without, "--dispersion", "none").exit_code == 0
+    assert without.read_bytes() == model_file.read_bytes()
+
+
+@pytest.mark.parametrize("wanted", ["pbe", "d4:pbe", "d3bj:"])
+def test_other_terms_are_wrong_usage(tribond, tmp_path, model_file, wanted):
+    result = tribond("convert", model_file, tmp_path / "out.safetensors", "--dispersion", wanted)
+    assert result.exit_code == 2
+    assert "d3bj:FUNCTIONAL" in result.output
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_an_unknown_functional_is_wrong_usage(tribond, tmp_path, model_file):
+    pytest.importorskip("dftd3")
+    result = tribond("convert", model_file, tmp_path / "out.safetensors", "--dispersion", "d3bj:nonsense")
+    assert result.exit_code == 2
+    assert "no parameters for the functional 'nonsense'" in result.output
+
+
+def test_who_computes_the_network_alone_refuses(tmp_path, model_file):
+    plain = package.load(model_file, device="cpu")
+    dispersed = package.Potential(plain.model, plain.metadata | {"energy_terms": ["d3bj:pbe"]})
+    with pytest.raises(ConfigError, match="adds d3bj:pbe"):
+        package.export_potential(dispersed, tmp_path / "out.pt2")
+    with pytest.raises(ConfigError, match="adds d3bj:pbe"):
+        next(compare(dispersed, tmp_path / "plugin.so", (1,)))
+
+
+def test_a_file_with_a_term_is_of_version_3_and_others_stay_at_2(tmp_path, model_file):
+    model, metadata = load_model(model_file)
+    save_model(tmp_path / "d3.safetensors", model, metadata | {"energy_terms": ["d3bj:pbe"]})
+    versions = []
+    for path in (model_file, tmp_path / "d3.safetensors"):
+        content = path.read_bytes()
+        versions.append(b'\\"format_version\\": 3' in content[: 8 + int.from_bytes(content[:8], "little")])
+    assert versions == [False, True]
+    with pytest.raises(CheckpointError, match="no term that can be added"):
+        save_model(tmp_path / "no.safetensors", model, metadata | {"energy_terms": ["magic"]})
