@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tribond.checkpoints.catalogue import Entry
     from tribond.models.trained_model import TrainedModel
 
+TERMS = "energy_terms"  # told among the facts
 FIRST = ("level_of_theory", "training_data", "licence", "errors")  # what people ask for, in this order
 
 
@@ -109,6 +110,8 @@ def _facts(trained: "TrainedModel") -> Iterator[tuple[str, str]]:
     )
     yield "precision", str(trained.dtype).removeprefix("torch.")
     if isinstance(trained, Potential):
+        if trained.terms:
+            yield "adds", ", ".join(term.name for term in trained.terms)
         yield "computed by", f"{describe(trained.model)}, on this CPU"
 
 
@@ -125,7 +128,9 @@ def _predicts(trained: "TrainedModel") -> str:
 
 def _provenance(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What the people who trained the model say, the important things first."""
-    left = {key: value for key, value in metadata.items() if key not in {"name", "property", "reference_energies"}}
+    left = {
+        key: value for key, value in metadata.items() if key not in {"name", "property", "reference_energies", TERMS}
+    }
     for key in FIRST:
         yield key.replace("_", " "), _text(left.pop(key, None) or "not stated")
     for key, value in left.items():
