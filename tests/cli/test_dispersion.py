@@ -4,6 +4,7 @@ import pytest
 from ase.build import bulk
 
 import tribond as package
+from tests.small_models import random_model, small_config
 from tribond.checkpoints.native import load_model, save_model
 from tribond.errors import CheckpointError, ConfigError
 from tribond.integrations.lammps.check import compare
@@ -56,5 +57,9 @@ def test_a_file_with_a_term_is_of_version_3_and_others_stay_at_2(tmp_path, model
         content = path.read_bytes()
         versions.append(b'\\"format_version\\": 3' in content[: 8 + int.from_bytes(content[:8], "little")])
     assert versions == [False, True]
+    with pytest.raises(CheckpointError, match="a model of a property"):
+        save_model(
+            tmp_path / "no.safetensors", random_model(small_config(readout="mean")), {"energy_terms": ["d3bj:pbe"]}
+        )
     with pytest.raises(CheckpointError, match="no term that can be added"):
         save_model(tmp_path / "no.safetensors", model, metadata | {"energy_terms": ["magic"]})

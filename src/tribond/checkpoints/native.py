@@ -69,7 +69,7 @@ def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> 
     if (found := difference(model)) is not None:
         msg = f"{path} was not written: a model file holds weights and settings alone, and in this model {found}"
         raise CheckpointError(msg)
-    _check_terms(path, metadata)
+    _check_terms(path, model.config, metadata)
     header = {
         "checksum": "crc32:00000000",
         "format_version": FORMAT_VERSION if metadata.get(TERMS) else WITHOUT_TERMS,
@@ -82,12 +82,15 @@ def save_model(path: Path | str, model: M3GNet, metadata: Mapping[str, Any]) -> 
     write_atomically(Path(path), content[:at] + f"{zlib.crc32(content):08x}".encode() + content[at + 8 :])
 
 
-def _check_terms(path: Path | str, metadata: Mapping[str, Any]) -> None:
+def _check_terms(path: Path | str, config: M3GNetConfig, metadata: Mapping[str, Any]) -> None:
     try:
-        terms_of(metadata)
+        terms = terms_of(metadata)
     except ConfigError as error:
         msg = f"{path}: {error}"
         raise CheckpointError(msg) from error
+    if terms and config.readout != "extensive":
+        msg = f"{path}: {terms[0].name} is added to energies, and this is a model of a property; leave {TERMS} out of its metadata"
+        raise CheckpointError(msg)
 
 
 def _checksum_place(content: bytes) -> int:
@@ -211,5 +214,5 @@ def load_model(path: Path | str, dtype: torch.dtype | None = None) -> tuple[M3GN
     _check_radii(path, tensors, config)
     model = M3GNet(config, precision)
     model.load_state_dict(tensors)
-    _check_terms(path, header["metadata"])
+    _check_terms(path, config, header["metadata"])
     return model, header["metadata"]
