@@ -14,6 +14,7 @@ from tribond.errors import ConfigError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
 from tribond.models.force_field import Evaluation, Prediction, unbatch
+from tribond.models.recorded import RecordedSteps, can_record
 from tribond.models.trained_model import State, TrainedModel
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
@@ -121,6 +122,10 @@ class Potential(TrainedModel):
     def evaluate(self, graph: AtomGraph) -> Evaluation:
         """Energy, forces and stress of a batch, as tensors."""
         return evaluate(self.model, graph, evaluator=self._evaluator)
+
+    def recorder(self, skin: float) -> RecordedSteps | None:
+        """On a GPU with Triton, one structure after the other as CUDA graphs; None elsewhere. See `RecordsSteps`."""
+        return RecordedSteps(self.model, skin) if can_record(self.model) else None
 
     def predict(
         self,
