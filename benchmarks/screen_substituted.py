@@ -3,7 +3,7 @@
     python -m benchmarks.screen_substituted ../shared/datasets/teacher/crystals.extxyz.gz FOLDER
     tribond screen FOLDER/screen.yaml -o FOLDER/out
 
-Writes FOLDER/prototypes, FOLDER/references.extxyz (the elements, and all binary crystals of them of up to six atoms in the
+Writes FOLDER/prototypes, FOLDER/references.extxyz (the elements, and all binary crystals of them of up to 40 atoms in the
 catalogue) and FOLDER/screen.yaml.
 """
 
@@ -25,7 +25,7 @@ PROTOTYPES = {
     "mp-3536": "MgAl2O4",
 }
 ONE, TWO, THREE, FOUR = "Li, Na, K, Rb, Cs", "Mg, Ca, Sr, Ba, Zn", "Al, Ga, Sc, 'Y', La", "Ti, Zr, Hf, Si, Ge, Sn"
-ANIONS = "F, Cl, O, S"
+ANIONS = "Cl, Br, O, S"  # no crystal of fluorine is in the catalogue
 YAML = f"""\
 model: default
 sources:
@@ -79,7 +79,7 @@ def main() -> None:
             write(
                 arguments.folder / "prototypes" / f"{PROTOTYPES[identity]}.cif", read(StringIO(text), format="extxyz")
             )
-        if elements <= known and (len(elements) == 1 or (len(elements) == 2 and size <= 6)):
+        if elements <= known and (len(elements) == 1 or (len(elements) == 2 and size <= 40)):
             references.append(read(StringIO(text), format="extxyz"))
     write(arguments.folder / "references.extxyz", references)
     (arguments.folder / "screen.yaml").write_text(YAML)
