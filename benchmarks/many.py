@@ -16,6 +16,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,17 @@ from benchmarks.speed.codes import CODES
 from benchmarks.speed.crystals import mixed
 from benchmarks.speed.environments import python_of
 from tribond.properties.relax import relax
+from tribond.screening.engines import Engine, Local, run
 from tribond.screening.many import compute, entries
+from tribond.screening.plan import make
 from tribond.screening.pool import cores
+from tribond.screening.ray_engine import Ray
+from tribond.screening.settings import Settings
 from tribond.screening.store import Store
 from tribond.screening.works import Model, Relax
 
 ROOT = Path(__file__).parents[1]
+SHARD = 4  # crystals: small, so that two processes end at nearly the same time
 TINY = 1e-9  # eV/Å: nobody gets there, all do their steps
 
 
@@ -61,6 +67,9 @@ def main() -> None:
     took("the same with ASE's FrechetCellFilter", lambda: with_ases_filter(structures, steps))
     took("pool of one process", lambda: pool(structures, steps, 1))
     took(f"pool of {cores()} processes", lambda: pool(structures, steps, cores()))
+    took(f"tribond screen, pool of {cores()}", lambda: screened(structures, steps, Local(cores())))
+    if find_spec("ray") is not None:
+        took(f"tribond screen, Ray on {cores()} cores", lambda: screened(structures, steps, Ray(None, cores())))
     for code in given.peers:
         python = python_of(code, ROOT / ".bench")
         took(
@@ -129,6 +138,17 @@ def pool(structures: list[Atoms], steps: int, jobs: int) -> float:
         compute(wanted, work, store, jobs=jobs, on_progress=on_progress)
     seconds = time.perf_counter() - first[0]
     return seconds * len(structures) / (len(structures) - first[1])
+
+
+def screened(structures: list[Atoms], steps: int, engine: Engine) -> float:
+    """Seconds from the first shard on, for the same reason."""
+    relaxation = {"relax": {"fmax_eV_per_A": TINY, "steps": steps}}
+    settings = Settings.model_validate({"sources": [{"files": "x"}], "steps": [relaxation], "shard_size": SHARD})
+    with tempfile.TemporaryDirectory() as folder:
+        named = ((str(number), atoms) for number, atoms in enumerate(structures))
+        made = make(Path(folder) / "out", settings, Model("default"), named)
+        ends = [time.perf_counter() for _ in run(made, engine, range(len(made.sizes)))]
+    return (ends[-1] - ends[0]) * len(ends) / (len(ends) - 1)
 
 
 def peer(python: Path, code: str, count: int, steps: int) -> float:

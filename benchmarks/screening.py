@@ -73,20 +73,29 @@ def peak_megabytes() -> float:
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def measure(rows: int, folder: Path) -> dict[str, float]:
+def measure(rows: int, folder: Path, *, sort: bool) -> dict[str, float]:
     """Screen so many crystals, and say what it took beside the potential.
 
     Args:
         rows: how many.
         folder: an empty one.
+        sort: plan alone, and with `deduplicate`, for which structures are sorted by composition.
     """
     works.Predict = Free
-    steps = ["predict", {"filter": "energy_eV_per_atom < 0"}]
+    steps = ["deduplicate"] if sort else ["predict", {"filter": "energy_eV_per_atom < 0"}]
     settings = Settings.model_validate({"sources": [{"files": "x"}], "steps": steps, "shard_size": 1000})
     before, start = peak_megabytes(), time.process_time()
     made = plans.make(folder, settings, Model("none"), structures(rows))
     planned = time.process_time()
     planned_MB = peak_megabytes()
+    if sort:
+        seconds = planned - start
+        return {
+            "rows": rows,
+            "plan_us_per_row": 1e6 * seconds / rows,
+            "peak_MB_at_start": before,
+            "peak_MB": planned_MB,
+        }
     for _ in run(made, Local(0), range(len(made.sizes))):
         pass
     computed = time.process_time()
@@ -114,9 +123,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, help="where the files go [default: a temporary folder]")
+    parser.add_argument("--sort", action="store_true", help="measure only the plan, with deduplicate")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        print(json.dumps(measure(arguments.rows, Path(folder) / "out"), indent=1))
+        print(json.dumps(measure(arguments.rows, Path(folder) / "out", sort=arguments.sort), indent=1))
 
 
 if __name__ == "__main__":

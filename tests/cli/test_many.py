@@ -186,7 +186,7 @@ def test_results_do_not_become_inputs_of_the_next_call(tribond, tmp_path, model_
         done = tribond("relax", room, "-m", model_file, "--steps", 1, "--jobs", 1, "-o", room / "out")
         assert "2 structures:" in done.output  # a.cif, and out.db of predict
     done = tribond("relax", room, "-m", model_file, "--jobs", 1, "-o", room)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "results would go among the inputs" in done.output
 
 

@@ -72,7 +72,7 @@ def test_graphs_are_those_of_a_fresh_search_at_every_step(name, skin, searches):
         assert_identical(graph(atoms), fresh(atoms))
         atoms.positions += random.normal(scale=0.05, size=atoms.positions.shape)
     if skin == 0:
-        assert graph._kept is None
+        assert graph._list._kept is None
     elif skin == 3:
         assert len(searches) == 1
 

@@ -53,7 +53,9 @@ def predict_all(potential: Any, structures: Sequence[Atoms], _batch_size: int) -
     potential.predict(list(structures))
 
 
-def training_step(potential: Any, structures: Sequence[Atoms], labels: Sequence[Labels]) -> Callable[[], None]:
+def training_step(
+    potential: Any, structures: Sequence[Atoms], labels: Sequence[Labels], device: str = "cpu"
+) -> Callable[[], None]:
     """One step of `tribond train`: graphs, energy, forces, stress, loss, gradient, Adam."""
     from tribond.backends.choose import Evaluator
     from tribond.data.dataset import FrameDataset, LabeledGraph
@@ -73,7 +75,7 @@ def training_step(potential: Any, structures: Sequence[Atoms], labels: Sequence[
     evaluator = Evaluator()
 
     def step() -> None:
-        batch = LabeledGraph.batch([dataset[index] for index in range(len(dataset))])
+        batch = LabeledGraph.batch([dataset[index] for index in range(len(dataset))]).to(device)
         optimizer.zero_grad()
         loss(evaluate(model, batch.graph, create_graph=True, evaluator=evaluator), batch).total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)

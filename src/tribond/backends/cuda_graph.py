@@ -1,8 +1,8 @@
 """A whole evaluation as a CUDA graph: for systems so small that starting kernels takes longer than what they compute.
 
-A graph is recorded once and replayed with one call; it reads and writes fixed places in memory. So the arrays of bonds
-have a capacity: places left over hold bonds of no atom, for which nothing is computed, and a graph is recorded anew
-only when bonds no longer fit.
+A graph is recorded once and replayed with one call; it reads and writes fixed places in memory. So the arrays of pairs
+have a capacity: places left over hold pairs of no atom, for which nothing is computed, and a graph is recorded anew
+only when pairs no longer fit. Which pairs are bonds is found within the graph, too.
 """
 
 from collections.abc import Callable
@@ -70,6 +70,19 @@ class Step:
     atomic_energies: Tensor  # (atoms,) eV, float64
     forces: Tensor  # (atoms, 3) eV/Å, float64
     virial: Tensor  # (systems, 3, 3) eV, float64 | dE/dε, symmetric
+    shortest: Tensor  # () Å, float64 | the shortest distance among all pairs; infinite where there are none
+    everything: Tensor  # all of these one after the other; they are views of it
+
+    @staticmethod
+    def of(everything: Tensor, num_atoms: int, num_systems: int) -> "Step":
+        """Views of one array of everything, in the order of the fields."""
+        sizes = (num_systems, num_atoms, 3 * num_atoms, 9 * num_systems, 1)
+        energy, atomic, forces, virial, shortest = everything.split(sizes)
+        return Step(energy, atomic, forces.view(-1, 3), virial.view(-1, 3, 3), shortest[0], everything)
+
+    def on_host(self) -> "Step":
+        """A copy on the CPU, in one piece: the host waits for the device once."""
+        return Step.of(self.everything.cpu(), len(self.atomic_energies), len(self.energy))
 
 
 class CapturedStep:
@@ -82,15 +95,15 @@ class CapturedStep:
             if neighbours have changed:
                 step.set_bonds(new_graph)
 
-    The graph may hold bonds longer than the cutoff, a skin: they contribute nothing until they become shorter. Nothing
-    in a call waits for the device.
+    The graph may hold pairs longer than the cutoff, a skin: every call takes those that are bonds then, in their order, so
+    that the result is that of a graph without them. Nothing in a call waits for the device.
 
     Args:
         model: one that `network.supports` accepts, on the device of the graph. Its weights are read here: make
             another step after a change.
-        graph: the batch; gives the elements, the bonds and the first cell.
+        graph: the batch; gives the elements, the pairs and the first cell.
         precision: of the matrix products, as for `network.energy_and_gradient`.
-        growth: places for bonds, over the number of bonds.
+        growth: places for pairs, over the number of pairs.
 
     Raises:
         ValueError: for a model that `supports` does not accept, or that is not what its config describes.
@@ -99,7 +112,7 @@ class CapturedStep:
     def __init__(
         self, model: M3GNet, graph: AtomGraph, *, precision: Precision = PRECISION, growth: float = 1.25
     ) -> None:
-        if not COVERAGE.computes(model.config) or not supports(model):
+        if not computes(model):
             msg = "this model has no Triton kernels: use tribond.models.potential.evaluate"
             raise ValueError(msg)
         check(model)
@@ -110,13 +123,13 @@ class CapturedStep:
         self._cell = graph.cell.clone()
         self._system = graph.system_index
         self._element = model.row_of_element[graph.atomic_numbers]
-        self.capacity = -1
-        self._bonds: Bonds
-        self._shifts: Tensor
+        self.capacity = 0
+        self._pairs: Tensor  # (2, capacity) int64, the last one of no atom
+        self._shifts: Tensor  # (capacity, 3) float64
         self.set_bonds(graph)
 
     def set_bonds(self, graph: AtomGraph) -> None:
-        """Other bonds of the same atoms.
+        """Other pairs of the same atoms.
 
         Raises:
             ValueError: if the number of atoms or systems is another.
@@ -127,27 +140,26 @@ class CapturedStep:
                 f"{graph.num_atoms} atoms in {graph.num_systems}: make another step"
             )
             raise ValueError(msg)
-        fits = graph.num_edges <= self.capacity
+        fits = graph.num_edges < self.capacity
         if not fits:
             self.capacity = int(self.growth * graph.num_edges) + 1
         left = self.capacity - graph.num_edges
-        bonds = Bonds.of(pad(graph.edge_index, (0, left), value=graph.num_atoms), graph.num_atoms)
+        pairs = pad(graph.edge_index, (0, left), value=graph.num_atoms)
         shifts = pad(graph.cell_shifts, (0, 0, 0, left))
         if fits:
-            for name in ("centre", "neighbour", "start", "order", "start_of_neighbour"):
-                getattr(self._bonds, name).copy_(getattr(bonds, name))
+            self._pairs.copy_(pairs)
             self._shifts.copy_(shifts)
         else:
-            self._bonds, self._shifts = bonds, shifts
-            self._pass = Pass(self._weights, bonds)
+            self._pairs, self._shifts = pairs, shifts
             self._replay, self._step = _record(self._evaluate, self._positions.device)
 
     def __call__(self, positions: Tensor, cell: Tensor | None = None) -> Step:
         """Evaluate.
 
         Args:
-            positions: (atoms, 3) Å, unwrapped since the bonds were set.
-            cell: (systems, 3, 3) Å; None for the last one.
+            positions: (atoms, 3) Å, unwrapped since the bonds were set; on the device, or in pinned memory, which must stay
+                as it is until the step is done.
+            cell: (systems, 3, 3) Å, likewise; None for the last one.
 
         Raises:
             ValueError: for positions of another number of atoms.
@@ -155,9 +167,9 @@ class CapturedStep:
         if positions.shape != self._positions.shape:
             msg = f"positions of {len(self._positions)} atoms are wanted, not {tuple(positions.shape)}"
             raise ValueError(msg)
-        self._positions.copy_(positions)
+        self._positions.copy_(positions, non_blocking=True)
         if cell is not None:
-            self._cell.copy_(cell)
+            self._cell.copy_(cell, non_blocking=True)
         if self._replay is None:
             self._step = self._evaluate()
         else:
@@ -166,29 +178,49 @@ class CapturedStep:
 
     @torch.no_grad()
     def _evaluate(self) -> Step:
-        bonds, atoms = self._bonds, len(self._positions)
-        last = max(atoms - 1, 0)
-        centre, neighbour = (ends.clamp(max=last) for ends in (bonds.centre, bonds.neighbour))
-        single = len(self._cell) == 1
-        if single:
+        atoms, systems = len(self._positions), len(self._cell)
+        pairs, vectors, shortest = self._bonds()
+        bonds = Bonds.of(pairs, atoms)
+        evaluation = Pass(self._weights, bonds)
+        energies, gradient = evaluation.run(vectors, self._element)
+        forces, pulled = torch.empty_like(self._positions), torch.empty_like(self._positions)
+        evaluation.on.sums(gradient, forces, by_neighbour=False)
+        evaluation.on.sums(gradient, pulled, by_neighbour=True)
+        # Atom by atom first: a matrix product of (3, bonds) and (bonds, 3) would keep one multiprocessor busy.
+        outer = gradient.new_empty(atoms, 9)
+        evaluation.on.sums((vectors[:, :, None] * gradient[:, None, :]).flatten(1), outer, by_neighbour=False)
+        if systems == 1:
+            energy, virial = energies.sum()[None], outer.sum(0).view(1, 3, 3)
+        else:
+            energy = energies.new_zeros(systems).index_add(0, self._system, energies)
+            virial = outer.new_zeros(systems, 9).index_add(0, self._system, outer).view(-1, 3, 3)
+        virial = (virial + virial.transpose(1, 2)) / 2
+        energy = energy + self.model.reference_energy.offset
+        parts = (energy, energies, forces - pulled, virial, shortest)
+        return Step.of(torch.cat([part.flatten() for part in parts]), atoms, systems)
+
+    def _bonds(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The pairs that are bonds now, places of no atom behind them; their vectors; and the shortest length of all pairs."""
+        pairs, atoms = self._pairs, len(self._positions)
+        centre, neighbour = pairs.clamp(max=max(atoms - 1, 0))
+        if len(self._cell) == 1:
             shift = self._shifts @ self._cell[0]
         else:
             shift = torch.einsum("ea,eax->ex", self._shifts, self._cell[self._system[centre]])
         vectors = self._positions[neighbour] - self._positions[centre] + shift
-        energies, gradient = self._pass.run(vectors, self._element)
-        forces, pulled = torch.empty_like(self._positions), torch.empty_like(self._positions)
-        self._pass.on.sums(gradient, forces, by_neighbour=False)
-        self._pass.on.sums(gradient, pulled, by_neighbour=True)
-        # Atom by atom first: a matrix product of (3, bonds) and (bonds, 3) would keep one multiprocessor busy.
-        outer = gradient.new_empty(atoms, 9)
-        self._pass.on.sums((vectors[:, :, None] * gradient[:, None, :]).flatten(1), outer, by_neighbour=False)
-        if single:
-            energy, virial = energies.sum()[None], outer.sum(0).view(1, 3, 3)
-        else:
-            energy = energies.new_zeros(len(self._cell)).index_add(0, self._system, energies)
-            virial = outer.new_zeros(len(self._cell), 9).index_add(0, self._system, outer).view(-1, 3, 3)
-        virial = (virial + virial.transpose(1, 2)) / 2
-        return Step(energy + self.model.reference_energy.offset, energies, forces - pulled, virial)
+        squared = torch.where(pairs[0] < atoms, vectors.square().sum(dim=1), torch.inf)
+        within = squared < self.model.config.cutoff**2
+        last = len(within)
+        # The others to one place after the last, which is cut off; and where no bond comes, the last pair, of no atom.
+        place = torch.where(within, within.cumsum(0) - 1, last)
+        taken = torch.full((last + 1,), last - 1, device=place.device)
+        taken = taken.index_copy_(0, place, torch.arange(last, device=place.device))[:last]
+        return pairs[:, taken], vectors[taken], squared.amin().sqrt()
+
+
+def computes(model: M3GNet) -> bool:
+    """Whether a step of this model can be recorded; `known` says whether the model is its config's."""
+    return COVERAGE.computes(model.config) and supports(model)
 
 
 def _record(evaluate: Callable[[], Step], device: torch.device) -> tuple[Callable[[], None] | None, Step]:

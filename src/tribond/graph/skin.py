@@ -47,17 +47,13 @@ class VerletGraph:
     def __init__(
         self, cutoff: float, threebody_cutoff: float, skin: float = DEFAULT_SKIN, device: torch.device | str = "cpu"
     ) -> None:
-        check_skin(skin)
         self._cutoff, self._threebody_cutoff = cutoff, threebody_cutoff
-        self._skin = skin
-        self._device = torch.device(device)
-        self._find = find_bonds if self._device.type == "cpu" else partial(find_bonds_on_device, device=self._device)
-        self._kept: _Kept[Any] | None = None
+        self._list = VerletList(cutoff, skin, device)
 
     @property
     def skin(self) -> float:
         """By how much, Å, the kept list reaches farther than bonds do."""
-        return self._skin
+        return self._list.skin
 
     def __call__(self, structure: "AnyStructure") -> AtomGraph:
         """The graph of a structure.
@@ -65,23 +61,53 @@ class VerletGraph:
         Raises:
             StructureError: as `atom_graph` does.
         """
-        if self._skin == 0 and self._device.type == "cpu":
+        if self.skin == 0 and self._list.device.type == "cpu":
             return atom_graph(structure, self._cutoff, self._threebody_cutoff)
         atoms = as_atoms(structure)
-        listed = None if self._kept is None else self._kept.listed_in(atoms, self._cutoff, self._skin)
-        if listed is None:
-            kept = self._search(atoms)
-            listed = kept.listed
-            self._kept = kept if self._skin > 0 else None
-        positions = torch.from_numpy(positions_of(atoms).copy()).to(self._device)
+        listed = self._list(atoms)
+        positions = torch.from_numpy(positions_of(atoms).copy()).to(self._list.device)
         bonds = listed.candidates.select(positions, listed.offsets, self._cutoff, self._threebody_cutoff)
         return graph_of(atoms, listed.parts, positions, bonds)
+
+
+class VerletList:
+    """The list of neighbours that a `VerletGraph` keeps.
+
+    Args:
+        cutoff: longest bond, Å.
+        skin: how much farther the list reaches, Å; 0 keeps nothing.
+        device: where the list lies.
+
+    Raises:
+        ConfigError: for a skin that is negative or not finite.
+    """
+
+    def __init__(self, cutoff: float, skin: float, device: torch.device | str) -> None:
+        check_skin(skin)
+        self.skin = skin
+        self.device = torch.device(device)
+        self._cutoff = cutoff
+        self._find = find_bonds if self.device.type == "cpu" else partial(find_bonds_on_device, device=self.device)
+        self._kept: _Kept[Any] | None = None
+
+    def __call__(self, atoms: Atoms) -> "Listed[Any]":
+        """All pairs that may be bonds: the kept ones, in the cell of these atoms, or those of a new search.
+
+        Raises:
+            StructureError: for atoms that make no sense; positions are checked as far as the list depends on them.
+        """
+        listed = None if self._kept is None else self._kept.listed_in(atoms, self._cutoff, self.skin)
+        if listed is not None:
+            return listed
+        kept = self._search(atoms)
+        self._kept = kept if self.skin > 0 else None
+        return kept.listed
 
     def _search(self, atoms: Atoms) -> "_Kept[Any]":
         check_atoms(atoms)
         positions, cell, pbc = positions_of(atoms).copy(), cell_of(atoms).copy(), atoms.pbc.copy()
-        candidates: _Candidates[Any] = self._find(positions, cell, pbc, self._cutoff + self._skin)
-        listed = _Listed(Parts.of(atoms, self._device), candidates, candidates.offsets(cell))
+        candidates: _Candidates[Any] = self._find(positions, cell, pbc, self._cutoff + self.skin)
+        listed = Listed(Parts.of(atoms, self.device), candidates, candidates.offsets(cell))
         return _Kept(listed, Reference(positions, cell, pbc), atoms.numbers.copy())
 
 
@@ -154,7 +180,7 @@ class _Candidates(Protocol[Offsets]):
 
 
 @dataclass(frozen=True, eq=False)
-class _Listed(Generic[Offsets]):
+class Listed(Generic[Offsets]):
     """What serves many steps, in one cell."""
 
     parts: Parts
@@ -166,11 +192,11 @@ class _Listed(Generic[Offsets]):
 class _Kept(Generic[Offsets]):
     """A list of pairs, and the atoms that it was made for."""
 
-    listed: _Listed[Offsets]
+    listed: Listed[Offsets]
     reference: Reference
     numbers: NDArray[np.int64]  # (atoms,)
 
-    def listed_in(self, atoms: Atoms, cutoff: float, skin: float) -> _Listed[Offsets] | None:
+    def listed_in(self, atoms: Atoms, cutoff: float, skin: float) -> Listed[Offsets] | None:
         """The list in the cell of these atoms, or None if it might lack one of their bonds.
 
         Raises:

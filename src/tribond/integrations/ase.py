@@ -9,10 +9,9 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
-from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.elements import check_elements
 from tribond.graph.skin import DEFAULT_SKIN, VerletGraph
-from tribond.models.force_field import ForceField, TakesState, unbatch
+from tribond.models.force_field import ForceField, Prediction, RecordsSteps, TakesState, unbatch
 from tribond.models.property_model import PropertyModel
 from tribond.models.trained_model import State
 
@@ -55,6 +54,7 @@ class Calculator(ASECalculator):
         self._potential = given
         self._graph = VerletGraph(given.cutoff, given.threebody_cutoff, skin, given.device)
         self._state = deepcopy(state)
+        self._recorder = given.recorder(skin) if state is None and isinstance(given, RecordsSteps) else None
 
     @property
     def potential(self) -> ForceField:
@@ -109,8 +109,7 @@ class Calculator(ASECalculator):
         self.results = {}  # those of other atoms, should anything below fail
         if atoms is not None:
             self.atoms = atoms.copy()
-        graph = self._checked(self._graph(self.atoms))
-        prediction = unbatch(graph, self.potential.evaluate(graph))[0]
+        prediction = self._predict()
         self.results = {
             "energy": prediction.energy,
             "free_energy": prediction.energy,
@@ -123,7 +122,11 @@ class Calculator(ASECalculator):
             msg = f"stress needs a cell periodic along a, b and c; this one has pbc = {self.atoms.pbc.tolist()}"
             raise PropertyNotImplementedError(msg)
 
-    def _checked(self, graph: AtomGraph) -> AtomGraph:
-        """The graph with the state input, if its elements are known."""
+    def _predict(self) -> Prediction:
+        if self._recorder is not None and (recorded := self._recorder(self.atoms)) is not None:
+            return recorded
+        graph = self._graph(self.atoms)
         check_elements(self.atoms.numbers.tolist(), self.potential.elements)
-        return graph if self._with_state is None else self._with_state(graph, self.state)
+        if self._with_state is not None:
+            graph = self._with_state(graph, self.state)
+        return unbatch(graph, self.potential.evaluate(graph))[0]

@@ -4,7 +4,7 @@ A calculator, a simulation or a screening takes anything that has these few name
 sum of several, an ensemble.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -17,6 +17,8 @@ from tribond.models.trained_model import State
 from tribond.typing import AtomicEnergies, Energies, Forces, Stresses, Virials
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from tribond.graph.build import AnyStructure
 
 
@@ -96,6 +98,22 @@ class TakesState(Protocol):
 
         Raises:
             ConfigError: for a state that is missing, not wanted or does not fit.
+        """
+
+
+@runtime_checkable
+class RecordsSteps(Protocol):
+    """A force field that evaluates faster when it sees one structure after the other, as in dynamics."""
+
+    def recorder(self, skin: float) -> "Callable[[Atoms], Prediction | None] | None":
+        """A function from a structure to its prediction, which keeps what serves the next step.
+
+        Args:
+            skin: how much farther than bonds a list of neighbours reaches that is kept, Å.
+
+        Returns:
+            The function, or None where `evaluate` is as fast; the function gives None for structures that `evaluate` is to
+            be asked for.
         """
 
 

@@ -15,6 +15,7 @@ from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import as_list
 from tribond.models.additive import with_terms
 from tribond.models.force_field import Evaluation, Prediction, unbatch
+from tribond.models.recorded import RecordedSteps, can_record
 from tribond.models.trained_model import State, TrainedModel
 from tribond.nn.config import Readout
 from tribond.nn.m3gnet import M3GNet
@@ -133,6 +134,10 @@ class Potential(TrainedModel):
             ConfigError: if a term cannot be computed here, because a library is missing.
         """
         return with_terms(evaluate(self.model, graph, evaluator=self._evaluator), self.terms, graph)
+
+    def recorder(self, skin: float) -> RecordedSteps | None:
+        """On a GPU with Triton, one structure after the other as CUDA graphs; None elsewhere. See `RecordsSteps`."""
+        return RecordedSteps(self.model, skin) if can_record(self.model) else None
 
     def predict(
         self,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tribond.errors import StructureError, TribondError
+from tribond.errors import ConfigError, StructureError, TribondError
 from tribond.reading.kinds import ENDINGS
 from tribond.reading.names import matching, split_index, unpacked
 
@@ -63,6 +63,9 @@ def files_of(names: list[str], results: Sequence[Path] = ()) -> Iterator[Files]:
     Args:
         names: with their @index, if any.
         results: files and folders that results go to: where they lie in a folder that is named, they are no inputs.
+
+    Raises:
+        ConfigError: if results are to go into the folder of inputs itself.
     """
     paths = [split_index(name)[0] for name in names]
     found = Files([], [], [], [], beside=not any(path.is_dir() or is_archive(path) for path in paths))
@@ -70,6 +73,8 @@ def files_of(names: list[str], results: Sequence[Path] = ()) -> Iterator[Files]:
         for number, name in enumerate(names):
             try:
                 _expand(found, name, Path(room) / str(number), results)
+            except ConfigError:
+                raise  # nothing wrong with the files
             except TribondError as error:
                 found.bad.append((name, error))
         yield found
@@ -125,7 +130,7 @@ def _add(found: Files, folder: Path, label: str, ending: str, results: Sequence[
     for own in (path.resolve() for path in results):
         if folder.resolve().is_relative_to(own):
             msg = "results would go among the inputs, and the next call would take them for inputs; choose another --output"
-            raise StructureError(msg)
+            raise ConfigError(msg)
         files = [path for path in files if not path.resolve().is_relative_to(own)]
     chosen = [path for path in files if _named_like_structure(path)]
     if not chosen:
