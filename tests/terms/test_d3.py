@@ -186,6 +186,12 @@ def test_the_calculator_has_it_at_every_step(plain, dispersed):
         )
 
 
+def test_steps_that_are_recorded_would_be_of_the_network_alone(plain, dispersed, monkeypatch):
+    monkeypatch.setattr("tribond.models.potential.can_record", lambda model: True)
+    assert plain.recorder(1.0) is not None
+    assert dispersed.recorder(1.0) is None
+
+
 def test_it_stays_on_copies_and_can_be_taken_off(plain, dispersed):
     atoms = STRUCTURES["methanol"]()
     single = dispersed.to(dtype="float32")

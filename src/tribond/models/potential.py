@@ -136,8 +136,11 @@ class Potential(TrainedModel):
         return with_terms(evaluate(self.model, graph, evaluator=self._evaluator), self.terms, graph)
 
     def recorder(self, skin: float) -> RecordedSteps | None:
-        """On a GPU with Triton, one structure after the other as CUDA graphs; None elsewhere. See `RecordsSteps`."""
-        return RecordedSteps(self.model, skin) if can_record(self.model) else None
+        """On a GPU with Triton, one structure after the other as CUDA graphs; None elsewhere. See `RecordsSteps`.
+
+        None with terms, too: a graph would hold the network alone.
+        """
+        return RecordedSteps(self.model, skin) if not self.terms and can_record(self.model) else None
 
     def predict(
         self,
