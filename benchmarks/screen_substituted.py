@@ -24,7 +24,7 @@ PROTOTYPES = {
     "mp-8001": "LiAlO2",
     "mp-3536": "MgAl2O4",
 }
-ONE, TWO, THREE, FOUR = "Li, Na, K, Rb, Cs", "Mg, Ca, Sr, Ba, Zn", "Al, Ga, Sc, 'Y', La", "Ti, Zr, Hf, Si, Ge, Sn"
+ONE, TWO, THREE, FOUR = "Li, Na, K, Rb, Cs", "Mg, Ca, Sr, Ba, Zn, Cd", "Al, Ga, Sc, La", "Ti, Zr, Hf, Si, Ge, Sn"
 ANIONS = "Cl, Br, O, S"  # no crystal of fluorine is in the catalogue
 YAML = f"""\
 model: default
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("crystals", type=Path)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    known = set(f"{ONE}, {TWO}, {THREE}, {FOUR}, {ANIONS}".replace("'", "").split(", "))
+    known = set(f"{ONE}, {TWO}, {THREE}, {FOUR}, {ANIONS}".split(", "))
     (arguments.folder / "prototypes").mkdir(parents=True, exist_ok=True)
     references: list[Atoms] = []
     for comment, elements, text in crystals(arguments.crystals):

@@ -190,8 +190,6 @@ def _cut(rows: Iterable[dict[str, Any]], wanted: int | None, *, together: bool) 
 def _by_composition(rows: Iterable[dict[str, Any]], path: Path, of: pa.Schema) -> Iterator[dict[str, Any]]:
     """The rows sorted by composition, then as they came; by the disk, not in memory."""
     import duckdb
-    from pyarrow.dataset import dataset
-
     batch: list[dict[str, Any]] = []
     with parquet.ParquetWriter(path, of, compression="zstd") as writer:
         for row in rows:
@@ -203,10 +201,10 @@ def _by_composition(rows: Iterable[dict[str, Any]], path: Path, of: pa.Schema) -
             writer.write_table(table(batch, of))
     target = path.with_name("sorted.parquet")
     with duckdb.connect(config={"threads": 1, "memory_limit": SORT_MEMORY, "temp_directory": str(path.parent)}) as sort:
-        sort.register("unsorted", dataset(str(path), format="parquet"))
-        quoted = str(target).replace("'", "''")
+        given, sorted_ = (str(it).replace("'", "''") for it in (path, target))
+        # DuckDB reads the file itself: what pyarrow would read ahead for it counts to no limit.
         sort.execute(
-            f"copy (select * from unsorted order by reduced_formula, number) to '{quoted}' "  # noqa: S608, a path of ours
+            f"copy (select * from read_parquet('{given}') order by reduced_formula, number) to '{sorted_}' "  # noqa: S608, paths of ours
             "(format parquet, compression zstd, row_group_size 2048)"
         )
     path.unlink()
