@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from tribond.evaluation.evaluate import evaluate_frames
 from tribond.training import callbacks, run
 from tribond.training.callbacks import KeepBest
 from tribond.training.module import PotentialTraining
+from tribond.training.sources import read_training_frames
+from tribond.training.start import make_start
 
 FAST = {"learning_rate": 0.05, "warmup_steps": 2, "ema_decay": 0.9}
 
@@ -44,7 +47,7 @@ def test_one_step_changes_every_weight(data, make_training, tmp_path):
     config = make_training(steps=1, optimizer={"ema_decay": 0.0, "warmup_steps": 0})
     train(config, tmp_path)
     after = load_file(tmp_path / "out" / "model.safetensors")
-    start = run.make_start(config, run.read_training_frames(config.data, tmp_path), tmp_path)
+    start = make_start(config, read_training_frames(config.data, tmp_path), tmp_path)
     before = start.model.state_dict()
     weights = {name for name, _ in start.model.named_parameters()}
     assert weights <= after.keys()
@@ -264,9 +267,9 @@ def test_unknown_elements_may_be_skipped(data, make_training, tmp_path, caplog):
 def test_a_diverged_training_says_so(data, make_training, tmp_path, monkeypatch):
     original = PotentialTraining._loss
 
-    def diverge(self, batch, *, create_graph):
-        terms = original(self, batch, create_graph=create_graph)
-        return terms if self.global_step < 3 else terms.__class__(**(vars(terms) | {"total": terms.total * torch.nan}))
+    def diverge(self, batch):
+        loss, sums = original(self, batch)
+        return loss, sums if self.global_step < 3 else replace(sums, losses=sums.losses * torch.nan)
 
     monkeypatch.setattr(PotentialTraining, "_loss", diverge)
     with pytest.raises(TribondError, match="the loss of step 4 is nan"):
