@@ -1,4 +1,4 @@
-"""What happens around the steps: averaged weights, the best model, and a line that shows how it goes."""
+"""What happens around the steps: averaged weights, the best model, and words where a stage begins."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,6 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor
-from tqdm import tqdm
 
 from tribond.nn.m3gnet import M3GNet
 from tribond.training.lightning_internals import averaged_module, move_towards
@@ -59,6 +58,8 @@ class KeepBest(Callback):
         self.patience = patience
         self.validates = validates
         self.best = float("inf")
+        self.step = 0  # of the best
+        self.found: dict[str, float] = {}  # by the best validation
         self.without_improvement = 0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,7 +72,7 @@ class KeepBest(Callback):
         loss = found["val/loss"]
         better = loss < self.best  # never true for NaN
         if better:
-            self.best = loss
+            self.best, self.step, self.found = loss, trainer.global_step, found
             self.without_improvement = 0
             if trainer.is_global_zero:
                 self.write(self.average.model(), trainer.global_step, found)
@@ -98,11 +99,12 @@ class KeepBest(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What must be known to go on."""
-        return {"best": self.best, "without_improvement": self.without_improvement}
+        return {name: getattr(self, name) for name in ("best", "step", "found", "without_improvement")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on."""
         self.best, self.without_improvement = state_dict["best"], state_dict["without_improvement"]
+        self.step, self.found = state_dict.get("step", 0), dict(state_dict.get("found", {}))
 
     def _stop_if_hopeless(self, trainer: Trainer) -> None:
         if self.patience is not None and self.without_improvement >= self.patience:
@@ -140,50 +142,6 @@ class TellStages(Callback):
         )
 
 
-class StepBar(Callback):
-    """A bar of all steps, with the present errors and those of the last validation. Only where there is a terminal."""
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-        self.validation = ""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show it."""
-        self.bar = tqdm(
-            total=trainer.max_steps,
-            initial=trainer.global_step,
-            desc="training",
-            unit="step",
-            dynamic_ncols=True,
-            disable=None if trainer.is_global_zero else True,
-        )
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Move on."""
-        self.bar.set_postfix_str(_line(trainer, "train") + self.validation, refresh=False)
-        self.bar.update()
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remember what validation found."""
-        self.validation = f" | validation {_line(trainer, 'val')}"
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave it as it is."""
-        self.bar.close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave it as it is."""
-        if self.bar is not None:
-            self.bar.close()
-
-
 def errors_line(found: Mapping[str, float], stage: str) -> str:
     """The errors of a validation, or of one source in it, as people read them."""
     return ", ".join(f"{name} {found[key]:.4g} {unit}" for name, key, unit in shown_errors(stage) if key in found)
-
-
-def _line(trainer: Trainer, stage: str) -> str:
-    metrics = trainer.callback_metrics
-    return ", ".join(f"{float(metrics[key]):.3g} {unit}" for _, key, unit in shown_errors(stage) if key in metrics)

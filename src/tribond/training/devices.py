@@ -21,6 +21,7 @@ from lightning.fabric.plugins.environments import (
 from torch import Tensor, distributed
 
 from tribond.errors import ConfigError, TribondError
+from tribond.training.rank import by_srun, by_torchrun, process_rank
 
 ALONE_CHECK_S = 1.0  # between two looks whether the process that started this one is still there
 
@@ -56,10 +57,10 @@ def launch_of(devices: int | Literal["auto"], nodes: int) -> Launch:
         ConfigError: for several machines without a program that starts processes there.
     """
     environ = os.environ
-    if "TORCHELASTIC_RUN_ID" in environ and "RANK" in environ:
+    if by_torchrun():
         world, here = int(environ["WORLD_SIZE"]), int(environ["LOCAL_WORLD_SIZE"])
         return Launch(here, world // here, "torchrun")
-    if "SLURM_STEP_ID" in environ and int(environ.get("SLURM_NTASKS", "1")) > 1:
+    if by_srun():
         world, machines = int(environ["SLURM_NTASKS"]), int(environ.get("SLURM_NNODES", "1"))
         if world % machines or "SLURM_NTASKS_PER_NODE" not in environ:
             msg = f"{world} tasks on {machines} machines: start as many on each, with srun --ntasks-per-node"
@@ -69,21 +70,6 @@ def launch_of(devices: int | Literal["auto"], nodes: int) -> Launch:
         msg = f"nodes: {nodes} needs torchrun or srun to start a training on every machine; docs/training.md shows how"
         raise ConfigError(msg)
     return Launch(devices, nodes, "tribond")
-
-
-def process_rank() -> int:
-    """The number of this process among all that train together, known before anything is started or imported."""
-    environ = os.environ
-    if "TORCHELASTIC_RUN_ID" in environ and "RANK" in environ:
-        return int(environ["RANK"])
-    if "SLURM_STEP_ID" in environ and int(environ.get("SLURM_NTASKS", "1")) > 1:
-        return int(environ["SLURM_PROCID"])
-    return int(environ.get("LOCAL_RANK", "0"))
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes and speaks."""
-    return process_rank() == 0
 
 
 def _together() -> bool:
@@ -151,7 +137,7 @@ def _is_lost_connection(error: RuntimeError) -> bool:
 
 def _end_with_parent() -> None:
     """In a process that Lightning has started: end when the first one is gone, also in the middle of a collective."""
-    if process_rank() == 0 or launch_of(1, 1).starter != "tribond":
+    if process_rank() == 0 or by_torchrun() or by_srun():
         return  # torchrun and srun look after theirs
     parent = os.getppid()
 

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from tribond.errors import CheckpointError, ConfigError
 from tribond.files import write_atomically
 from tribond.training.config import TrainingConfig
-from tribond.training.devices import is_first_process
 from tribond.training.lightning_internals import read_checkpoint
+from tribond.training.rank import is_first_process
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,8 @@ def clear(output: Path, config: TrainingConfig) -> None:
     # Checkpoints first: whatever happens in between, settings and checkpoint never belong to two trainings.
     shutil.rmtree(output / "checkpoints", ignore_errors=True)
     shutil.rmtree(output / "logs", ignore_errors=True)
-    (output / "model.safetensors").unlink(missing_ok=True)
+    for name in ("model.safetensors", "environment.json", "learning_curves.png"):
+        (output / name).unlink(missing_ok=True)
     (output / "checkpoints").mkdir(parents=True)
     settings = json.dumps(config.model_dump(mode="json"), indent=2)
     write_atomically(output / "config.json", f"{settings}\n".encode())

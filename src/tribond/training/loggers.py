@@ -10,8 +10,8 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from tribond.errors import ConfigError
 from tribond.files import write_atomically
 from tribond.training.config import TrainingConfig
-from tribond.training.devices import is_first_process
 from tribond.training.logs import csv_logger
+from tribond.training.rank import is_first_process
 
 PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
 

@@ -64,6 +64,11 @@ class PotentialTraining(LightningModule):
                 self.log(f"train/{shown}", unit * total / count, batch_size=1)
         return self.trainer.world_size * loss.terms(mine, whole.counts).total
 
+    def loss_of(self, batch: LabeledGraph) -> torch.Tensor:
+        """The loss of a batch that no other process shares, without a trainer."""
+        loss, sums = self._loss(batch)
+        return loss.terms(sums).total
+
     def on_validation_epoch_start(self) -> None:
         """Forget the errors of the last validation."""
         self.validation.clear()
@@ -95,7 +100,7 @@ class PotentialTraining(LightningModule):
 
     def _loss(self, batch: LabeledGraph) -> tuple[Loss, LossSums]:
         """The loss of the present stage, and its sums over the batch."""
-        number = stage_at(self.stages, self.global_step)
+        number = stage_at(self.stages, self.global_step)  # without a trainer the first
         weights = torch.tensor(self.stages[number].weights, device=batch.source.device)
         result = evaluate(self.model, batch.graph, create_graph=True, evaluator=self._evaluator)
         loss = self._losses[number]

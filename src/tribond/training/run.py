@@ -16,19 +16,23 @@ from tribond.interrupt import Interrupted, StopRequest, stop_requests
 from tribond.models.potential import Potential
 from tribond.nn.m3gnet import M3GNet
 from tribond.training.average import KeepValidations
-from tribond.training.callbacks import KeepBest, MovingAverage, StepBar, TellStages, errors_line
+from tribond.training.callbacks import KeepBest, MovingAverage, TellStages, errors_line
 from tribond.training.config import TrainingConfig
+from tribond.training.curves import LearningCurves, draw_curves
 from tribond.training.data_module import TrainingData
-from tribond.training.devices import is_first_process, launch_of, processes
+from tribond.training.devices import launch_of, processes
+from tribond.training.environment import record_start
 from tribond.training.going_on import checkpoint_to_go_on_from, clear, only_training_in
 from tribond.training.keep_last import KeepLast
 from tribond.training.lightning_internals import steps_in
+from tribond.training.live_view import LiveView
 from tribond.training.loggers import check_loggers, make_loggers
 from tribond.training.logs import quiet_lightning
 from tribond.training.model_metadata import model_metadata
 from tribond.training.module import PotentialTraining
 from tribond.training.precision import single_precision
 from tribond.training.prepare import prepare
+from tribond.training.rank import is_first_process
 from tribond.training.trainer import make_trainer
 from tribond.training.units import tell_units
 from tribond.training.zero_of_energy import on_model_zero
@@ -50,8 +54,9 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
     """Train a potential, or go on with a training that was interrupted.
 
     The output folder gets `model.safetensors` (best validation so far), `checkpoints/last.ckpt` (to go on), `logs/`
-    (CSV and TensorBoard), `cache/` (of large data: what was read and counted) and `config.json`. Training again with the same config goes on from the last checkpoint, to
-    the same result as if it had never stopped; of a complete training it gives the result.
+    (CSV, TensorBoard), `learning_curves.png`, `environment.json` (machine, versions, command), `cache/` (of large data:
+    what was read and counted) and `config.json`. Training again with the same config goes on from the last checkpoint,
+    to the same result as if it had never stopped; of a complete training it gives the result.
 
     Args:
         config: the training file.
@@ -94,15 +99,19 @@ def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool,
     if config.average_validations is not None:
         kept = KeepValidations(average, output / "checkpoints", config.average_validations, config.average_of)
         callbacks.append(kept)
-    callbacks += [StepBar()] if progress else []
+    log, curves = output / "logs" / "csv" / "metrics.csv", output / "learning_curves.png"
+    callbacks += [LearningCurves(log, curves, config.name), *([LiveView(config.name, best)] if progress else [])]
+    first_step = 0 if checkpoint is None else steps_in(checkpoint)
+    if is_first_process():
+        record_start(output / "environment.json", launch, first_step)
     with _interruptible() as stop, single_precision(allow_tf32=config.allow_tf32), processes():
         last = KeepLast(output / "checkpoints" / "last.ckpt", 60 * config.checkpoint_every_minutes, stop)
-        loggers = make_loggers(config, output, 0 if checkpoint is None else steps_in(checkpoint))
-        trainer = make_trainer(config, launch, [*callbacks, last], loggers)
+        trainer = make_trainer(config, launch, [*callbacks, last], make_loggers(config, output, first_step))
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
     if not is_first_process():
         raise SystemExit(0)  # of several processes the first one has the results
     cache.remove_unused()
+    draw_curves(log, curves, config.name)
     if kept is not None:
         with single_precision(allow_tf32=config.allow_tf32):
             _try_average(kept, module.to(trainer.strategy.root_device), data, best.best, write)

@@ -1,0 +1,142 @@
+"""Which learning rate to try first: some steps, each with a larger one, and the loss beside it (Smith, 2017).
+
+Lightning's own finder is not used: it takes the steepest descent along the rate itself, not its logarithm, which is nearly
+always at its beginning, and loses all points when a loss is not finite.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+
+from tribond.data.array_cache import ArrayCache
+from tribond.errors import TribondError
+from tribond.files import write_atomically
+from tribond.results.figures import COLORS, GUIDE, new_figure, save_png, title
+from tribond.training.config import TrainingConfig
+from tribond.training.prepare import prepare
+from tribond.training.short import check_alone, take_steps
+
+LOWEST, HIGHEST = 1e-6, 1.0
+STEPS = 200
+FEWEST = 30  # steps, for a suggestion
+BEYOND = 3.0  # times the smallest loss: the end
+KERNEL = 6.0  # steps | width of the smoothing: batches differ
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What was found. All (steps,)."""
+
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    smooth: NDArray[np.float64]
+    suggestion: float
+    table: Path
+    figure: Path
+
+
+def find_learning_rate(config: TrainingConfig, folder: Path, *, progress: bool = True) -> Sweep:
+    """Train for some steps with a growing learning rate; the training itself is not touched.
+
+    Writes `learning_rate/learning_rates.csv` and `learning_rate.png` in the output folder.
+
+    Args:
+        config: the training file; of several stages, the first.
+        folder: what file names in it are relative to.
+        progress: show bars while bonds are counted, if there is a terminal.
+
+    Raises:
+        ConfigError: if a setting makes no sense.
+        DataError: if the data cannot be used.
+        TribondError: if the loss never falls, so that there is nothing to suggest.
+        Interrupted: on Ctrl-C or SIGTERM.
+    """
+    check_alone("--find-learning-rate")
+    output = folder / Path(config.output).expanduser()
+    ready = prepare(config, folder, ArrayCache(output / "cache"), progress=progress)
+    raising = RaiseRate()
+    try:
+        take_steps(config, ready.module, ready.data, [raising], min(STEPS, config.steps))
+    except TribondError:
+        if len(raising.losses) < FEWEST:
+            raise
+    return _written(raising, config.name, output / "learning_rate")
+
+
+class RaiseRate(Callback):
+    """Gives every step a larger learning rate, and remembers its loss."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """After the schedule, and before the step."""
+        rate = LOWEST * (HIGHEST / LOWEST) ** (trainer.global_step / max(trainer.max_steps - 1, 1))
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+        self.rates.append(rate)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """The loss is that before the step: it shows what the steps before have done."""
+        self.losses.append(float(trainer.callback_metrics["train/loss"]))
+        done = smoothed(np.array(self.losses))
+        if len(done) >= FEWEST and done[-1] > BEYOND * done.min():
+            trainer.should_stop = True
+
+
+def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Geometric means with Gaussian weights over neighbouring steps.  (steps,)."""
+    steps = np.arange(len(losses))
+    weights = np.exp(-(((steps[:, None] - steps) / KERNEL) ** 2) / 2)
+    return np.exp(weights @ np.log(np.maximum(losses, np.finfo(float).tiny)) / weights.sum(axis=1))
+
+
+def suggested(rates: NDArray[np.float64], smooth: NDArray[np.float64]) -> float:
+    """Where the loss falls fastest with the logarithm of the rate; at most a third of where it is smallest.
+
+    Raises:
+        TribondError: if it does not fall.
+    """
+    if len(rates) < FEWEST or smooth.min() > 0.9 * smooth[0]:
+        msg = (
+            f"no learning rate can be suggested: in {len(rates)} steps the loss did not fall by a tenth; the table and "
+            "figure show what it did"
+        )
+        raise TribondError(msg)
+    lowest = int(np.argmin(smooth))
+    slopes = np.gradient(np.log(smooth), np.log(rates))
+    steepest = int(np.argmin(slopes[: lowest + 1]))
+    found = min(rates[steepest], rates[lowest] / 3)
+    digits = 1 - math.floor(math.log10(found))
+    return round(float(found), digits)
+
+
+def _written(raising: RaiseRate, name: str, folder: Path) -> Sweep:
+    losses = np.array(raising.losses)
+    rates = np.array(raising.rates[: len(losses)])
+    smooth = smoothed(losses)
+    table, picture = folder / "learning_rates.csv", folder / "learning_rate.png"
+    rows = [f"{rate:.6e},{loss:.6e},{line:.6e}" for rate, loss, line in zip(rates, losses, smooth, strict=True)]
+    write_atomically(table, "\n".join(["learning_rate,loss,smoothed_loss", *rows, ""]).encode())
+    figure, (axes,) = new_figure()
+    axes.loglog(rates, losses, ".", color=COLORS[0], markersize=3, label="one batch each")
+    axes.loglog(rates, smooth, color=COLORS[1], label="smoothed")
+    try:
+        suggestion = suggested(rates, smooth)
+        axes.axvline(suggestion, color=GUIDE, linestyle=":", label=f"suggested: {suggestion:g}")
+    finally:
+        title(axes, name)
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("loss")
+        axes.legend(frameon=False)
+        save_png(figure, picture)
+    return Sweep(rates, losses, smooth, suggestion, table, picture)
