@@ -20,7 +20,7 @@ from tribond.training.data_module import TrainingData
 from tribond.training.module import PotentialTraining
 from tribond.training.precision import single_precision
 from tribond.training.prepare import prepare
-from tribond.training.short import check_alone, take_steps
+from tribond.training.short import check_alone, one_stage, take_steps
 from tribond.training.stages import stages_of
 
 WARM_UP = 2  # steps that are slower than the others
@@ -93,9 +93,7 @@ def estimate(config: TrainingConfig, folder: Path, *, progress: bool = True) -> 
     before = peak_memory()
     costs = []
     for number, stage in enumerate(ready.stages):
-        alone = config
-        if config.stages:
-            alone = config.model_copy(update={"stages": [config.stages[number]], "steps": stage.steps})
+        alone = one_stage(config, number, stage.steps)
         data = TrainingData(start.frames, alone, start.model.config, start.reference_energies, cache=cache)
         module = PotentialTraining(start.model, stages_of(alone), config.optimizer.learning_rate, module.validation)
         stopwatch = Stopwatch()

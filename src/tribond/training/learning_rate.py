@@ -1,15 +1,18 @@
-"""Which learning rate to try first: some steps, each with a larger one, and the loss beside it (Smith, 2017).
+"""Which learning rate to try first: some steps, each with a larger one, and what becomes of the loss (Smith, 2017).
 
-Lightning's own finder is not used: it takes the steepest descent along the rate itself, not its logarithm, which is nearly
-always at its beginning, and loses all points when a loss is not finite.
+Losses of batches differ by more than a few steps change, so each is divided by that of the untrained model on the same
+batch. Lightning's own finder does not do that, takes the steepest descent along the rate itself, not its logarithm, which
+is nearly always at its beginning, and loses all points when a loss is not finite.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
@@ -19,23 +22,26 @@ from tribond.errors import TribondError
 from tribond.files import write_atomically
 from tribond.results.figures import COLORS, GUIDE, new_figure, save_png, title
 from tribond.training.config import TrainingConfig
+from tribond.training.module import PotentialTraining
 from tribond.training.prepare import prepare
-from tribond.training.short import check_alone, take_steps
+from tribond.training.short import check_alone, one_stage, take_steps
 
 LOWEST, HIGHEST = 1e-6, 1.0
-STEPS = 200
+STEPS = 150
 FEWEST = 30  # steps, for a suggestion
-BEYOND = 3.0  # times the smallest loss: the end
-KERNEL = 6.0  # steps | width of the smoothing: batches differ
+BEYOND = 3.0  # times the smallest ratio: the end
+ENOUGH = 0.9  # ratio that must be reached
+KERNEL = 3.0  # steps | width of the smoothing
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What was found. All (steps,)."""
+    """What was found. All arrays (steps,)."""
 
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]
-    smooth: NDArray[np.float64]
+    ratios: NDArray[np.float64]  # to the losses of the untrained model on the same batches
+    smooth: NDArray[np.float64]  # ratios
     suggestion: float
     table: Path
     figure: Path
@@ -54,15 +60,16 @@ def find_learning_rate(config: TrainingConfig, folder: Path, *, progress: bool =
     Raises:
         ConfigError: if a setting makes no sense.
         DataError: if the data cannot be used.
-        TribondError: if the loss never falls, so that there is nothing to suggest.
+        TribondError: if the loss does not fall, so that there is nothing to suggest.
         Interrupted: on Ctrl-C or SIGTERM.
     """
     check_alone("--find-learning-rate")
     output = folder / Path(config.output).expanduser()
-    ready = prepare(config, folder, ArrayCache(output / "cache"), progress=progress)
-    raising = RaiseRate()
+    short = one_stage(config, 0, STEPS)
+    ready = prepare(short, folder, ArrayCache(output / "cache"), progress=progress)
+    raising = RaiseRate(copy.deepcopy(ready.module))
     try:
-        take_steps(config, ready.module, ready.data, [raising], min(STEPS, config.steps))
+        take_steps(short, ready.module, ready.data, [raising], STEPS)
     except TribondError:
         if len(raising.losses) < FEWEST:
             raise
@@ -70,11 +77,21 @@ def find_learning_rate(config: TrainingConfig, folder: Path, *, progress: bool =
 
 
 class RaiseRate(Callback):
-    """Gives every step a larger learning rate, and remembers its loss."""
+    """Gives every step a larger learning rate, and remembers its loss.
 
-    def __init__(self) -> None:
+    Args:
+        untrained: the module as it was.
+    """
+
+    def __init__(self, untrained: PotentialTraining) -> None:
+        self.untrained = untrained
         self.rates: list[float] = []
         self.losses: list[float] = []
+        self.before: list[float] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the untrained model where the other is."""
+        self.untrained.to(pl_module.device)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """After the schedule, and before the step."""
@@ -82,22 +99,29 @@ class RaiseRate(Callback):
         for group in trainer.optimizers[0].param_groups:
             group["lr"] = rate
         self.rates.append(rate)
+        with torch.no_grad():
+            self.before.append(float(self.untrained.loss_of(batch)))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """The loss is that before the step: it shows what the steps before have done."""
         self.losses.append(float(trainer.callback_metrics["train/loss"]))
-        done = smoothed(np.array(self.losses))
-        if len(done) >= FEWEST and done[-1] > BEYOND * done.min():
+        smooth = smoothed(self.ratios())
+        if len(smooth) >= FEWEST and smooth[-1] > BEYOND * smooth.min():
             trainer.should_stop = True
 
+    def ratios(self) -> NDArray[np.float64]:
+        """Losses divided by those of the untrained model.  (steps,); 1 where that has none."""
+        losses, before = np.array(self.losses), np.array(self.before[: len(self.losses)])
+        return np.where(before > 0, losses / np.where(before > 0, before, 1.0), 1.0)
 
-def smoothed(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+
+def smoothed(ratios: NDArray[np.float64]) -> NDArray[np.float64]:
     """Geometric means with Gaussian weights over neighbouring steps.  (steps,)."""
-    steps = np.arange(len(losses))
+    steps = np.arange(len(ratios))
     weights = np.exp(-(((steps[:, None] - steps) / KERNEL) ** 2) / 2)
-    return np.exp(weights @ np.log(np.maximum(losses, np.finfo(float).tiny)) / weights.sum(axis=1))
+    return np.exp(weights @ np.log(np.maximum(ratios, np.finfo(float).tiny)) / weights.sum(axis=1))
 
 
 def suggested(rates: NDArray[np.float64], smooth: NDArray[np.float64]) -> float:
@@ -106,7 +130,7 @@ def suggested(rates: NDArray[np.float64], smooth: NDArray[np.float64]) -> float:
     Raises:
         TribondError: if it does not fall.
     """
-    if len(rates) < FEWEST or smooth.min() > 0.9 * smooth[0]:
+    if len(rates) < FEWEST or smooth.min() > ENOUGH:
         msg = (
             f"no learning rate can be suggested: in {len(rates)} steps the loss did not fall by a tenth; the table and "
             "figure show what it did"
@@ -121,14 +145,14 @@ def suggested(rates: NDArray[np.float64], smooth: NDArray[np.float64]) -> float:
 
 
 def _written(raising: RaiseRate, name: str, folder: Path) -> Sweep:
-    losses = np.array(raising.losses)
-    rates = np.array(raising.rates[: len(losses)])
-    smooth = smoothed(losses)
+    losses, ratios = np.array(raising.losses), raising.ratios()
+    rates, smooth = np.array(raising.rates[: len(losses)]), smoothed(ratios)
     table, picture = folder / "learning_rates.csv", folder / "learning_rate.png"
-    rows = [f"{rate:.6e},{loss:.6e},{line:.6e}" for rate, loss, line in zip(rates, losses, smooth, strict=True)]
-    write_atomically(table, "\n".join(["learning_rate,loss,smoothed_loss", *rows, ""]).encode())
+    numbers = zip(rates, losses, ratios, smooth, strict=True)
+    rows = [",".join(f"{number:.6e}" for number in row) for row in numbers]
+    write_atomically(table, "\n".join(["learning_rate,loss,ratio_to_untrained,smoothed_ratio", *rows, ""]).encode())
     figure, (axes,) = new_figure()
-    axes.loglog(rates, losses, ".", color=COLORS[0], markersize=3, label="one batch each")
+    axes.loglog(rates, ratios, ".", color=COLORS[0], markersize=3, label="one batch each")
     axes.loglog(rates, smooth, color=COLORS[1], label="smoothed")
     try:
         suggestion = suggested(rates, smooth)
@@ -136,7 +160,7 @@ def _written(raising: RaiseRate, name: str, folder: Path) -> Sweep:
     finally:
         title(axes, name)
         axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss")
+        axes.set_ylabel("loss / loss of the untrained model")
         axes.legend(frameon=False)
         save_png(figure, picture)
-    return Sweep(rates, losses, smooth, suggestion, table, picture)
+    return Sweep(rates, losses, ratios, smooth, suggestion, table, picture)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -19,6 +19,7 @@ from tribond.training.validation import shown_errors
 SHOW_EVERY_S = 0.5
 FORGETTING = 0.95  # of what is shown of the batches, each step; single ones jump
 LETTERS = 8  # of a number
+BAR = 60  # letters
 
 
 class LiveView(Callback):
@@ -90,9 +91,13 @@ class LiveView(Callback):
 
     def _panel(self, trainer: Trainer) -> Panel:
         step, steps = trainer.global_step, trainer.max_steps
-        line = Text(f"step {step} of {steps}, learning rate {_rate(trainer):.2e}, {self._speed(step, steps)}")
-        bar = ProgressBar(total=steps, completed=step)
-        return Panel(Group(bar, line, self._table()), title=Text(self.name), title_align="left", expand=False)
+        lines = (f"step {step} of {steps}, learning rate {_rate(trainer):.2e}", self._speed(step, steps))
+        frame = Table.grid()  # a bar ends its line in a table alone
+        frame.add_row(ProgressBar(total=steps, completed=step, width=BAR))
+        for line in lines:
+            frame.add_row(Text(line))
+        frame.add_row(self._table())
+        return Panel(frame, title=Text(self.name), title_align="left", expand=False)
 
     def _speed(self, step: int, steps: int) -> str:
         elapsed, done = time.monotonic() - self.started, step - self.first_step
@@ -108,11 +113,11 @@ class LiveView(Callback):
         table.add_column("")
         for column in columns:
             table.add_column(column, justify="right")
-        table.add_row("batches, mean of some 20", *_numbers(self.present, "train"))
+        table.add_row("some 20 batches", *_numbers(self.present, "train"))
         if self.last:
-            table.add_row(f"validation, step {self.last_step}", *_numbers(self.last, "val"))
+            table.add_row(f"step {self.last_step}: validation", *_numbers(self.last, "val"))
         if self.best.found:
-            table.add_row(f"best so far, step {self.best.step}", *_numbers(self.best.found, "val"), style="bold")
+            table.add_row(f"step {self.best.step}: best so far", *_numbers(self.best.found, "val"), style="bold")
         return table
 
 

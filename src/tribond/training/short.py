@@ -21,6 +21,20 @@ from tribond.training.trainer import make_trainer
 ALONE = Launch(devices=1, nodes=1, starter="tribond")
 
 
+def one_stage(config: TrainingConfig, number: int, steps: int) -> TrainingConfig:
+    """The training file of one stage alone, with so many steps; without stages, the whole.
+
+    Args:
+        config: the training file.
+        number: of the stage, counted from 0.
+        steps: how many.
+    """
+    if not config.stages:
+        return config.model_copy(update={"steps": steps})
+    stage = config.stages[number].model_copy(update={"steps": steps})
+    return config.model_copy(update={"stages": [stage], "steps": steps})
+
+
 def check_alone(verb: str) -> None:
     """Refuse several processes, which would all do the same.
 
