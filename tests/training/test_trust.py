@@ -137,6 +137,7 @@ def test_weights_and_biases_goes_on_with_the_same_run(make_training, tmp_path, m
     assert (made[0]["name"], made[0]["project"], len(made[0]["id"])) == ("tiny", "mine", 12)
 
 
+@pytest.mark.filterwarnings("ignore")  # what they find in each other
 @pytest.mark.parametrize("package", ["wandb", "mlflow"])
 def test_the_real_packages_take_the_numbers(data, make_training, tmp_path, monkeypatch, package):
     pytest.importorskip(package)

@@ -57,12 +57,16 @@ def _wandb(config: TrainingConfig, output: Path) -> Logger:
 
 
 def _mlflow(config: TrainingConfig, output: Path) -> Logger:
-    address = os.environ.get("MLFLOW_TRACKING_URI", f"file:{(output / 'logs' / 'mlflow').resolve()}")
+    folder = (output / "logs" / "mlflow").resolve()
+    address = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    if is_first_process():
+        folder.mkdir(parents=True, exist_ok=True)
     kept = output / "logs" / "mlflow_run"
     made = MLFlowLogger(
         experiment_name=os.environ.get("MLFLOW_EXPERIMENT_NAME", "tribond"),
         run_name=config.name,
         tracking_uri=address,
+        artifact_location=None if "MLFLOW_TRACKING_URI" in os.environ else folder.as_uri(),
         run_id=kept.read_text().strip() if kept.is_file() else None,
     )
     if is_first_process() and not kept.is_file():
