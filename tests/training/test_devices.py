@@ -70,7 +70,7 @@ def start(folder, config, command=COMMAND, **more):
 def finished(process):
     """Its status and what it said; none of its processes may be left."""
     try:
-        text, _ = process.communicate(timeout=120)
+        text, _ = process.communicate(timeout=400)  # on a busy machine
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

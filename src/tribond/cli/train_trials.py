@@ -48,7 +48,7 @@ def tell_estimate(settings: "TrainingConfig", folder: Path, *, quiet: bool) -> N
             f"{duration(total)}"
         )
     where = "the GPU" if found.gpu_memory_bytes is not None else output.count(torch.get_num_threads(), "thread")
-    say(f"the whole training: {duration(found.seconds)} hours on one device, {where}")
+    say(f"the whole training: {duration(found.seconds)} (h:mm:ss) on one device, {where}")
     on_gpu = "" if found.gpu_memory_bytes is None else f"; {found.gpu_memory_bytes / GIB:.2f} GiB on the GPU"
     say(
         f"memory: {found.memory_bytes / GIB:.2f} GiB at most, {found.memory_before_bytes / GIB:.2f} GiB of it before "

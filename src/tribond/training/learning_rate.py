@@ -30,7 +30,7 @@ LOWEST, HIGHEST = 1e-6, 1.0
 STEPS = 150
 FEWEST = 30  # steps, for a suggestion
 BEYOND = 3.0  # times the smallest ratio: the end
-ENOUGH = 0.9  # ratio that must be reached
+ENOUGH = 0.97  # ratio that must be reached
 KERNEL = 3.0  # steps | width of the smoothing
 
 
@@ -132,7 +132,7 @@ def suggested(rates: NDArray[np.float64], smooth: NDArray[np.float64]) -> float:
     """
     if len(rates) < FEWEST or smooth.min() > ENOUGH:
         msg = (
-            f"no learning rate can be suggested: in {len(rates)} steps the loss did not fall by a tenth; the table and "
+            f"no learning rate can be suggested: in {len(rates)} steps the loss did not fall by 3 %; the table and "
             "figure show what it did"
         )
         raise TribondError(msg)
