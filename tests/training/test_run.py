@@ -223,6 +223,16 @@ def test_a_weight_without_labels_is_told(save, alloys, make_training, tmp_path, 
     assert "no structure to train on has stress" in caplog.text
 
 
+@pytest.mark.parametrize(("setting", "value"), [("labels", ["energy", "stress"]), ("weights", {"stress": 2.0})])
+def test_a_source_without_a_label_that_it_names_is_told(save, alloys, make_training, tmp_path, caplog, setting, value):
+    save("alloys.xyz", alloys(6))
+    save("other.xyz", alloys(6, seed=1, labels=("energy", "forces")))
+    other = {"name": "other", "files": ["other.xyz"], setting: value}
+    train(make_training(train=[{"name": "emt", "files": ["alloys.xyz"]}, other], steps=1), tmp_path)
+    assert f"source other: {setting} names stress, but none of its structures has it" in caplog.text
+    assert "source emt" not in caplog.text
+
+
 def test_nothing_to_learn(save, alloys, make_training, tmp_path):
     save("alloys.xyz", alloys(6, labels=("energy",)))
     with pytest.raises(DataError, match="no structure to train on has forces"):

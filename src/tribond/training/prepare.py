@@ -1,5 +1,6 @@
 """From a training file to what a training needs: data, model, and what is fitted to what."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tribond.data.array_cache import ArrayCache
+from tribond.data.frames import LABELS
 from tribond.errors import DataError
 from tribond.training.config import TrainingConfig
 from tribond.training.data_module import TrainingData
@@ -16,6 +18,8 @@ from tribond.training.sources import TrainingFrames, check_labels, read_training
 from tribond.training.stages import Stage, stages_of
 from tribond.training.start import Start, make_start
 from tribond.training.validation import ValidationErrors
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def _check_data(config: TrainingConfig, stages: Sequence[Stage], frames: Trainin
     Raises:
         DataError: if no term with a weight has a label in some stage, or a source in `best_by` cannot validate.
     """
+    _tell_missing(config, frames)
     told = set()
     for stage in stages:
         # What a source has no weight for, or is not drawn from, is as if it were not there.
@@ -75,6 +80,18 @@ def _check_data(config: TrainingConfig, stages: Sequence[Stage], frames: Trainin
         if name not in validating:
             msg = f"best_by: source {name} has no labelled structures to validate with"
             raise DataError(msg)
+
+
+def _tell_missing(config: TrainingConfig, frames: TrainingFrames) -> None:
+    """Warn of labels that a source is to have, by its `labels` or `weights`, and has not."""
+    for number, source in enumerate(config.data.train):
+        mine = frames.train.take(frames.train.sources == number)
+        for label in LABELS:
+            named = label in source.labels and "labels" in source.model_fields_set
+            weighted = label in source.weights.model_fields_set and getattr(source.weights, label) > 0
+            if len(mine) and (named or weighted) and not mine.has(label).any():
+                setting = "labels" if named else "weights"
+                logger.warning("source %s: %s names %s, but none of its structures has it", source.name, setting, label)
 
 
 def _validation_errors(config: TrainingConfig) -> ValidationErrors:
