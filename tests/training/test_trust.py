@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from tribond.errors import ConfigError, TribondError
-from tribond.training import live_view, run
+from tribond.training import curves, live_view, run
 from tribond.training.config import TrainingConfig
 from tribond.training.curves import draw_curves
 from tribond.training.environment import git_state
@@ -91,6 +91,23 @@ def test_the_commit(tmp_path):
     assert git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "changed_files": 0}
     (tmp_path / "file").write_text("2")
     assert git_state(tmp_path)["changed_files"] == 1
+
+
+def test_curves_while_it_runs(data, make_training, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, "FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr(curves, "SHARE", 1e9)  # every time
+    whole = curves.draw_curves
+
+    def draw_curves(metrics, figure, name):
+        with metrics.open() as file:
+            drawn.append([int(row["step"]) + 1 for row in csv.DictReader(file) if row["val/loss"]])
+        return whole(metrics, figure, name)
+
+    monkeypatch.setattr(curves, "draw_curves", draw_curves)
+    train(make_training(), tmp_path)
+    assert drawn == [[3], [3, 6]]
+    assert (tmp_path / "out" / "learning_curves.png").is_file()
 
 
 def test_curves_of_what_there_is(tmp_path):

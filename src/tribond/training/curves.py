@@ -27,13 +27,14 @@ class LearningCurves(Callback):
     """Draws them after a validation, if that costs little beside the training; `draw_curves` draws them at the end.
 
     Args:
-        log: metrics.csv.
+        metrics: the log, metrics.csv.
         figure: the file.
         name: of the model.
     """
 
-    def __init__(self, log: Path, figure: Path, name: str) -> None:
-        self.log, self.figure, self.name = log, figure, name
+    def __init__(self, metrics: Path, figure: Path, name: str) -> None:
+        # Not `self.log`: Lightning puts a function there.
+        self.metrics, self.figure, self.name = metrics, figure, name
         self.next_at = time.monotonic() + FIRST_AFTER_S
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -43,7 +44,7 @@ class LearningCurves(Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        draw_curves(self.log, self.figure, self.name)
+        draw_curves(self.metrics, self.figure, self.name)
         end = time.monotonic()
         self.next_at = end + (end - begin) / SHARE
 
