@@ -101,7 +101,7 @@ def test_ctrl_c_before_the_first_step(tribond, settings, monkeypatch):
     def read_training_frames(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tribond.training.run.read_training_frames", read_training_frames)
+    monkeypatch.setattr("tribond.training.prepare.read_training_frames", read_training_frames)
     result = tribond("train", settings())
     assert result.exit_code == 130
     assert "nothing to go on from" in result.output

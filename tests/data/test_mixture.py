@@ -53,14 +53,6 @@ def test_passes_differ_and_the_seed_counts():
     assert stream(mixed(), 1).tolist() != stream(mixed(seed=4), 1).tolist()
 
 
-def test_processes_take_equally_many_steps():
-    alone = mixed().batches(2)
-    parts = [mixed(rank=rank, world_size=3).batches(2) for rank in range(3)]
-    assert {len(part) for part in parts} == {len(alone) // 3}
-    together = [batch for step in zip(*parts, strict=True) for batch in step]
-    assert together == alone[: len(together)]
-
-
 def test_shares_of_the_rest():
     shares = shares_of(np.array([100, 300, 50]), [None, None, 0.2], [2.0, 1.0, 1.0], "abc")
     assert shares == pytest.approx([0.8 * 200 / 500, 0.8 * 300 / 500, 0.2])
@@ -80,9 +72,9 @@ STAGES = (SHARES, np.array([0.2, 0.5, 0.3]), np.array([0.0, 0.1, 0.9]))
 ENDS = [50, 130, 200]
 
 
-def staged(world_size=1, rank=0, **where):
+def staged(**where):
     def make(stage, drawn):
-        return mixed(shares=STAGES[stage], budget=(120, 250, 90)[stage], drawn=drawn, rank=rank, world_size=world_size)
+        return mixed(shares=STAGES[stage], budget=(120, 250, 90)[stage], drawn=drawn)
 
     return StagedBatches(make, ENDS, **where)
 
@@ -99,11 +91,11 @@ def test_a_stage_goes_on_in_every_source_where_the_last_stopped():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 200), st.integers(1, 2), st.data())
-def test_going_on_gives_the_batches_that_were_left(stop, world_size, data):
-    whole = staged(world_size)
+@given(st.integers(0, 200), st.data())
+def test_going_on_gives_the_batches_that_were_left(stop, data):
+    whole = staged()
     batches = list(whole)
-    rest = staged(world_size, first_step=stop, position=whole.position(stop))
+    rest = staged(first_step=stop, position=whole.position(stop))
     assert list(rest) == batches[stop:]
     again = data.draw(st.integers(stop, 200))
     assert rest.position(again) == whole.position(again)

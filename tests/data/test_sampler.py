@@ -1,12 +1,10 @@
 """Every frame once an epoch, no batch too large, and a position that is right after any number of steps."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tribond.data.sampler import EdgeBudgetBatches, StepBatches
-from tribond.errors import DataError
+from tribond.data.sampler import EdgeBudgetBatches, PartsOfBatches, StepBatches
 
 sizes = st.lists(st.integers(0, 50), min_size=1, max_size=30)
 
@@ -46,30 +44,14 @@ def test_repeats():
 
 
 @given(sizes, st.integers(1, 80), st.integers(2, 4))
-def test_processes_share_an_epoch(num_edges, budget, world_size):
-    def share(rank, seed, world_size=world_size):
-        return EdgeBudgetBatches(np.array(num_edges), budget, seed=seed, rank=rank, world_size=world_size)
-
-    alone = share(0, 7, 1).batches(3)
-    if len(alone) < world_size:
-        with pytest.raises(DataError, match="too few for"):
-            share(0, 7).batches(3)
-    else:
-        shares = [share(rank, 7).batches(3) for rank in range(world_size)]
-        assert {len(batches) for batches in shares} == {len(alone) // world_size}
-        together = [batch for step in zip(*shares, strict=True) for batch in step]
-        assert together == alone[: len(together)]
-
-
-@given(sizes, st.integers(1, 80), st.integers(2, 4))
-def test_processes_share_a_validation(num_edges, budget, world_size):
-    shares = [
-        flat(EdgeBudgetBatches(np.array(num_edges), budget, seed=None, rank=rank, world_size=world_size))
-        for rank in range(world_size)
-    ]
-    assert all(shares)
-    counts = np.bincount(flat(shares), minlength=len(num_edges))
-    assert len(set(counts.tolist())) == 1  # all frames equally often, so that averages are right
+def test_processes_share_every_batch(num_edges, budget, world_size):
+    edges = np.array(num_edges)
+    whole = EdgeBudgetBatches(edges, budget, seed=7)
+    parts = [list(PartsOfBatches(whole, edges, rank, world_size)) for rank in range(world_size)]
+    for batch, *shared in zip(whole, *parts, strict=True):
+        assert sorted(flat(shared)) == sorted(batch)
+        work = [sum(num_edges[index] + 1 for index in part) for part in shared]
+        assert max(work) - min(work) <= max(num_edges[index] + 1 for index in batch)
 
 
 @given(sizes, st.integers(1, 80), st.integers(1, 60), st.data())

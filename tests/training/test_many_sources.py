@@ -23,6 +23,7 @@ from tribond.training.average import KeepValidations
 from tribond.training.callbacks import KeepBest
 from tribond.training.loss import Loss
 from tribond.training.module import PotentialTraining
+from tribond.training.sources import read_training_frames
 
 LABELS = ("energy", "forces", "stress")
 
@@ -96,14 +97,14 @@ def test_weights_of_one_are_no_weights_and_zero_is_no_label(model_and_batch):
 
 def test_the_training_step_uses_the_weights_of_its_stage(sources, make_training, tmp_path, monkeypatch):
     seen = []
-    original = Loss.__call__
+    original = Loss.sums
 
     def call(self, result, target, weights=None):
         if torch.is_grad_enabled():
             seen.append((self.energy, None if weights is None else set(map(tuple, weights.tolist()))))
         return original(self, result, target, weights)
 
-    monkeypatch.setattr(Loss, "__call__", call)
+    monkeypatch.setattr(Loss, "sums", call)
     sources[1] |= {"weights": {"energy": 3.0}}
     stages = [
         {"steps": 1, "sources": {"small": {"share": 1.0}, "big": {"share": 0.0}}},
@@ -196,7 +197,7 @@ def test_best_by_needs_structures(sources, save, alloys, make_training, tmp_path
     save("small.xyz", alloys(8, seed=1, elements=("Cu",)))  # one compound: on one side as a whole
     for fold in range(3):
         config = make_training(train=sources, data={"validation_fold": fold}, validation_folds=3, best_by=["small"])
-        if not any(frame.source == 1 for frame in run.read_training_frames(config.data, tmp_path).validation):
+        if not any(frame.source == 1 for frame in read_training_frames(config.data, tmp_path).validation):
             with pytest.raises(DataError, match="best_by: source small has no labelled structures"):
                 train(config, tmp_path)
             return

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tribond.errors import ConfigError, TribondError
 from tribond.interrupt import Interrupted
 from tribond.training import run
-from tribond.training.callbacks import KeepLast
+from tribond.training.keep_last import KeepLast
 from tribond.training.module import PotentialTraining
 
 
@@ -198,38 +198,6 @@ from tribond.training.run import train
 torch.set_num_threads(1)
 train(TrainingConfig.read(sys.argv[1]), Path(sys.argv[1]).parent, progress=False)
 """
-
-
-TWO_PROCESSES = """
-import sys
-from pathlib import Path
-from tribond.training.config import TrainingConfig
-from tribond.training.run import train
-if __name__ == "__main__":
-    folder = Path(__file__).parent
-    train(TrainingConfig.read(folder / "train.yaml"), folder, progress=False)
-"""
-
-
-@pytest.mark.slow
-def test_two_processes(data, make_training, tmp_path):
-    """Lightning starts the second process itself, as another run of this program."""
-    config = make_training(steps=60, validate_every=20, devices=2, edge_budget=400)
-    (tmp_path / "train.yaml").write_text(config.model_dump_json())
-    (tmp_path / "program.py").write_text(TWO_PROCESSES)
-    command = [sys.executable, str(tmp_path / "program.py")]
-    last = tmp_path / "out" / "checkpoints" / "last.ckpt"
-    group = subprocess.Popen(command, start_new_session=True)
-    while not last.is_file():
-        time.sleep(0.05)
-        assert group.poll() is None
-    os.killpg(group.pid, signal.SIGINT)
-    assert group.wait() != 0
-    assert 20 <= torch.load(last, weights_only=True)["global_step"] < 60
-    subprocess.run(command, check=True)
-    _, numbers, rows = outcome(tmp_path / "out")
-    assert numbers["step"] == 60
-    assert [int(row["step"]) + 1 for row in rows if row["val/loss"]] == [20, 40, 60]
 
 
 @pytest.mark.slow

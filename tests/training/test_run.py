@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +14,11 @@ from safetensors.torch import load_file
 import tribond
 from tribond.errors import ConfigError, DataError, TribondError
 from tribond.evaluation.evaluate import evaluate_frames
-from tribond.training import callbacks, run
+from tribond.training import run
 from tribond.training.callbacks import KeepBest
 from tribond.training.module import PotentialTraining
+from tribond.training.sources import read_training_frames
+from tribond.training.start import make_start
 
 FAST = {"learning_rate": 0.05, "warmup_steps": 2, "ema_decay": 0.9}
 
@@ -44,7 +46,7 @@ def test_one_step_changes_every_weight(data, make_training, tmp_path):
     config = make_training(steps=1, optimizer={"ema_decay": 0.0, "warmup_steps": 0})
     train(config, tmp_path)
     after = load_file(tmp_path / "out" / "model.safetensors")
-    start = run.make_start(config, run.read_training_frames(config.data, tmp_path), tmp_path)
+    start = make_start(config, read_training_frames(config.data, tmp_path), tmp_path)
     before = start.model.state_dict()
     weights = {name for name, _ in start.model.named_parameters()}
     assert weights <= after.keys()
@@ -107,6 +109,8 @@ def test_the_folder(data, make_training, tmp_path):
     assert len(events) == 1
     assert files - events - {"logs/tensorboard/hparams.yaml"} == {
         "config.json",
+        "environment.json",
+        "learning_curves.png",
         ".lock",
         "model.safetensors",
         "checkpoints/last.ckpt",
@@ -130,32 +134,12 @@ def test_every_term_and_the_rate_are_logged(data, make_training, tmp_path):
     for name in ("loss", "energy_meV_per_atom", "forces_meV_per_A", "stress_GPa"):
         assert list(column(tmp_path / "out", f"train/{name}")) == list(range(1, 9))
         assert list(column(tmp_path / "out", f"val/{name}")) == [3, 6, 8]
-
-
-def test_the_bar_knows_the_number_of_steps(data, make_training, tmp_path, monkeypatch):
-    bars = []
-
-    class Bar:
-        def __init__(self, **settings):
-            self.settings = settings
-            self.text = ""
-            bars.append(self)
-            self.updates = 0
-
-        def set_postfix_str(self, text, *, refresh):
-            self.text = text
-
-        def update(self):
-            self.updates += 1
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(callbacks, "tqdm", Bar)
-    run.train(make_training(), tmp_path, progress=True)
-    (bar,) = bars
-    assert (bar.settings["total"], bar.settings["initial"], bar.updates) == (6, 0, 6)
-    assert re.fullmatch(r"\S+ meV/atom, \S+ meV/Å, \S+ GPa \| validation \S+ meV/atom, \S+ meV/Å, \S+ GPa", bar.text)
+    for stage in ("train", "val"):
+        losses = column(tmp_path / "out", f"{stage}/loss")
+        parts = [column(tmp_path / "out", f"{stage}/loss_{term}") for term in ("energy", "forces", "stress")]
+        assert all(value > 0 for part in parts for value in part.values())
+        for step, loss in losses.items():
+            assert sum(part[step] for part in parts) == pytest.approx(loss, rel=1e-5)
 
 
 def test_a_training_shorter_than_the_validation_interval_is_validated(data, make_training, tmp_path):
@@ -239,6 +223,16 @@ def test_a_weight_without_labels_is_told(save, alloys, make_training, tmp_path, 
     assert "no structure to train on has stress" in caplog.text
 
 
+@pytest.mark.parametrize(("setting", "value"), [("labels", ["energy", "stress"]), ("weights", {"stress": 2.0})])
+def test_a_source_without_a_label_that_it_names_is_told(save, alloys, make_training, tmp_path, caplog, setting, value):
+    save("alloys.xyz", alloys(6))
+    save("other.xyz", alloys(6, seed=1, labels=("energy", "forces")))
+    other = {"name": "other", "files": ["other.xyz"], setting: value}
+    train(make_training(train=[{"name": "emt", "files": ["alloys.xyz"]}, other], steps=1), tmp_path)
+    assert f"source other: {setting} names stress, but none of its structures has it" in caplog.text
+    assert "source emt" not in caplog.text
+
+
 def test_nothing_to_learn(save, alloys, make_training, tmp_path):
     save("alloys.xyz", alloys(6, labels=("energy",)))
     with pytest.raises(DataError, match="no structure to train on has forces"):
@@ -264,9 +258,9 @@ def test_unknown_elements_may_be_skipped(data, make_training, tmp_path, caplog):
 def test_a_diverged_training_says_so(data, make_training, tmp_path, monkeypatch):
     original = PotentialTraining._loss
 
-    def diverge(self, batch, *, create_graph):
-        terms = original(self, batch, create_graph=create_graph)
-        return terms if self.global_step < 3 else terms.__class__(**(vars(terms) | {"total": terms.total * torch.nan}))
+    def diverge(self, batch):
+        loss, sums = original(self, batch)
+        return loss, sums if self.global_step < 3 else replace(sums, losses=sums.losses * torch.nan)
 
     monkeypatch.setattr(PotentialTraining, "_loss", diverge)
     with pytest.raises(TribondError, match="the loss of step 4 is nan"):

@@ -1,7 +1,6 @@
 """`tribond train`: from a training file to a model file, its errors and its plots."""
 
 import logging
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.evaluate import print_reports
+from tribond.cli.train_trials import tell_estimate, tell_learning_rate
 
 if TYPE_CHECKING:
     from tribond.evaluation.metrics import EvaluationReport
@@ -28,27 +28,48 @@ def train(
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew; removes the old training from the output folder.")
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", "--estimate", help="Only tell how long it will take and how much memory; trains nothing."
+        ),
+    ] = False,
+    find_rate: Annotated[
+        bool,
+        typer.Option("--find-learning-rate", help="Only try growing learning rates, and suggest one; changes nothing."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")] = False,
 ) -> None:
     """Train or fine-tune a model.
 
-    The output folder named in the training file gets model.safetensors (the best validation so far), logs, checkpoints
-    to go on from, and at the end the errors on the validation data with parity plots.
+    The output folder named in the training file gets model.safetensors (the best validation so far), logs, learning
+    curves, what it was run with (environment.json), checkpoints to go on from, and at the end the errors on the
+    validation data with parity plots.
 
     Ctrl-C saves and stops; the same command goes on, to the same result as if it had never stopped.
 
     Exit status: 0 all fine, 1 bad data or the training diverged, 2 bad settings, 130 interrupted.
     """
     from tribond.training.config import TrainingConfig
+    from tribond.training.rank import is_first_process
 
+    if dry_run + find_rate + restart > 1:
+        msg = "--dry-run, --find-learning-rate and --restart exclude each other"
+        raise typer.BadParameter(msg)
     settings = TrainingConfig.read(config)
-    first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes one speaks
+    first = is_first_process()  # of several processes one speaks
     quiet = quiet or not first
     folder = config.resolve().parent
     target = folder / Path(settings.output).expanduser()
-    with _messages(quiet=quiet):
+    with _messages(logging.ERROR if not first else logging.WARNING if quiet else logging.INFO):
         from tribond.training.run import train as train_model
 
+        if dry_run or find_rate:
+            try:
+                (tell_estimate if dry_run else tell_learning_rate)(settings, folder, quiet=quiet)
+            except KeyboardInterrupt as interruption:
+                raise typer.Exit(128 + getattr(interruption, "signal", signal.SIGINT)) from interruption
+            return
         if not quiet:
             output.note(f"everything about {settings.name} goes to {target}")
         try:
@@ -68,7 +89,7 @@ app = options.verb(train)
 
 
 @contextmanager
-def _messages(*, quiet: bool) -> Iterator[None]:
+def _messages(level: int) -> Iterator[None]:
     """Show what the training has to say, on standard error and above a progress bar."""
 
     class Handler(logging.Handler):
@@ -79,14 +100,14 @@ def _messages(*, quiet: bool) -> Iterator[None]:
             tqdm.write(head + output.printable(record.getMessage()), file=sys.stderr)
 
     logger = logging.getLogger("tribond")
-    handler, level = Handler(), logger.level
+    handler, before = Handler(), logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.setLevel(level)
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(level)
+        logger.setLevel(before)
 
 
 def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool) -> None:
@@ -96,7 +117,8 @@ def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool
 
     terminal = output.console()
     if not quiet:
-        terminal.print(f"wrote {result.model_file}", markup=False, soft_wrap=True)
+        for file in (result.model_file, result.output / "learning_curves.png"):
+            terminal.print(f"wrote {file}", markup=False, soft_wrap=True)
     if not result.validation:
         if not quiet:
             output.note("there is no validation data: the model is that of the last step")

@@ -35,9 +35,26 @@ class LabeledGraph:
 
     @classmethod
     def batch(cls, parts: Sequence["LabeledGraph"]) -> Self:
-        """Concatenate."""
+        """Concatenate; of nothing, a batch of no systems: what a process computes that has no part in a step."""
+        if not parts:
+            return cls._empty()
         labels = {name: torch.cat([getattr(part, name) for part in parts]) for name in TENSORS}
         return cls(graph=AtomGraph.batch([part.graph for part in parts]), **labels)
+
+    @classmethod
+    def _empty(cls) -> Self:
+        real, whole = torch.zeros(0, dtype=torch.float64), torch.zeros(0, dtype=torch.int64)
+        graph = AtomGraph(
+            positions=real.reshape(0, 3),
+            atomic_numbers=whole,
+            system_index=whole,
+            cell=real.reshape(0, 3, 3),
+            pbc=torch.zeros(0, 3, dtype=torch.bool),
+            edge_index=whole.reshape(2, 0),
+            cell_shifts=real.reshape(0, 3),
+            angle_edges=whole,
+        )
+        return cls(graph, energy=real, forces=real.reshape(0, 3), stress=real.reshape(0, 3, 3), source=whole)
 
     def to(self, device: torch.device | str, *_: Any, **__: Any) -> Self:
         """The same on another device."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from tribond.data.sampler import StepBatches, equal_part, packed
+from tribond.data.sampler import StepBatches, packed
 from tribond.errors import DataError
 
 PASS, PHASE = 1, 2  # keep random numbers for different purposes apart
@@ -56,8 +56,6 @@ class MixedBatches:
         sources: (frames,) the source of every frame.
         shares: (sources,) together 1, from `shares_of`.
         drawn: (sources,) how many structures of each were drawn before epoch 0; none if left out.
-        rank: number of this process.
-        world_size: how many processes there are; each takes its own batches, equally many.
     """
 
     def __init__(
@@ -69,25 +67,17 @@ class MixedBatches:
         sources: NDArray[np.int64],
         shares: NDArray[np.float64],
         drawn: Sequence[int] = (),
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         self.num_edges, self.edge_budget, self.seed = num_edges, edge_budget, seed
         self.shares, self.sources = shares, sources
         self.members = [np.flatnonzero(sources == number) for number in range(len(shares))]
         self.length = sum(len(frames) for frames, share in zip(self.members, shares, strict=True) if share > 0)
         self.drawn = tuple(drawn) or (0,) * len(shares)
-        self.rank, self.world_size = rank, world_size
         self.phases = np.random.default_rng([seed, PHASE]).random(len(shares))
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """All batches of this process in an epoch.
-
-        Raises:
-            DataError: if there are fewer batches than processes.
-        """
-        batches = packed(self.order(epoch), self.num_edges, self.edge_budget)
-        return batches if self.world_size == 1 else equal_part(batches, self.rank, self.world_size)
+        """All batches of an epoch."""
+        return packed(self.order(epoch), self.num_edges, self.edge_budget)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The frames of an epoch, in order.
@@ -108,10 +98,10 @@ class MixedBatches:
 
         Args:
             epoch: which.
-            done: batches of this process; the others have done as many of theirs.
+            done: how many.
         """
         whole = packed(self.order(epoch), self.num_edges, self.edge_budget) if done else []
-        part = [index for batch in whole[: done * self.world_size] for index in batch]
+        part = [index for batch in whole[:done] for index in batch]
         seen = np.bincount(self.sources[part], minlength=len(self.shares)) if part else np.zeros(len(self.shares), int)
         return tuple((np.array(self.drawn) + self._drawn_at(epoch) + seen).tolist())
 

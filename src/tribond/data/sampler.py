@@ -7,14 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from tribond.errors import DataError
-
 
 class Epochs(Protocol):
     """Batches of every epoch, in training."""
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """All batches of this process in an epoch."""
+        """All batches of an epoch."""
 
 
 def packed(order: NDArray[np.int64], num_edges: NDArray[np.int64], edge_budget: int) -> list[list[int]]:
@@ -30,17 +28,45 @@ def packed(order: NDArray[np.int64], num_edges: NDArray[np.int64], edge_budget: 
     return batches
 
 
-def equal_part(batches: list[list[int]], rank: int, world_size: int) -> list[list[int]]:
-    """What one of several processes takes of the batches of an epoch.
+def part_of(batch: list[int], num_edges: NDArray[np.int64], rank: int, world_size: int) -> list[int]:
+    """What one of several processes takes of a batch: together they take every frame once, with about equal work.
 
-    Raises:
-        DataError: if there are fewer batches than processes.
+    The largest frames go first, each to the process that has least to do. The part is empty if there are too few.
     """
-    if batches and len(batches) < world_size:
-        msg = f"{len(batches)} batches an epoch are too few for {world_size} devices; lower edge_budget"
-        raise DataError(msg)
-    # All processes must take equally many steps, or the others wait for ever.
-    return batches[: len(batches) // world_size * world_size][rank::world_size]
+    if world_size == 1:
+        return batch
+    work = num_edges[batch] + 1  # an isolated atom is work, too
+    loads, owner = [0] * world_size, [0] * len(batch)
+    for place in np.argsort(-work, kind="stable").tolist():
+        owner[place] = loads.index(min(loads))
+        loads[owner[place]] += int(work[place])
+    return [index for index, process in zip(batch, owner, strict=True) if process == rank]
+
+
+class PartsOfBatches(Sampler[list[int]]):
+    """The part that one of several processes takes of each batch.
+
+    A step is the same step however many processes share it, and all of them take equally many: one that ran out of
+    batches would leave the others waiting.
+
+    Args:
+        batches: for all processes together.
+        num_edges: (frames,) bonds of every frame.
+        rank: number of this process.
+        world_size: how many processes there are.
+    """
+
+    def __init__(self, batches: Sampler[list[int]], num_edges: NDArray[np.int64], rank: int, world_size: int) -> None:
+        self.whole, self.num_edges, self.rank, self.world_size = batches, num_edges, rank, world_size
+
+    def __len__(self) -> int:
+        """As many as there are batches."""
+        return len(self.whole)  # type: ignore[arg-type] # those of this package have a length
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Part by part; some may be empty."""
+        for batch in self.whole:
+            yield part_of(batch, self.num_edges, self.rank, self.world_size)
 
 
 class EdgeBudgetBatches(Sampler[list[int]]):
@@ -53,9 +79,6 @@ class EdgeBudgetBatches(Sampler[list[int]]):
         edge_budget: most bonds in a batch; a frame with more is a batch of its own.
         seed: of the order; None keeps the order of the frames, for validation.
         repeats: (frames,) how often a frame comes an epoch; 0.5 means every other epoch.
-        rank: number of this process.
-        world_size: how many processes there are. Each takes its own batches; in training equally many, which leaves
-            out fewer batches than there are processes, in validation every batch exactly once.
     """
 
     def __init__(
@@ -65,33 +88,20 @@ class EdgeBudgetBatches(Sampler[list[int]]):
         *,
         seed: int | None,
         repeats: NDArray[np.float64] | None = None,
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         self.num_edges = num_edges
         self.edge_budget = edge_budget
         self.seed = seed
         self.repeats = np.ones(len(num_edges)) if repeats is None else repeats
-        self.rank, self.world_size = rank, world_size
 
     def batches(self, epoch: int) -> list[list[int]]:
-        """All batches of this process in an epoch.
-
-        Raises:
-            DataError: if there are fewer batches to train on than processes.
-        """
+        """All batches of an epoch."""
         order = np.arange(len(self.num_edges))
         if self.seed is not None:
             random = np.random.default_rng([self.seed, epoch])
             counts = np.floor(self.repeats + random.random(len(order))).astype(int)
             order = random.permutation(np.repeat(order, counts))
-        batches = packed(order, self.num_edges, self.edge_budget)
-        if self.world_size == 1:
-            return batches
-        if self.seed is not None:
-            return equal_part(batches, self.rank, self.world_size)
-        # With too few for all, all do the same: an average does not mind.
-        return batches[self.rank :: self.world_size] if len(batches) >= self.world_size else batches
+        return packed(order, self.num_edges, self.edge_budget)
 
     def __len__(self) -> int:
         """Batches in epoch 0."""

@@ -66,9 +66,17 @@ def save_figure(figure: "Figure", png: Path, svg: Path) -> None:
         png: path that ends in .png.
         svg: path that ends in .svg.
     """
+    save_png(figure, png)
+    _save(figure, svg, {"Date": None, "Creator": "tribond"})
+
+
+def save_png(figure: "Figure", path: Path) -> None:
+    """Write the figure as PNG alone, whole or not at all."""
+    _save(figure, path, {"Software": None})
+
+
+def _save(figure: "Figure", path: Path, metadata: dict[str, str | None]) -> None:
     from matplotlib import rc_context
 
-    with rc_context(STYLE):
-        for path, metadata in ((png, {"Software": None}), (svg, {"Date": None, "Creator": "tribond"})):
-            with atomic_path(path) as temporary:
-                figure.savefig(temporary, dpi=DPI, format=path.suffix[1:], metadata=metadata)
+    with rc_context(STYLE), atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format=path.suffix[1:], metadata=metadata)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tribond.errors import ConfigError
 from tribond.terms.known import KEY, terms_of
@@ -22,6 +22,9 @@ __all__ = [
     "TrainingConfig",
     "Weights",
 ]
+
+
+LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 
 
 class ModelConfig(Strict):
@@ -134,11 +137,26 @@ class TrainingConfig(Strict):
     checkpoint_every_minutes: float = Field(default=10.0, gt=0)
     seed: int = Field(default=0, ge=0)
     accelerator: str = "auto"  # Lightning's: cpu, gpu, auto
-    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1  # on each machine; they share every batch
+    nodes: int = Field(default=1, ge=1)  # machines
+    precision: Literal["float32"] = "float32"
+    allow_tf32: bool = False  # products of matrices on NVIDIA GPUs with 11 bits instead of 24
     workers: int = Field(default=0, ge=0)  # processes that prepare batches, for GPUs
+    logger: list[LoggerName] | LoggerName | Literal["none"] = "tensorboard"  # beside the CSV file
     metadata: dict[str, Any] = Field(
         default_factory=dict
     )  # goes into the model file: licence, level_of_theory, training_data, ...
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_half_precision(cls, value: Any) -> Any:
+        if value != "float32":
+            msg = (
+                f"{value!s} is not possible, trainings are in float32: forces are derivatives, and the 8 or 11 bits of "
+                "bfloat16, float16 and mixed precision would round them by more than the errors that models have"
+            )
+            raise ValueError(msg)
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -189,6 +207,12 @@ class TrainingConfig(Strict):
             msg = "average_validations needs validation data"
             raise ValueError(msg)
         return self
+
+    def loggers(self) -> list[LoggerName]:
+        """Names of the loggers beside the CSV file, each once."""
+        if isinstance(self.logger, list):
+            return list(dict.fromkeys(self.logger))
+        return [] if self.logger == "none" else [self.logger]
 
     def stage_sources(self, stage: int) -> list[SourceConfig]:
         """The training sources as they are in a stage, counted from 0; without stages, as they are."""

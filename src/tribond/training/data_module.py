@@ -13,7 +13,7 @@ from tribond.data.array_cache import ArrayCache, Arrays, digest_of
 from tribond.data.dataset import FrameDataset, LabeledGraph, count_edges
 from tribond.data.mixture import MixedBatches, Position, StagedBatches, shares_of
 from tribond.data.read_table import WORTH_KEEPING
-from tribond.data.sampler import EdgeBudgetBatches, StepBatches
+from tribond.data.sampler import EdgeBudgetBatches, PartsOfBatches, StepBatches
 from tribond.errors import ConfigError
 from tribond.nn.config import M3GNetConfig
 from tribond.training.config import TrainingConfig
@@ -64,19 +64,12 @@ class TrainingData(LightningDataModule):
         first_step = self.trainer.global_step if self.trainer else 0
         self.train_batches = self._staged(num_edges, first_step) if are_mixed(self.config) else None
         if self.train_batches is None:
-            rank, world_size = self._process()
-            epochs = EdgeBudgetBatches(
-                num_edges,
-                self.config.edge_budget,
-                seed=self.config.seed,
-                repeats=self.repeats,
-                rank=rank,
-                world_size=world_size,
-            )
+            epochs = EdgeBudgetBatches(num_edges, self.config.edge_budget, seed=self.config.seed, repeats=self.repeats)
             self.train_batches = StepBatches(
                 epochs, self.config.steps, first_step=first_step, epoch=self.start.epoch, done=self.start.done
             )
-        return self._loader(self.train_set, self.train_batches)
+        parts = PartsOfBatches(self.train_batches, num_edges, *self._process())
+        return self._loader(self.train_set, parts)
 
     def val_dataloader(self) -> DataLoader[LabeledGraph] | list[Any]:
         """Batches in order."""
@@ -86,10 +79,9 @@ class TrainingData(LightningDataModule):
         """What one of several processes validates; by default everything."""
         if not len(self.validation_set):
             return []
-        batches = EdgeBudgetBatches(
-            self._count(self.validation_set), self.config.edge_budget, seed=None, rank=rank, world_size=world_size
-        )
-        return self._loader(self.validation_set, batches)
+        num_edges = self._count(self.validation_set)
+        batches = EdgeBudgetBatches(num_edges, self.config.edge_budget, seed=None)
+        return self._loader(self.validation_set, PartsOfBatches(batches, num_edges, rank, world_size))
 
     def state_dict(self) -> dict[str, Any]:
         """Where in which epoch the training stands, and on which data."""
@@ -123,7 +115,6 @@ class TrainingData(LightningDataModule):
         sources = self.train_set.frames.sources
         sizes = np.bincount(sources, minlength=len(self.config.data.train))
         names = [source.name for source in self.config.data.train]
-        rank, world_size = self._process()
         shares = [shares_of(sizes, stage.shares, stage.repeats, names) for stage in self.stages]  # all, to fail early
 
         def make(stage: int, drawn: tuple[int, ...]) -> MixedBatches:
@@ -134,8 +125,6 @@ class TrainingData(LightningDataModule):
                 sources=sources,
                 shares=shares[stage],
                 drawn=drawn,
-                rank=rank,
-                world_size=world_size,
             )
 
         ends = [stage.end for stage in self.stages]

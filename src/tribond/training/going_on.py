@@ -1,6 +1,8 @@
 """The folder of a training: one training at a time, and a checkpoint that is whole or said not to be."""
 
+import json
 import logging
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +12,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tribond.errors import CheckpointError, ConfigError
+from tribond.files import write_atomically
 from tribond.training.config import TrainingConfig
-from tribond.training.lightning_internals import is_first_process, read_checkpoint
+from tribond.training.lightning_internals import read_checkpoint
+from tribond.training.rank import is_first_process
 
 logger = logging.getLogger(__name__)
+
+# Settings that do not change what comes out (but for rounding): a training may go on with others.
+FREE = ("output", "metadata", "checkpoint_every_minutes", "accelerator", "devices", "nodes", "workers", "logger")
 
 # What Lightning needs to go on.
 PARTS: dict[str, type] = {
@@ -81,3 +88,53 @@ def check_whole(checkpoint: Path) -> None:
     if wrong is not None:
         msg = f"{checkpoint}, the checkpoint to go on from, is damaged ({wrong}); begin anew with --restart"
         raise CheckpointError(msg)
+
+
+def checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | None:
+    """The last checkpoint in the folder, if there is one and it belongs to these settings.
+
+    Raises:
+        ConfigError: if the folder holds another training.
+        CheckpointError: if what is needed to go on is damaged.
+    """
+    last = output / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        before = settings_before(output)
+        changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
+        if changed:
+            msg = (
+                f"{output} holds a training with other settings ({', '.join(changed)}); "
+                "choose another output, or start anew with --restart"
+            )
+            raise ConfigError(msg)
+        check_whole(last)
+        logger.info("going on from %s", last)
+        return last
+    if (output / "model.safetensors").is_file():
+        msg = f"{output} holds a model, but no checkpoint to go on from; choose another output, or use --restart"
+        raise ConfigError(msg)
+    return None
+
+
+def clear(output: Path, config: TrainingConfig) -> None:
+    """Make the folder, remove what an old training left there, and remember the settings of the new one."""
+    # Checkpoints first: whatever happens in between, settings and checkpoint never belong to two trainings.
+    shutil.rmtree(output / "checkpoints", ignore_errors=True)
+    shutil.rmtree(output / "logs", ignore_errors=True)
+    for name in ("model.safetensors", "environment.json", "learning_curves.png"):
+        (output / name).unlink(missing_ok=True)
+    (output / "checkpoints").mkdir(parents=True)
+    settings = json.dumps(config.model_dump(mode="json"), indent=2)
+    write_atomically(output / "config.json", f"{settings}\n".encode())
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """Names of the settings that differ and matter."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = [key for key in before.keys() | now.keys() if name or key not in FREE]
+        return [
+            difference
+            for key in sorted(keys)
+            for difference in _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if before == now else [name]

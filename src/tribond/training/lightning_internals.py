@@ -13,7 +13,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 
@@ -55,8 +54,3 @@ def put_rows(logger: CSVLogger, rows: Sequence[Mapping[str, str]]) -> None:
     experiment = logger.experiment  # removes the file
     experiment.metrics = [dict(row) for row in rows]
     logger.save()
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes: known before there is a trainer."""
-    return not rank_zero_only.rank

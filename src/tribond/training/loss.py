@@ -1,5 +1,6 @@
 """The loss of the paper: Huber on energy per atom, forces and stress, 1 : 1 : 0.1."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,27 @@ from torch.nn.functional import huber_loss
 from tribond.data.dataset import LabeledGraph
 from tribond.models.force_field import Evaluation
 from tribond.units import EV_PER_A3_TO_GPA
+
+TERMS = ("energy", "forces", "stress")
+
+
+@dataclass(frozen=True)
+class LossSums:
+    """What the loss of a batch is made of: of parts of a batch, these can be added up. All (3,), one a term."""
+
+    losses: Tensor  # sum of weight · H, float64; differentiable
+    counts: Tensor  # how many numbers that is
+    error_sums: Tensor  # sum of |error|, in the loss's units
+    error_counts: Tensor  # how many numbers that is
+
+    def together(self, total: Callable[[Tensor], Tensor]) -> "LossSums":
+        """Those of all processes; nothing can be differentiated.
+
+        Args:
+            total: gives the sum of a tensor over all processes.
+        """
+        mine = (self.losses, self.counts, self.error_sums, self.error_counts)
+        return LossSums(*total(torch.stack([sums.detach().double() for sums in mine])).unbind())
 
 
 @dataclass(frozen=True)
@@ -29,7 +51,7 @@ class LossTerms:
     def absolute_errors(self) -> dict[str, tuple[float, int]]:
         """Term -> (sum of |error|, how many numbers)."""
         sums, counts = self.error_sums.tolist(), self.error_counts.tolist()
-        return {name: (sums[row], int(counts[row])) for row, name in enumerate(("energy", "forces", "stress"))}
+        return {name: (sums[row], int(counts[row])) for row, name in enumerate(TERMS)}
 
 
 @dataclass(frozen=True)
@@ -53,7 +75,11 @@ class Loss:
             target: the batch.
             weights: (systems, 3) of energy, forces and stress of every system; None: all are one.
         """
-        terms, sums, counts = {}, [], []
+        return self.terms(self.sums(result, target, weights))
+
+    def sums(self, result: Evaluation, target: LabeledGraph, weights: Tensor | None = None) -> LossSums:
+        """The same before the means are taken."""
+        losses, counted_numbers, sums, counts = [], [], [], []
         for column, (name, (difference, known)) in enumerate(differences(result, target).items()):
             count = known.sum()
             zero = torch.zeros_like(difference)
@@ -63,11 +89,27 @@ class Loss:
                 weight = per_number(weights[:, column], name, target).to(difference.dtype)
                 each = huber_loss(difference, zero, reduction="none", delta=self.huber_delta)
                 summed, counted = (weight * each).sum(), (known & (weight > 0)).sum()
-            terms[name] = summed / counted.clamp(min=1)
+            losses.append(summed)
+            counted_numbers.append(counted)
             sums.append(difference.detach().abs().sum())
             counts.append(count)
-        total = self.energy * terms["energy"] + self.forces * terms["forces"] + self.stress * terms["stress"]
-        return LossTerms(total=total, **terms, error_sums=torch.stack(sums), error_counts=torch.stack(counts))
+        return LossSums(*(torch.stack(column) for column in (losses, counted_numbers, sums, counts)))
+
+    def terms(self, sums: LossSums, counts: Tensor | None = None) -> LossTerms:
+        """Means from sums.
+
+        Args:
+            sums: of a batch, or of the part that one process has of it.
+            counts: (3,) numbers that each mean is over; None: those of the sums. With those of the whole batch, the
+                terms of the parts add up to those of the batch.
+        """
+        energy, forces, stress = (sums.losses / (sums.counts if counts is None else counts).clamp(min=1)).unbind()
+        total = self.energy * energy + self.forces * forces + self.stress * stress
+        return LossTerms(total, energy, forces, stress, sums.error_sums, sums.error_counts)
+
+    def parts(self, terms: LossTerms) -> dict[str, Tensor]:
+        """What each term adds to the loss, its weight included: together they are the loss."""
+        return {name: getattr(self, name) * getattr(terms, name) for name in TERMS}
 
 
 def differences(result: Evaluation, target: LabeledGraph) -> dict[str, tuple[Tensor, Tensor]]:

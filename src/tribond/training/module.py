@@ -12,7 +12,8 @@ from tribond.data.dataset import LabeledGraph
 from tribond.errors import TribondError
 from tribond.models.potential import evaluate
 from tribond.nn.m3gnet import M3GNet
-from tribond.training.loss import Loss, LossTerms
+from tribond.training.devices import sum_over_processes
+from tribond.training.loss import Loss, LossSums
 from tribond.training.stages import Stage, learning_rate_factor, stage_at
 from tribond.training.validation import SHOWN, ValidationErrors
 
@@ -39,25 +40,34 @@ class PotentialTraining(LightningModule):
         self._evaluator = Evaluator()  # for the memory of a step; in validation others have put other weights here
 
     def training_step(self, batch: LabeledGraph) -> torch.Tensor:
-        """Loss of one batch.
+        """Loss of one batch, of which this process may have a part.
+
+        Each term is a mean over the labelled numbers of the whole batch. A process divides the sums over its part by
+        the counts of all: then the losses of the processes add up to the loss of the batch. Lightning takes the mean
+        of their gradients, hence the factor.
 
         Raises:
             TribondError: if it is not finite: the training has diverged.
         """
-        terms = self._loss(batch, create_graph=True)
+        loss, mine = self._loss(batch)
+        whole = mine.together(sum_over_processes)
+        terms = loss.terms(whole)
         if not torch.isfinite(terms.total):
-            msg = (
-                f"the training has diverged: the loss of step {self.global_step + 1} is {terms.total.item()}; "
-                "lower optimizer.learning_rate or optimizer.gradient_clip, or look for wrong labels in the data"
-            )
-            raise TribondError(msg)
-        self.log("train/loss", terms.total.detach(), batch_size=batch.graph.num_systems)
+            self._diverged(terms.total.item())
+        self.log("train/loss", terms.total, batch_size=1)
+        for name, part in loss.parts(terms).items():
+            self.log(f"train/loss_{name}", part, batch_size=1)
         self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"], batch_size=1)
         for name, (shown, unit) in SHOWN.items():
             total, count = terms.absolute_errors[name]
             if count:
-                self.log(f"train/{shown}", unit * total / count, batch_size=count)
-        return terms.total
+                self.log(f"train/{shown}", unit * total / count, batch_size=1)
+        return self.trainer.world_size * loss.terms(mine, whole.counts).total
+
+    def loss_of(self, batch: LabeledGraph) -> torch.Tensor:
+        """The loss of a batch that no other process shares, without a trainer."""
+        loss, sums = self._loss(batch)
+        return loss.terms(sums).total
 
     def on_validation_epoch_start(self) -> None:
         """Forget the errors of the last validation."""
@@ -70,7 +80,7 @@ class PotentialTraining(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log mean absolute errors over the whole validation set, each number counting the same."""
         # The same on every process: all decide alike.
-        for name, value in self.validation.found(self.device, self.all_gather).items():
+        for name, value in self.validation.found(sum_over_processes).items():
             self.log(f"val/{name}", value)
 
     @torch.no_grad()
@@ -79,7 +89,7 @@ class PotentialTraining(LightningModule):
         self.validation.clear()
         for batch in batches:
             self.validation_step(batch.to(self.device))
-        return {name: float(value) for name, value in self.validation.found(self.device).items()}
+        return self.validation.found()
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam, linear warm-up, cosine decay."""
@@ -88,8 +98,19 @@ class PotentialTraining(LightningModule):
         schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def _loss(self, batch: LabeledGraph, *, create_graph: bool) -> LossTerms:
-        number = stage_at(self.stages, self.global_step)
+    def _loss(self, batch: LabeledGraph) -> tuple[Loss, LossSums]:
+        """The loss of the present stage, and its sums over the batch."""
+        number = stage_at(self.stages, self.global_step)  # without a trainer the first
         weights = torch.tensor(self.stages[number].weights, device=batch.source.device)
-        result = evaluate(self.model, batch.graph, create_graph=create_graph, evaluator=self._evaluator)
-        return self._losses[number](result, batch, None if (weights == 1).all() else weights[batch.source])
+        result = evaluate(self.model, batch.graph, create_graph=True, evaluator=self._evaluator)
+        loss = self._losses[number]
+        return loss, loss.sums(result, batch, None if (weights == 1).all() else weights[batch.source])
+
+    def _diverged(self, loss: float) -> None:
+        if not self.trainer.is_global_zero:
+            raise SystemExit(0)  # all of them know, and the first one says so
+        msg = (
+            f"the training has diverged: the loss of step {self.global_step + 1} is {loss}; "
+            "lower optimizer.learning_rate or optimizer.gradient_clip, or look for wrong labels in the data"
+        )
+        raise TribondError(msg)

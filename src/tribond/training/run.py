@@ -1,49 +1,44 @@
 """From a training file to a model file: `tribond train`."""
 
-import json
 import logging
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-import tribond
 from tribond.checkpoints.native import save_model
 from tribond.data.array_cache import ArrayCache
 from tribond.data.frames import Frame
-from tribond.errors import ConfigError, DataError, TribondError
-from tribond.files import write_atomically
-from tribond.interrupt import StopRequest, stop_requests
+from tribond.errors import TribondError
+from tribond.interrupt import Interrupted, StopRequest, stop_requests
 from tribond.models.potential import Potential
 from tribond.nn.m3gnet import M3GNet
 from tribond.training.average import KeepValidations
-from tribond.training.callbacks import KeepBest, KeepLast, MovingAverage, StepBar, TellStages, errors_line
+from tribond.training.callbacks import KeepBest, MovingAverage, TellStages, errors_line
 from tribond.training.config import TrainingConfig
+from tribond.training.curves import LearningCurves, draw_curves
 from tribond.training.data_module import TrainingData
-from tribond.training.going_on import check_whole, only_training_in, settings_before
-from tribond.training.lightning_internals import is_first_process, steps_in
-from tribond.training.logs import csv_logger, quiet_lightning
-from tribond.training.loss import Loss
+from tribond.training.devices import launch_of, processes
+from tribond.training.environment import record_start
+from tribond.training.going_on import checkpoint_to_go_on_from, clear, only_training_in
+from tribond.training.keep_last import KeepLast
+from tribond.training.lightning_internals import steps_in
+from tribond.training.live_view import LiveView
+from tribond.training.loggers import check_loggers, make_loggers
+from tribond.training.logs import quiet_lightning
+from tribond.training.model_metadata import model_metadata
 from tribond.training.module import PotentialTraining
-from tribond.training.sources import TrainingFrames, check_labels, read_training_frames
-from tribond.training.stages import TERMS, Stage, stages_of
-from tribond.training.start import Start, make_start
+from tribond.training.precision import single_precision
+from tribond.training.prepare import prepare
+from tribond.training.rank import is_first_process
 from tribond.training.terms import added
+from tribond.training.trainer import make_trainer
 from tribond.training.units import tell_units
-from tribond.training.validation import ValidationErrors, shown_errors
 from tribond.training.zero_of_energy import on_model_zero
 
 logger = logging.getLogger(__name__)
-
-# Settings that do not change what comes out (but for rounding): a training may go on with others.
-FREE = ("output", "metadata", "checkpoint_every_minutes", "accelerator", "workers")
 
 
 @dataclass(frozen=True)
@@ -60,8 +55,9 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
     """Train a potential, or go on with a training that was interrupted.
 
     The output folder gets `model.safetensors` (best validation so far), `checkpoints/last.ckpt` (to go on), `logs/`
-    (CSV and TensorBoard), `cache/` (of large data: what was read and counted) and `config.json`. Training again with the same config goes on from the last checkpoint, to
-    the same result as if it had never stopped; of a complete training it gives the result.
+    (CSV, TensorBoard), `learning_curves.png`, `environment.json` (machine, versions, command), `cache/` (of large data:
+    what was read and counted) and `config.json`. Training again with the same config goes on from the last checkpoint,
+    to the same result as if it had never stopped; of a complete training it gives the result.
 
     Args:
         config: the training file.
@@ -83,41 +79,43 @@ def train(config: TrainingConfig, folder: Path, *, restart: bool = False, progre
 
 
 def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool, progress: bool) -> TrainingResult:
-    checkpoint = None if restart else _checkpoint_to_go_on_from(output, config)
+    launch = launch_of(config.devices, config.nodes)
+    check_loggers(config)
+    checkpoint = None if restart else checkpoint_to_go_on_from(output, config)
     cache = ArrayCache(output / "cache")
-    stages = stages_of(config)
-    frames = read_training_frames(config.data, folder, cache)
-    start = make_start(config, frames, folder, cache)
-    _check_data(config, stages, start.frames)
-    if checkpoint is None and is_first_process():
-        tell_units(start.frames.train, config.data, start.before)
-    data = TrainingData(
-        start.frames, config, start.model.config, start.reference_energies, progress=progress, cache=cache
-    )
-    errors = _validation_errors(config)
-    module = PotentialTraining(start.model, stages, config.optimizer.learning_rate, errors)
+    ready = prepare(config, folder, cache, progress=progress)
+    start, module, data = ready.start, ready.module, ready.data
     model_file = output / "model.safetensors"
 
     def write(model: M3GNet, step: int, found: Mapping[str, float], averaged: Sequence[int] = ()) -> None:
-        save_model(model_file, model, _metadata(config, start, step, found, averaged))
+        save_model(model_file, model, model_metadata(config, start, step, found, averaged))
 
     if checkpoint is None and is_first_process():
-        _clear(output, config)  # as late as this: a mistake in the settings must not cost the old training
+        tell_units(start.frames.train, config.data, start.before)
+        clear(output, config)  # as late as this: a mistake in the settings must not cost the old training
     average = MovingAverage(config.optimizer.ema_decay)
     best = KeepBest(average, write, config.patience, validates=len(start.frames.validation) > 0)
-    callbacks: list[Callback] = [average, best, TellStages(stages)]
+    callbacks: list[Callback] = [average, best, TellStages(ready.stages)]
     kept = None
     if config.average_validations is not None:
         kept = KeepValidations(average, output / "checkpoints", config.average_validations, config.average_of)
         callbacks.append(kept)
-    with quiet_lightning(), stop_requests("this step, or after the validation if one is running") as stop:
-        trainer = _trainer(config, output, callbacks, stop, checkpoint, progress=progress)
+    log, curves = output / "logs" / "csv" / "metrics.csv", output / "learning_curves.png"
+    callbacks += [LearningCurves(log, curves, config.name), *([LiveView(config.name, best)] if progress else [])]
+    first_step = 0 if checkpoint is None else steps_in(checkpoint)
+    if is_first_process():
+        record_start(output / "environment.json", launch, first_step)
+    with _interruptible() as stop, single_precision(allow_tf32=config.allow_tf32), processes():
+        last = KeepLast(output / "checkpoints" / "last.ckpt", 60 * config.checkpoint_every_minutes, stop)
+        trainer = make_trainer(config, launch, [*callbacks, last], make_loggers(config, output, first_step))
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
-    if not trainer.is_global_zero:
+    if not is_first_process():
         raise SystemExit(0)  # of several processes the first one has the results
     cache.remove_unused()
+    draw_curves(log, curves, config.name)
     if kept is not None:
-        _try_average(kept, module.to(trainer.strategy.root_device), data, best.best, write)
+        with single_precision(allow_tf32=config.allow_tf32):
+            _try_average(kept, module.to(trainer.strategy.root_device), data, best.best, write)
     if not model_file.is_file():
         msg = (
             f"there is no {model_file}: no validation gave a finite loss, or it was removed; start anew with --restart"
@@ -129,126 +127,16 @@ def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool,
     return TrainingResult(output, model_file, whole, start.before)
 
 
-def _checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | None:
-    """The last checkpoint in the folder, if there is one and it belongs to these settings.
-
-    Raises:
-        ConfigError: if the folder holds another training.
-        CheckpointError: if what is needed to go on is damaged.
-    """
-    last = output / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        before = settings_before(output)
-        changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
-        if changed:
-            msg = (
-                f"{output} holds a training with other settings ({', '.join(changed)}); "
-                "choose another output, or start anew with --restart"
-            )
-            raise ConfigError(msg)
-        check_whole(last)
-        logger.info("going on from %s", last)
-        return last
-    if (output / "model.safetensors").is_file():
-        msg = f"{output} holds a model, but no checkpoint to go on from; choose another output, or use --restart"
-        raise ConfigError(msg)
-    return None
-
-
-def _clear(output: Path, config: TrainingConfig) -> None:
-    """Make the folder, remove what an old training left there, and remember the settings of the new one."""
-    # Checkpoints first: whatever happens in between, settings and checkpoint never belong to two trainings.
-    shutil.rmtree(output / "checkpoints", ignore_errors=True)
-    shutil.rmtree(output / "logs", ignore_errors=True)
-    (output / "model.safetensors").unlink(missing_ok=True)
-    (output / "checkpoints").mkdir(parents=True)
-    settings = json.dumps(config.model_dump(mode="json"), indent=2)
-    write_atomically(output / "config.json", f"{settings}\n".encode())
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """Names of the settings that differ and matter."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = [key for key in before.keys() | now.keys() if name or key not in FREE]
-        return [
-            difference
-            for key in sorted(keys)
-            for difference in _differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
-        ]
-    return [] if before == now else [name]
-
-
-def _trainer(
-    config: TrainingConfig,
-    output: Path,
-    callbacks: list[Callback],
-    stop: StopRequest,
-    checkpoint: Path | None,
-    *,
-    progress: bool,
-) -> Trainer:
-    """Lightning's trainer: one endless epoch whose batches `StepBatches` deals out.
-
-    Raises:
-        ConfigError: if the accelerator or the number of devices cannot be had.
-    """
-    first_step = 0 if checkpoint is None else steps_in(checkpoint)
-    last = KeepLast(output / "checkpoints" / "last.ckpt", 60 * config.checkpoint_every_minutes, stop)
+@contextmanager
+def _interruptible() -> Iterator[StopRequest]:
+    """Quiet, and stopped by signals. Of several processes the first one says that it was."""
     try:
-        return Trainer(
-            max_steps=config.steps,
-            max_epochs=-1,
-            accelerator=config.accelerator,
-            devices=config.devices,
-            callbacks=[*callbacks, *([StepBar()] if progress else []), last],
-            logger=[csv_logger(output, first_step), TensorBoardLogger(output, "logs", version="tensorboard")],
-            val_check_interval=config.validate_every,
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            gradient_clip_val=config.optimizer.gradient_clip,
-            inference_mode=False,  # validation needs forces, and they are gradients
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            log_every_n_steps=max(1, min(20, config.steps // 20)),
-        )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        msg = f"accelerator {config.accelerator!r} with devices {config.devices!r} cannot be used: {error}"
-        raise ConfigError(msg) from error
-
-
-def _check_data(config: TrainingConfig, stages: Sequence[Stage], frames: TrainingFrames) -> None:
-    """Refuse data that cannot do what the settings want of it.
-
-    Raises:
-        DataError: if no term with a weight has a label in some stage, or a source in `best_by` cannot validate.
-    """
-    told = set()
-    for stage in stages:
-        # What a source has no weight for, or is not drawn from, is as if it were not there.
-        drawn = np.array([share is None or share > 0 for share in stage.shares])
-        counted = np.array(stage.weights) * drawn[:, None] > 0
-        case = (stage.loss, counted.tobytes())
-        if case not in told:  # the same warning need not come for every stage
-            check_labels(frames.train, {term: getattr(stage.loss, term) for term in TERMS}, counted)
-        told.add(case)
-    names = config.data.validation_names()
-    table = frames.validation
-    labelled = table.has("energy") | table.has("forces") | table.has("stress")
-    validating = {names[number] for number in np.unique(frames.validation_sets[labelled])}
-    for name in config.best_by:
-        if name not in validating:
-            msg = f"best_by: source {name} has no labelled structures to validate with"
-            raise DataError(msg)
-
-
-def _validation_errors(config: TrainingConfig) -> ValidationErrors:
-    names = config.data.validation_names()
-    sources = config.data.validation or config.data.train
-    weights = {source.name: [getattr(source.weights, term) for term in TERMS] for source in reversed(sources)}
-    return ValidationErrors(
-        Loss(**config.loss.model_dump()), names, [weights[name] for name in names], best_by=config.best_by
-    )
+        with quiet_lightning(), stop_requests("this step, or after the validation if one is running") as stop:
+            yield stop
+    except Interrupted:
+        if is_first_process():
+            raise
+        raise SystemExit(0) from None
 
 
 def _try_average(
@@ -271,32 +159,3 @@ def _try_average(
     )
     if better:
         write(module.model, steps[-1], found, steps)
-
-
-def _metadata(
-    config: TrainingConfig, start: Start, step: int, found: Mapping[str, float], averaged: Sequence[int]
-) -> dict[str, Any]:
-    """What the model file says about where it comes from; the training file's own words come last and win."""
-    errors = {
-        f"validation {name} MAE": f"{found[key]:.4g} {unit}" for name, key, unit in shown_errors("val") if key in found
-    }
-    sources = config.data.train
-    train = start.frames.train
-    counts = np.bincount(train.sources, minlength=len(sources)).tolist()
-    labelled = set(train.sources[train.has("energy")].tolist())
-    references = {
-        source.name: dict(zip(start.model.config.elements, np.round(values, 6).tolist(), strict=True))
-        for number, (source, values) in enumerate(zip(sources, start.reference_energies, strict=True))
-        if number in labelled
-    }
-    return {
-        **start.metadata,
-        "name": config.name,
-        "training_data": [f"{source.name}: {n} structures" for source, n in zip(sources, counts, strict=True)],
-        "errors": errors,
-        "steps": step,
-        **({"averaged_steps": list(averaged)} if averaged else {}),
-        "tribond_version": tribond.__version__,
-        **config.model_dump(mode="json")["metadata"],
-        "reference_energies": references,
-    }

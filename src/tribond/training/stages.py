@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tribond.training.config import LossConfig, TrainingConfig
-
-TERMS = ("energy", "forces", "stress")
+from tribond.training.loss import TERMS
 
 
 @dataclass(frozen=True)
