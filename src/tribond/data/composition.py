@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from ase.symbols import Symbols
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from tribond.data.split import fold_of, reduced_formula
+from tribond.data.split import fold_of_text
 
 CHUNK = 20_000  # structures | rows of a matrix that is made at once
 HIGHEST = 256  # numbers are bytes
@@ -96,7 +96,7 @@ class Composition:
         return np.bincount(self.frame, weights=self.counts * each, minlength=len(self)).astype(np.float64)
 
     def formulas(self) -> list[str]:
-        """The reduced formula of each, in Hill order. Formulas are slow, and most compounds come many times."""
+        """The reduced formula of each, in Hill order."""
         known: dict[tuple[bytes, bytes], str] = {}
         ends = self.starts.tolist()
         result = []
@@ -111,13 +111,16 @@ class Composition:
     def folds(self, folds: int) -> NDArray[np.int64]:
         """(frames,) the fold of each, by its reduced formula."""
         formulas = self.formulas()
-        known = {formula: fold_of(formula, folds) for formula in set(formulas)}
+        known = {formula: fold_of_text(formula, folds) for formula in set(formulas)}
         return np.array([known[formula] for formula in formulas], dtype=np.int64)
 
 
 def formula_of(numbers: NDArray[np.uint8], counts: NDArray[np.int64]) -> str:
-    """The reduced formula in Hill order: 4 Fe and 6 O give "Fe2O3"."""
+    """The same as `split.reduced_formula`, many times as fast: 4 Fe and 6 O give "Fe2O3"."""
     if not len(numbers):
         return ""
-    symbols = Symbols(np.repeat(numbers.astype(np.int64), counts // np.gcd.reduce(counts)))
-    return reduced_formula(str(symbols))
+    units = (counts // np.gcd.reduce(counts)).tolist()
+    known = dict(zip((chemical_symbols[number] for number in numbers.tolist()), units, strict=True))
+    first = [symbol for symbol in ("C", "H") if symbol in known]  # as ASE orders, also without carbon
+    order = first + sorted(known.keys() - set(first))
+    return "".join(symbol if known[symbol] == 1 else f"{symbol}{known[symbol]}" for symbol in order)

@@ -31,7 +31,7 @@ COLUMNS: dict[str, Any] = {
     "volume": np.float64,  # Å³; NaN where not periodic along all axes
     "largest_force": np.float64,  # eV/Å, the largest component; NaN: no forces
     "largest_stress": np.float64,  # eV/Å³, the same
-    "shortest": np.float32,  # Å, distance of the two nearest atoms; NaN: none within 3 Å
+    "shortest": np.float32,  # Å, distance of the two nearest atoms; NaN: none within the smallest cutoff
     "hash": np.uint64,  # of the structure, without labels
     "elements": np.uint8,  # how many it has: entries in the two below
 }

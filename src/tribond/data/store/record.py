@@ -14,7 +14,6 @@ from tribond.errors import StructureError
 from tribond.graph.checks import check_system, refuse_clash
 from tribond.graph.neighbors import bonds_within
 
-NEAR = 3.0  # Å | how far the nearest neighbour is looked for
 SAME = 1e-4  # Å | structures that differ by less in every coordinate are taken for the same
 
 
@@ -129,7 +128,8 @@ def _bonds(
         StructureError: for atoms on top of each other.
     """
     tensors = torch.from_numpy(positions), torch.from_numpy(cell), torch.from_numpy(pbc)
-    near = bonds_within(*tensors, NEAR, 0.0)
+    found = {cutoff: bonds_within(*tensors, cutoff, 0.0) for cutoff in cutoffs}
+    near = found[min(cutoffs)]
     if near.clash is not None:
         refuse_clash(numbers, *near.clash)
     shortest = np.nan
@@ -137,7 +137,7 @@ def _bonds(
         centres, neighbours = near.edge_index.numpy()
         vectors = positions[neighbours] - positions[centres] + near.cell_shifts.numpy() @ cell
         shortest = float(np.sqrt((vectors**2).sum(axis=1).min()))
-    return [int(bonds_within(*tensors, cutoff, 0.0).edge_index.shape[1]) for cutoff in cutoffs], shortest
+    return [int(found[cutoff].edge_index.shape[1]) for cutoff in cutoffs], shortest
 
 
 def structure_hash(
