@@ -59,6 +59,21 @@ class Composition:
         """(entries,) the structure that each belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
+    def atoms(self) -> NDArray[np.float64]:
+        """(frames,) atoms of each."""
+        return np.bincount(self.frame, weights=self.counts, minlength=len(self))
+
+    def compounds(self) -> NDArray[np.uint64]:
+        """(frames,) a number that is the same for the same reduced formula, and (but for 1 in 10⁷ even of a million) only then.
+
+        Every structure must have atoms.
+        """
+        letters = np.random.default_rng(0).integers(0, 2**64, HIGHEST, dtype=np.uint64)
+        divisors = np.gcd.reduceat(self.counts, self.starts[:-1])
+        units = (self.counts // divisors[self.frame]).astype(np.uint64)
+        sums: NDArray[np.uint64] = np.add.reduceat(letters[self.numbers] * units, self.starts[:-1])
+        return sums
+
     def elements(self) -> NDArray[np.uint8]:
         """Atomic numbers that occur, ascending."""
         return np.unique(self.numbers)

@@ -58,7 +58,8 @@ def fit_energies(
 ) -> tuple[NDArray[np.float64], int]:
     """The smallest least-squares solution per atom, and its rank.
 
-    Many structures are taken in chunk by chunk: the triangle of a QR decomposition is all that is kept of those before.
+    Of many structures, those of one compound are one equation: their mean, with the root of their number as its weight.
+    The compounds are taken in chunk by chunk, and the triangle of a QR decomposition is all that is kept of those before.
     Unlike normal equations, this does not square the condition number, so the rank stays what it is.
 
     Args:
@@ -69,10 +70,16 @@ def fit_energies(
     Returns:
         (elements,) eV, and how many of them are independent.
     """
+    per_atom, weights = energies / composition.atoms(), np.ones(len(composition))
+    if len(composition) > CHUNK:
+        first, group = np.unique(composition.compounds(), return_index=True, return_inverse=True)[1:]
+        counts = np.bincount(group)
+        weights, per_atom = np.sqrt(counts), np.bincount(group, weights=per_atom) / counts
+        composition = composition.take(first)
     wide = np.zeros((0, len(atomic_numbers) + 1))
     for part, matrix in composition.chunks(atomic_numbers):
-        atoms = matrix.sum(axis=1)
-        wide = np.concatenate([wide, np.column_stack([matrix / atoms[:, None], energies[part] / atoms])])
+        rows = np.column_stack([matrix / matrix.sum(axis=1)[:, None], per_atom[part]])
+        wide = np.concatenate([wide, rows * weights[part, None]])
         if len(composition) > CHUNK:
             wide = np.asarray(np.linalg.qr(wide, mode="r"))
     solution, _, rank, _ = np.linalg.lstsq(wide[:, :-1], wide[:, -1], rcond=SMALLEST)
@@ -88,5 +95,4 @@ def residuals(
     """(frames,) eV per atom, what is left of energies without those of the elements."""
     values = np.zeros(256)
     values[list(atomic_numbers)] = references
-    atoms = np.bincount(composition.frame, weights=composition.counts, minlength=len(composition))
-    return np.asarray((energies - composition.total(values)) / atoms)
+    return np.asarray((energies - composition.total(values)) / composition.atoms())

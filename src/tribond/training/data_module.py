@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tribond.data.array_cache import ArrayCache, Arrays, digest_of
 from tribond.data.dataset import FrameDataset, LabeledGraph, count_edges
 from tribond.data.frame_table import FrameTable
+from tribond.data.loader import LoaderAhead
 from tribond.data.mixture import MixedBatches, Position, StagedBatches, shares_of
 from tribond.data.read_table import WORTH_KEEPING
 from tribond.data.sampler import EdgeBudgetBatches, StepBatches
@@ -170,7 +171,7 @@ class TrainingData(LightningDataModule):
 
     def _loader(self, dataset: FrameDataset, batches: Sampler[list[int]]) -> DataLoader[LabeledGraph]:
         workers = self.config.workers
-        return DataLoader(
+        return LoaderAhead(
             dataset,
             batch_sampler=batches,
             collate_fn=LabeledGraph.batch,
