@@ -182,8 +182,9 @@ class StagedBatches(Sampler[list[int]]):
         return Position(stage, epoch, done, self.mixtures[stage].drawn)
 
     def _stage(self, stage: int) -> StepBatches:
-        """A stage, whose predecessor has given out all its batches. Made once, though one thread may ask for the next batch
-        while another asks where the training stands.
+        """A stage, whose predecessor has given out all its batches.
+
+        It is made once, though one thread may ask for the next batch while another asks where the training stands.
         """
         with self.lock:
             if stage not in self.stages:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ase import Atoms
 from ase.db.row import AtomsRow
+from ase.io.jsonio import object_hook
 
 from tribond.data.frames import Frame, read_one
 from tribond.data.labels import LABELS, STRESS_FACTORS, Seen, find
@@ -96,7 +97,7 @@ def _unpacked(content: bytes) -> Any:
     plain = unpacker.decompress(content, MOST_UNPACKED)
     if unpacker.unconsumed_tail:
         raise DataError("it unpacks to more than any structure")
-    return json.loads(plain)
+    return json.loads(plain, object_hook=object_hook)
 
 
 def _of_rows(rows: Iterator[AtomsRow | Bad], path: Path, settings: ReadSettings, on_note: Note) -> Iterator[Found]:
