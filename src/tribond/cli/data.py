@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tribond.cli import options, output
+from tribond.cli.data_download import download
 
 if TYPE_CHECKING:
     from tribond.data.store.store import Store
@@ -51,6 +52,9 @@ class VaspEnergy(StrEnum):
 @app.callback()
 def data() -> None:
     """Make, look at and download stores of labelled structures. docs/data.md explains them."""
+
+
+app.command()(download)
 
 
 @app.command()
