@@ -1,7 +1,7 @@
 """How a training starts from a store of many made structures: time to the first step, memory, graphs a second.
 
     python -m benchmarks.data_store make FOLDER --frames 1000000     # once: a store of random crystals
-    python -m benchmarks.data_store start FOLDER [--steps 20] [--workers 0]
+    python -m benchmarks.data_store start FOLDER [--steps 20] [--workers 0] [--not-ahead] [--size 64]
 
 The structures are rattled crystals of 1 to 64 atoms of 3 of 60 elements, with random labels: 20,000 different ones, again
 and again with other energies. They are written through the same writer that `tribond data build` uses, without files in between. `start` trains a small model for some steps in a
@@ -78,7 +78,7 @@ accelerator: cpu
 data:
   validation_folds: 10
   train: [{{name: made, store: {store}}}]
-model: {{elements: data, settings: {{node_features: 16, edge_features: 16, num_blocks: 1, update_hidden: [16], readout_hidden: [16]}}}}
+model: {{elements: data, settings: {{node_features: {size}, edge_features: {size}, num_blocks: {blocks}, update_hidden: [{size}], readout_hidden: [{size}]}}}}
 steps: {steps}
 validate_every: 1000000
 edge_budget: 10000
@@ -118,12 +118,21 @@ train(TrainingConfig.read(sys.argv[1]), Path(sys.argv[1]).parent, progress=False
 """
 
 
-def start(folder: Path, steps: int, workers: int) -> dict[str, object]:
+def start(folder: Path, steps: int, workers: int, size: int, *, ahead: bool) -> dict[str, object]:
     """Train for some steps in a process of its own."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "train.yaml"
-        file.write_text(TRAINING.format(store=folder.resolve(), steps=steps, workers=workers), encoding="utf-8")
+        file.write_text(
+            TRAINING.format(
+                store=folder.resolve(), steps=steps, workers=workers, size=size, blocks=1 if size < 64 else 3
+            ),
+            encoding="utf-8",
+        )
         code = CHILD.replace("STEPS", str(steps))
+        if not ahead:
+            code = code.replace(
+                "done = []", "import tribond.data.loader as l; l._ahead = lambda batches: batches; done = []"
+            )
         done = subprocess.run(
             [sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE, text=True, check=True, env=os.environ
         )
@@ -138,11 +147,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1_000_000)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--size", type=int, default=16, help="features of the model")
+    parser.add_argument("--not-ahead", action="store_true", help="make every batch when it is asked for")
     given = parser.parse_args()
     if given.what == "make":
         make(given.folder, given.frames)
     else:
-        print(json.dumps(start(given.folder, given.steps, given.workers)))
+        print(json.dumps(start(given.folder, given.steps, given.workers, given.size, ahead=not given.not_ahead)))
 
 
 if __name__ == "__main__":

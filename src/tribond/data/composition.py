@@ -61,7 +61,7 @@ class Composition:
 
     def atoms(self) -> NDArray[np.float64]:
         """(frames,) atoms of each."""
-        return np.bincount(self.frame, weights=self.counts, minlength=len(self))
+        return np.bincount(self.frame, weights=self.counts, minlength=len(self)).astype(np.float64)
 
     def compounds(self) -> NDArray[np.uint64]:
         """(frames,) a number that is the same for the same reduced formula, and (but for 1 in 10⁷ even of a million) only then.
