@@ -281,6 +281,15 @@ def test_unrelated_structures_tell_nothing(tmp_path, files):
     assert all(it["ratio"] is None and not it["wrong"] for it in report(store)["units"])
 
 
+def test_sources_without_a_level_are_told(tmp_path, files):
+    notes = []
+    build(tmp_path / "several", files, on_note=notes.append)
+    build(tmp_path / "one", [str(tmp_path / "[012].extxyz")], on_note=notes.append)
+    build(tmp_path / "named", [f"PBE={file}" for file in files], on_note=notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith("3 sources say nothing of their level of theory")
+
+
 def test_levels_of_theory(tmp_path, files):
     store = build(tmp_path / "store", [f"PBE={files[0]}", f"r2SCAN={files[1]}"])
     assert store.levels == ["PBE", "r2SCAN"]
@@ -290,7 +299,6 @@ def test_levels_of_theory(tmp_path, files):
     with pytest.raises(DataError, match="no level of theory 'pbe'"):
         read_store(store.path, level="pbe", labels=("energy",))
     chosen = read_store(store.path, level="r2SCAN", labels=("energy", "forces"), source=3)
-    assert_same([chosen[0]], [chosen[0]]) if chosen[0].stress is not None else None
     assert (len(chosen), chosen[0].stress, chosen[0].source) == (20, None, 3)
     assert np.array_equal(chosen[0].forces, store[20].forces)
     assert np.isnan(chosen.largest_stresses).all()

@@ -222,6 +222,7 @@ def test_parquet(tmp_path):
         assert_is(record, atoms)
     assert found[2].id == "m2"
     assert "energy_corrected" in notes[0]
+    assert "cauchy_stress is taken as eV/Å³" in notes[1]
     pq.write_table(pa.table({"energy": [1.0]}), tmp_path / "b.parquet")
     assert "no column of positions, cell" in read_all(tmp_path / "b.parquet")[1][0].reason
 

@@ -13,9 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from tribond.data.labels import LABELS
+from tribond.data.store.columns import HEADER_BYTES
 from tribond.data.store.inputs import READERS, Input, inputs_of
 from tribond.data.store.record import Bad, Found, Record, make_row
 from tribond.data.store.report import report_of
@@ -32,6 +34,7 @@ COMMIT_S = 5.0  # at most so much work is lost when the process is killed
 COMMIT_FRAMES = 20_000  # and at most so many wait in memory
 SETTINGS = "settings.json"
 REPORT = "report.json"
+UNKNOWN = "unknown"  # level of theory
 # What is left out without being an error: asked for, or no fault of the file.
 EXPECTED = ("unconverged", "duplicate")
 
@@ -164,8 +167,7 @@ class _Build:
         except StructureError as error:
             return Bad(found.number, str(error), id=found.id)
         if self.settings.duplicates == "drop":
-            level = given.level or found.level or "unknown"
-            known = hash((row.columns["hash"], level))
+            known = hash((row.columns["hash"], self._level(found, given)))
             if known in self.hashes:
                 return Bad(found.number, "the same structure was there before", "duplicate", found.id)
             self.hashes.add(known)
@@ -173,7 +175,7 @@ class _Build:
         return None
 
     def _level(self, found: Record, given: Input) -> str:
-        return given.level or found.level or "unknown"
+        return given.level or found.level or UNKNOWN
 
     def _leave_out(self, bad: Bad, given: Input) -> None:
         where = f"{given.path}#{bad.number}" + (f" ({bad.id})" if bad.id else "")
@@ -198,10 +200,6 @@ class _Build:
 
     def _hashes(self) -> set[int]:
         """Of what is there already, if the building goes on."""
-        import numpy as np
-
-        from tribond.data.store.columns import HEADER_BYTES
-
         levels = list(self.writer.texts["levels"])
         hashes = np.fromfile(self.path / "hash.npy", dtype=np.uint64, offset=HEADER_BYTES)
         rows = np.fromfile(self.path / "level.npy", dtype=np.uint8, offset=HEADER_BYTES)
@@ -213,6 +211,7 @@ class _Build:
         units = {str(it.path): it.unit(self.settings.read) for it in self.inputs}
         verdicts = check_units(store, units, {str(it.path): it.source for it in self.inputs})
         self._tell(verdicts)
+        self._tell_unknown_levels(store)
         report = report_of(store) | {
             "skipped": dict(self.skipped),
             "notes": self.notes,
@@ -221,6 +220,20 @@ class _Build:
         write_json(self.path / REPORT, report)
         self.writer.publish(manifest)
         return Store(self.path)
+
+    def _tell_unknown_levels(self, store: Store) -> None:
+        """Several sources that say nothing are taken for one level, and may not be."""
+        if UNKNOWN not in store.levels:
+            return
+        of_level = np.asarray(store.column("level") == store.levels.index(UNKNOWN))
+        files = store.texts("files")
+        names = {files[number] for number in np.unique(store.column("file")[of_level]).tolist()}
+        sources = {it.source for it in self.inputs if str(it.path) in names}
+        if len(sources) > 1:
+            self._note(
+                f"{len(sources)} sources say nothing of their level of theory and are taken for one, with one zero of energy; "
+                "name it where it is not the same: LEVEL=SOURCE"
+            )
 
     def _tell(self, verdicts: Sequence[Verdict]) -> None:
         wrong = [verdict for verdict in verdicts if verdict.wrong]

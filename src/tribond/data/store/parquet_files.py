@@ -48,6 +48,8 @@ def read_parquet(path: Path, settings: ReadSettings, on_note: Callable[[str], ob
             unused = {name for name in names - set(columns.values()) if _looks_like_label(name)}
             if unused:
                 on_note(f"{', '.join(sorted(unused))} in the table and not used; --energy-key and the like name labels")
+            if "stress" in columns and settings.stress_unit is None:
+                on_note(f"{columns['stress']} is taken as eV/Å³ with ASE's sign; --stress-unit says otherwise")
             for batch in file.iter_batches(batch_size=AT_ONCE, columns=sorted(set(columns.values()))):
                 for row in batch.to_pylist():
                     yield _found(number, {what: row[name] for what, name in columns.items()}, settings)
