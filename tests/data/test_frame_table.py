@@ -15,7 +15,7 @@ from tribond.data.extxyz import read_plain
 from tribond.data.frame_table import FrameTable
 from tribond.data.frames import read_frames
 from tribond.data.read_table import read_table
-from tribond.data.split import fold_of, folds_of
+from tribond.data.split import fold_of
 from tribond.errors import DataError
 
 
@@ -137,7 +137,7 @@ def test_errors_are_those_of_read_frames(tmp_path):
 
 def test_folds(frames):
     table = FrameTable.of(frames)
-    assert folds_of(table, 7).tolist() == [fold_of(str(frame.atoms.symbols), 7) for frame in frames]
+    assert table.fold(7, "composition").tolist() == [fold_of(str(frame.atoms.symbols), 7) for frame in frames]
 
 
 def test_the_cache_knows_what_it_depends_on(tmp_path, images, monkeypatch):

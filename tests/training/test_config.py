@@ -36,7 +36,7 @@ def test_every_wrong_setting_is_named(tmp_path):
     with pytest.raises(ConfigError) as caught:
         TrainingConfig.read(file)
     message = str(caught.value)
-    for setting in ("steps", "loss.energy", "learning_rate", "data.train.0.files"):
+    for setting in ("steps", "loss.energy", "learning_rate", "data.train.0"):
         assert f"\n  {setting}: " in message
 
 

@@ -38,12 +38,20 @@ class RemoteFile:
         url: https://, or http:// on this machine.
         sha256: its checksum in hex; None if nobody published one.
         size: bytes, if known; only looked at where there is no checksum.
+        md5: a weaker checksum in hex, where nobody published the other one: against damage, not against malice.
     """
 
     name: str
     url: str
     sha256: str | None
     size: int | None
+    md5: str | None = None
+
+    @property
+    def checksum(self) -> tuple[str, str] | None:
+        """The kind and the digits of the stronger checksum that is known."""
+        known = (("sha256", self.sha256), ("md5", self.md5))
+        return next(((kind, digits.lower()) for kind, digits in known if digits is not None), None)
 
 
 class _BrokenOffError(Exception):
@@ -119,12 +127,13 @@ def _is_there(file: RemoteFile, path: Path) -> bool:
 
 def _mismatch(file: RemoteFile, path: Path) -> str:
     """What is wrong with a file, empty if nothing is."""
-    if file.sha256 is None:
+    if file.checksum is None:
         found_size = path.stat().st_size
         return "" if file.size in {None, found_size} else f"it has {found_size} bytes, expected {file.size}"
+    kind, expected = file.checksum
     with path.open("rb") as content:
-        found = hashlib.file_digest(content, "sha256").hexdigest()
-    return "" if found == file.sha256.lower() else f"its sha256 is {found}, expected {file.sha256.lower()}"
+        found = hashlib.file_digest(content, kind).hexdigest()
+    return "" if found == expected else f"its {kind} is {found}, expected {expected}"
 
 
 def _failure(file: RemoteFile, path: Path, what: str) -> DownloadError:
@@ -159,7 +168,7 @@ def _alone(transfer: "_Transfer") -> Iterator[None]:
 def _download(transfer: "_Transfer", pauses_s: Sequence[float]) -> None:
     """Fetch the part file, in as many attempts as it takes, check it and move it into place."""
     file, path, part = transfer.file, transfer.path, transfer.part
-    if file.sha256 is not None and part.is_file() and not _mismatch(file, part):
+    if file.checksum is not None and part.is_file() and not _mismatch(file, part):
         part.replace(path)  # whole already: an earlier call was ended before its last step
         return
     for pause_s in (*pauses_s, None):
@@ -206,7 +215,7 @@ class _Transfer:
         import requests
 
         # Otherwise nothing would tell if the part were the beginning of another file.
-        resumable = self.file.sha256 is not None or self.validator is not None
+        resumable = self.file.checksum is not None or self.validator is not None
         offset = self.size_of_part() if resumable else 0
         response = self._get(offset)
         if offset and (response.status_code == 416 or _extent(response)[0] not in {0, offset}):
@@ -216,7 +225,7 @@ class _Transfer:
         with response:
             self._check(response, offset)
             done, total = _extent(response)
-            if total is None and self.file.sha256 is None:
+            if total is None and self.file.checksum is None:
                 what = "the server does not say how long the file is, and without a checksum nobody could tell if it is whole"
                 raise _failure(self.file, self.path, what)
             with self.part.open("ab" if done else "wb") as output:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tribond.data.frame_table import FrameTable
 from tribond.data.frames import Frame
+from tribond.data.joined_frames import frame_set
 from tribond.errors import DataError, StructureError
 from tribond.graph.atom_graph import AtomGraph
 from tribond.graph.build import atom_graph
@@ -79,7 +79,7 @@ class FrameDataset(Dataset[LabeledGraph]):
         energy_shift: NDArray[np.float64],
         sets: NDArray[np.int64] | None = None,
     ) -> None:
-        self.frames = FrameTable.of(frames)
+        self.frames = frame_set(frames)
         self.sets = self.frames.sources if sets is None else sets
         self.config = config
         self.shift_of_number = np.zeros((len(energy_shift), 119))
@@ -124,18 +124,13 @@ def count_edges(dataset: FrameDataset, indices: Iterable[int]) -> NDArray[np.int
     Raises:
         DataError: if a structure cannot be used; names file and index.
     """
-    frames, config = dataset.frames, dataset.config
-    positions = torch.from_numpy(np.ascontiguousarray(frames.positions))
-    cells, pbc = (
-        torch.from_numpy(np.ascontiguousarray(frames.cells)),
-        torch.from_numpy(np.ascontiguousarray(frames.pbc)),
-    )
+    config = dataset.config
     counts = []
-    ends = frames.offsets.tolist()
     for index in indices:
-        if _is_plain(dataset, index):
-            part = positions[ends[index] : ends[index + 1]]
-            bonds = bonds_within(part, cells[index], pbc[index], config.cutoff, config.threebody_cutoff)
+        numbers, *given = dataset.frames.structure(index)
+        if _is_plain(dataset, numbers, *given):
+            positions, cell, pbc = (torch.from_numpy(np.ascontiguousarray(array)) for array in given)
+            bonds = bonds_within(positions, cell, pbc, config.cutoff, config.threebody_cutoff)
             if bonds.clash is None:
                 counts.append(bonds.edge_index.shape[1])
                 continue
@@ -143,16 +138,18 @@ def count_edges(dataset: FrameDataset, indices: Iterable[int]) -> NDArray[np.int
     return np.array(counts, dtype=np.int64)
 
 
-def _is_plain(dataset: FrameDataset, index: int) -> bool:
+def _is_plain(
+    dataset: FrameDataset,
+    numbers: NDArray[Any],
+    positions: NDArray[np.float64],
+    cell: NDArray[np.float64],
+    pbc: NDArray[np.bool_],
+) -> bool:
     """Whether the checks before a search are passed: a structure that is not plain may still be fine."""
-    frames = dataset.frames
-    part = slice(frames.offsets[index], frames.offsets[index + 1])
-    if not dataset.known[frames.numbers[part]].all() or not np.isfinite(frames.positions[part]).all():
-        return False
-    if not np.isfinite(frames.cells[index]).all():
+    if not dataset.known[numbers].all() or not np.isfinite(positions).all() or not np.isfinite(cell).all():
         return False
     try:
-        check_cell(frames.cells[index], frames.pbc[index])
+        check_cell(cell, pbc)
     except StructureError:
         return False
     return True

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Self, overload
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
+from tribond.data.composition import Composition
+from tribond.data.frame_set import Digest, FrameSet
 from tribond.data.frames import Frame, Label
+from tribond.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class FrameTable(Sequence[Frame]):
+class FrameTable(FrameSet):
     """A sequence of frames; each is made when it is asked for. NaN marks a label that is missing."""
 
     offsets: NDArray[np.int64]  # (frames + 1,) where the atoms of each frame start
@@ -111,12 +114,63 @@ class FrameTable(Sequence[Frame]):
             known = ~np.isnan(self.energies if label == "energy" else self.stresses[:, 0, 0])
         return known
 
-    def atoms(self, index: int) -> Atoms:
-        """The structure alone."""
+    @cached_property
+    def composition(self) -> Composition:
+        """Elements of each."""
+        return Composition.of_atoms(self.numbers, self.offsets)
+
+    @cached_property
+    def largest_forces(self) -> NDArray[np.float64]:
+        """(frames,) eV/Å, the largest component's size; NaN: no forces."""
+        each = np.append(np.abs(self.forces).max(axis=1, initial=0.0), 0.0)
+        filled = np.flatnonzero(self.sizes)
+        result = np.where(self.has_forces, 0.0, np.nan)
+        if len(filled):
+            result[filled] = np.maximum.reduceat(each, self.offsets[:-1][filled])
+        return result
+
+    @cached_property
+    def largest_stresses(self) -> NDArray[np.float64]:
+        """(frames,) eV/Å³, the same."""
+        return np.asarray(np.abs(self.stresses).max(axis=(1, 2), initial=0.0))
+
+    def structure(self, index: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Numbers (atoms,), positions (atoms, 3) Å, cell (3, 3) Å and pbc (3,) of one."""
         part = slice(self.offsets[index], self.offsets[index + 1])
-        return Atoms(
-            numbers=self.numbers[part], positions=self.positions[part], cell=self.cells[index], pbc=self.pbc[index]
-        )
+        return self.numbers[part], self.positions[part], self.cells[index], self.pbc[index]
+
+    def known_edges(self, cutoff: float) -> NDArray[np.int64] | None:  # noqa: ARG002 - of stores
+        """Nobody has counted."""
+        return None
+
+    def fold(self, folds: int, by: str) -> NDArray[np.int64]:
+        """(frames,) the part that each belongs to, by its reduced formula.
+
+        Raises:
+            DataError: if ids shall decide: structures of files have none.
+        """
+        if by == "id":
+            msg = "structures of files have no ids to split by: make a store of them (tribond data build), or split_by: composition"
+            raise DataError(msg)
+        return self.composition.folds(folds)
+
+    def loaded(self) -> "FrameTable":
+        """Itself."""
+        return self
+
+    def update(self, digest: Digest) -> None:
+        """Frame by frame, in the form in which checkpoints of tribond have always had it."""
+        has_energy, has_stress = ~np.isnan(self.energies), self.has("stress")
+        numbers = self.numbers.astype(np.int64)
+        ends = self.offsets.tolist()
+        rows = zip(has_energy.tolist(), self.has_forces.tolist(), has_stress.tolist(), strict=True)
+        for row, (energy, forces, stress) in enumerate(rows):
+            part = slice(ends[row], ends[row + 1])
+            parts = [self.sources[row : row + 1], numbers[part], self.positions[part], self.cells[row], self.pbc[row]]
+            parts += [self.energies[row : row + 1]] if energy else []
+            parts += [self.forces[part]] if forces else []
+            parts += [self.stresses[row]] if stress else []
+            digest.update(b"".join([part.tobytes() for part in parts]) + b"|")
 
     def origin(self, index: int) -> str:
         """File and index, for messages."""

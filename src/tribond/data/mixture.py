@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +153,7 @@ class StagedBatches(Sampler[list[int]]):
         self.start = Position() if position is None else position
         self.mixtures: dict[int, MixedBatches] = {}
         self.stages: dict[int, StepBatches] = {}
+        self.lock = RLock()
         self._begin(self.start.stage, self.start)
 
     def __len__(self) -> int:
@@ -170,12 +172,16 @@ class StagedBatches(Sampler[list[int]]):
         return Position(stage, epoch, done, self.mixtures[stage].drawn)
 
     def _stage(self, stage: int) -> StepBatches:
-        """A stage, whose predecessor has given out all its batches."""
-        if stage not in self.stages:
-            before = self._stage(stage - 1).position(self.ends[stage - 1])
-            drawn = self.mixtures[stage - 1].drawn_after(*before)
-            self._begin(stage, Position(stage, drawn=drawn))
-        return self.stages[stage]
+        """A stage, whose predecessor has given out all its batches.
+
+        It is made once, though one thread may ask for the next batch while another asks where the training stands.
+        """
+        with self.lock:
+            if stage not in self.stages:
+                before = self._stage(stage - 1).position(self.ends[stage - 1])
+                drawn = self.mixtures[stage - 1].drawn_after(*before)
+                self._begin(stage, Position(stage, drawn=drawn))
+            return self.stages[stage]
 
     def _begin(self, stage: int, position: Position) -> None:
         self.mixtures[stage] = self.make(stage, position.drawn)

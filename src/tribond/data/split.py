@@ -2,12 +2,7 @@
 
 import hashlib
 
-import numpy as np
 from ase.formula import Formula
-from ase.symbols import Symbols
-from numpy.typing import NDArray
-
-from tribond.data.frame_table import FrameTable
 
 
 def fold_of(formula: str, folds: int) -> int:
@@ -23,23 +18,14 @@ def fold_of(formula: str, folds: int) -> int:
     Returns:
         A number from 0 to folds - 1, each equally likely.
     """
-    return int(hashlib.sha256(reduced_formula(formula).encode()).hexdigest(), 16) % folds
-
-
-def folds_of(frames: FrameTable, folds: int) -> NDArray[np.int64]:
-    """The fold of every frame.  (frames,).  Formulas are slow, and most compounds come many times."""
-    known: dict[bytes, int] = {}
-    ends = frames.offsets.tolist()
-    result = np.zeros(len(frames), dtype=np.int64)
-    for row in range(len(frames)):
-        numbers = np.sort(frames.numbers[ends[row] : ends[row + 1]])
-        composition = numbers.tobytes()
-        if composition not in known:
-            known[composition] = fold_of(str(Symbols(numbers.astype(np.int64))), folds)
-        result[row] = known[composition]
-    return result
+    return fold_of_text(reduced_formula(formula), folds)
 
 
 def reduced_formula(formula: str) -> str:
     """The smallest formula of the same composition, in Hill order: "Fe4O6" and "O3Fe2" give "Fe2O3"."""
     return Formula(formula).reduce()[0].format("hill")
+
+
+def fold_of_text(name: str, folds: int) -> int:
+    """The fold of an id: a fixed function of its letters. Of a reduced formula in Hill order, that of `fold_of`."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % folds

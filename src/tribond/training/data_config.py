@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tribond.data.labels import LABELS, Label, LabelKeys, StressUnit
 from tribond.reading.content import Options
 
+# Settings of a source that say how files are read.
+OF_FILES = ("stress_unit", "energy_key", "forces_key", "stress_key", "virial_key", "format", "elements")
+
 
 class Strict(BaseModel):
     """Settings that must be spelt as they are, and stay as they are."""
@@ -23,10 +26,12 @@ class Weights(Strict):
 
 
 class SourceConfig(Strict):
-    """One data source: files of one level of theory."""
+    """One data source: structures of one level of theory, in files or in a store."""
 
     name: str
-    files: list[str] = Field(min_length=1)  # relative to the training file; `*` allowed
+    files: list[str] = []  # relative to the training file; `*` allowed
+    store: str | None = None  # instead of files: the folder that `tribond data build` made
+    level: str | None = None  # which level of theory of the store, if it has several
     labels: list[Label] = Field(default=list(LABELS), min_length=1)
     stress_unit: StressUnit = "eV/A^3"
     energy_key: str | None = None  # names of the labels in the files, where they are not energy, forces and stress
@@ -51,6 +56,20 @@ class SourceConfig(Strict):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _files_or_store(self) -> Self:
+        if (self.store is None) == (not self.files):
+            msg = f"source {self.name}: name either files or a store"
+            raise ValueError(msg)
+        if self.store is None and self.level is not None:
+            msg = f"source {self.name}: level chooses from a store; leave it out"
+            raise ValueError(msg)
+        known = [name for name in OF_FILES if getattr(self, name) != type(self).model_fields[name].get_default()]
+        if self.store is not None and known:
+            msg = f"source {self.name}: a store knows its {', '.join(known)}; give them to `tribond data build`"
+            raise ValueError(msg)
+        return self
+
     def keys(self) -> LabelKeys:
         """Names of the labels."""
         return LabelKeys(self.energy_key, self.forces_key, self.stress_key, self.virial_key)
@@ -67,6 +86,7 @@ class DataConfig(Strict):
     validation: list[SourceConfig] = []  # their zero is that of the training source of the same name
     # Without `validation`, one compound in so many of `train` is held out, chosen by its formula; 0 holds out nothing.
     validation_folds: int = Field(default=10, ge=0)
+    split_by: Literal["composition", "id"] = "composition"  # of stores also by id: structures of one stay together
     validation_fold: int = Field(default=0, ge=0)  # another number, another tenth: for cross-validation
 
     @model_validator(mode="after")

@@ -1,5 +1,6 @@
 """Batches for Lightning, and where a training stands in them."""
 
+import hashlib
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,8 @@ from tqdm import tqdm
 
 from tribond.data.array_cache import ArrayCache, Arrays, digest_of
 from tribond.data.dataset import FrameDataset, LabeledGraph, count_edges
+from tribond.data.frame_table import FrameTable
+from tribond.data.loader import LoaderAhead
 from tribond.data.mixture import MixedBatches, Position, StagedBatches, shares_of
 from tribond.data.read_table import WORTH_KEEPING
 from tribond.data.sampler import EdgeBudgetBatches, PartsOfBatches, StepBatches
@@ -140,16 +143,24 @@ class TrainingData(LightningDataModule):
             shown = tqdm(indices, "counting bonds", leave=False, disable=hidden, unit=" structures")
             return {"edges": count_edges(dataset, shown)}
 
+        frames, model = dataset.frames, dataset.config
+        known = frames.known_edges(model.cutoff)
+        if known is not None:
+            return known
         if self.cache.folder is None:
             return make()["edges"]
-        frames, model = dataset.frames, dataset.config
-        structures = (frames.offsets, frames.numbers, frames.positions, frames.cells, frames.pbc)
+        if isinstance(frames, FrameTable):
+            structures = [frames.offsets, frames.numbers, frames.positions, frames.cells, frames.pbc]
+        else:
+            digest = hashlib.sha256()
+            frames.update(digest)
+            structures = [np.frombuffer(digest.digest(), dtype=np.uint8)]
         key = digest_of(COUNTING, model.cutoff, model.threebody_cutoff, model.elements, *structures)
         return self.cache.get("bonds", key, make, keep=lambda new: len(new["edges"]) >= WORTH_KEEPING)["edges"]
 
     def _loader(self, dataset: FrameDataset, batches: Sampler[list[int]]) -> DataLoader[LabeledGraph]:
         workers = self.config.workers
-        return DataLoader(
+        return LoaderAhead(
             dataset,
             batch_sampler=batches,
             collate_fn=LabeledGraph.batch,

@@ -11,10 +11,11 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from tribond.data.array_cache import ArrayCache
-from tribond.data.frame_table import FrameTable
+from tribond.data.frame_set import FrameSet
 from tribond.data.frames import LABELS, Frame
+from tribond.data.joined_frames import frame_set, joined
 from tribond.data.read_table import read_table
-from tribond.data.split import folds_of
+from tribond.data.store.select import read_store
 from tribond.errors import DataError
 from tribond.nn.config import M3GNetConfig
 from tribond.training.data_config import DataConfig, SourceConfig
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 class TrainingFrames:
     """Frames of all sources; `Frame.source` counts the training sources."""
 
-    train: FrameTable
-    validation: FrameTable
+    train: FrameSet
+    validation: FrameSet
     repeats: NDArray[np.float64]  # (train,) times an epoch that a frame is seen
     validation_sets: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     # (validation,) row of `DataConfig.validation_names`: a source to validate with may share its zero with one of another name
@@ -36,25 +37,10 @@ class TrainingFrames:
     def fingerprint(self) -> str:
         """A hash of all structures and labels: a training that goes on must go on with the same."""
         digest = hashlib.sha256(self.repeats.tobytes())
-        _update(digest, self.train)
+        self.train.update(digest)
         digest.update(b"|")
-        _update(digest, self.validation)
+        self.validation.update(digest)
         return digest.hexdigest()
-
-
-def _update(digest: "hashlib._Hash", table: FrameTable) -> None:
-    """Frame by frame, in the form in which checkpoints of tribond have always had it."""
-    has_energy, has_stress = ~np.isnan(table.energies), table.has("stress")
-    numbers = table.numbers.astype(np.int64)
-    ends = table.offsets.tolist()
-    rows = zip(has_energy.tolist(), table.has_forces.tolist(), has_stress.tolist(), strict=True)
-    for row, (energy, forces, stress) in enumerate(rows):
-        part = slice(ends[row], ends[row + 1])
-        parts = [table.sources[row : row + 1], numbers[part], table.positions[part], table.cells[row], table.pbc[row]]
-        parts += [table.energies[row : row + 1]] if energy else []
-        parts += [table.forces[part]] if forces else []
-        parts += [table.stresses[row]] if stress else []
-        digest.update(b"".join([part.tobytes() for part in parts]) + b"|")
 
 
 def read_training_frames(config: DataConfig, folder: Path, cache: ArrayCache | None = None) -> TrainingFrames:
@@ -76,7 +62,7 @@ def read_training_frames(config: DataConfig, folder: Path, cache: ArrayCache | N
         frames = _read_source(source, folder, number, cache)
         held_out = np.zeros(len(frames), dtype=bool)
         if not config.validation and config.validation_folds > 0:
-            held_out = folds_of(frames, config.validation_folds) == config.validation_fold
+            held_out = frames.fold(config.validation_folds, config.split_by) == config.validation_fold
         train.append(frames.take(~held_out))
         repeats.append(np.full(len(train[-1]), source.repeat))
         if source.in_validation:
@@ -93,29 +79,32 @@ def read_training_frames(config: DataConfig, folder: Path, cache: ArrayCache | N
         msg = "no structure is left to train on; look at the filters (max_force_eV_per_A, ...) and validation_folds"
         raise DataError(msg)
     return TrainingFrames(
-        FrameTable.joined(train),
-        FrameTable.joined(validation),
+        joined(train),
+        joined(validation),
         np.concatenate(repeats),
         np.concatenate(chosen).astype(np.int64) if chosen else np.zeros(0, dtype=np.int64),
     )
 
 
-def _read_source(source: SourceConfig, folder: Path, number: int, cache: ArrayCache) -> FrameTable:
-    files = [str(folder / Path(file).expanduser()) for file in source.files]
-    frames = read_table(
-        files,
-        labels=source.labels,
-        stress_unit=source.stress_unit,
-        source=number,
-        cache=cache,
-        keys=source.keys(),
-        options=source.reading(),
-    )
+def _read_source(source: SourceConfig, folder: Path, number: int, cache: ArrayCache) -> FrameSet:
+    frames: FrameSet
+    if source.store is not None:
+        frames = read_store(
+            folder / Path(source.store).expanduser(), level=source.level, labels=source.labels, source=number
+        )
+    else:
+        frames = read_table(
+            [str(folder / Path(file).expanduser()) for file in source.files],
+            labels=source.labels,
+            stress_unit=source.stress_unit,
+            source=number,
+            cache=cache,
+            keys=source.keys(),
+            options=source.reading(),
+        )
     # NaN marks what is missing, and is not beyond anything.
-    beyond = np.zeros(len(frames), dtype=bool)
-    violent = (np.abs(frames.forces) > source.max_force_eV_per_A).any(axis=1)
-    beyond[frames.frame_of_atom[violent]] = True
-    beyond |= (np.abs(frames.stresses) * EV_PER_A3_TO_GPA > source.max_stress_GPa).any(axis=(1, 2))
+    beyond = np.asarray(frames.largest_forces > source.max_force_eV_per_A)
+    beyond |= frames.largest_stresses * EV_PER_A3_TO_GPA > source.max_stress_GPa
     if beyond.any():
         logger.info("%s: %d of %d structures beyond the filters", source.name, beyond.sum(), len(frames))
     return frames.take(~beyond)
@@ -131,7 +120,7 @@ def with_known_elements(frames: TrainingFrames, config: DataConfig, model: M3GNe
     strict = np.array([source.unknown_elements == "error" for source in config.train])
     wrong = np.flatnonzero(~usable & strict[frames.train.sources])
     if len(wrong):
-        numbers = np.unique(frames.train.take(wrong).numbers)
+        numbers = frames.train.composition.take(wrong).elements()
         symbols = {chemical_symbols[number] for number in numbers} - set(model.elements)
         msg = (
             f"{len(wrong)} structures to train on have elements that the model does not know: "
@@ -154,13 +143,9 @@ def with_known_elements(frames: TrainingFrames, config: DataConfig, model: M3GNe
     )
 
 
-def _knows(model: M3GNetConfig, frames: FrameTable) -> NDArray[np.bool_]:
+def _knows(model: M3GNetConfig, frames: FrameSet) -> NDArray[np.bool_]:
     """(frames,) whether the model knows all elements of each."""
-    unknown = np.ones(len(chemical_symbols) + 1, dtype=bool)
-    unknown[[atomic_numbers[symbol] for symbol in model.elements]] = False
-    usable = np.ones(len(frames), dtype=bool)
-    usable[frames.frame_of_atom[unknown[frames.numbers]]] = False
-    return usable
+    return frames.composition.only([atomic_numbers[symbol] for symbol in model.elements])
 
 
 def check_labels(frames: Sequence[Frame], weights: dict[str, float], counted: NDArray[np.bool_] | None = None) -> None:
@@ -174,7 +159,7 @@ def check_labels(frames: Sequence[Frame], weights: dict[str, float], counted: ND
     Raises:
         DataError: if no term with a weight has a label, so that nothing would be learnt.
     """
-    table = FrameTable.of(frames)
+    table = frame_set(frames)
     taught = np.ones((len(table), 3), dtype=bool) if counted is None else counted[table.sources]
     counts: dict[str, int] = {
         label: int((table.has(label) & taught[:, column]).sum()) for column, label in enumerate(LABELS)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tribond.checkpoints.open_model import is_model
 from tribond.checkpoints.registry import load_network
 from tribond.data.array_cache import ArrayCache, Arrays, digest_of
-from tribond.data.frame_table import FrameTable
+from tribond.data.frame_set import FrameSet
 from tribond.data.frames import Frame
+from tribond.data.joined_frames import frame_set
 from tribond.data.read_table import WORTH_KEEPING
-from tribond.data.reference_energies import composition_matrix
 from tribond.errors import ConfigError
 from tribond.models.potential import Potential
 from tribond.nn.config import M3GNetConfig, preset
@@ -95,10 +95,10 @@ def make_start(config: TrainingConfig, frames: TrainingFrames, folder: Path, cac
     return Start(model, metadata, frames, references, terms, before=Potential(model, metadata))
 
 
-def _new_model(config: ModelConfig, frames: FrameTable, seed: int) -> M3GNet:
+def _new_model(config: ModelConfig, frames: FrameSet, seed: int) -> M3GNet:
     settings = dict(config.settings)
     if config.elements == "data":
-        settings["elements"] = tuple(sorted(chemical_symbols[number] for number in np.unique(frames.numbers)))
+        settings["elements"] = tuple(sorted(chemical_symbols[number] for number in frames.composition.elements()))
     elif config.elements is not None:
         settings["elements"] = tuple(config.elements)
     model_config = preset(config.preset, **settings)
@@ -122,13 +122,15 @@ def energy_scale(references: NDArray[np.float64], frames: Sequence[Frame], model
         frames: the training data.
         model: gives the order of elements.
     """
-    table = FrameTable.of(frames)
-    labelled = table.take(table.has("energy") & (table.sizes > 0))
+    table = frame_set(frames)
+    labelled = np.flatnonzero(table.has("energy") & (table.sizes > 0))
     if not len(labelled):
         return SMALLEST_SCALE
-    composition = composition_matrix(labelled, model.atomic_numbers)
-    expected = (composition * references[labelled.sources]).sum(axis=1)
-    return max(float(np.std((labelled.energies - expected) / composition.sum(axis=1))), SMALLEST_SCALE)
+    values = np.zeros((len(references), 256))
+    values[:, list(model.atomic_numbers)] = references
+    expected = table.composition.take(labelled).total(values, table.sources[labelled])
+    left = (np.asarray(table.energies)[labelled] - expected) / table.sizes[labelled]
+    return max(float(np.std(left)), SMALLEST_SCALE)
 
 
 def refitted_reference_energies(
@@ -155,8 +157,8 @@ def refitted_reference_energies(
         (sources, elements) eV.
     """
     own = model.reference_energy.reference.numpy()
-    table = FrameTable.of(frames)
-    some = table.take(_representative(table))
+    table = frame_set(frames)
+    some = table.take(_representative(table)).loaded()
 
     def predict() -> Arrays:
         predictions = Potential(model).predict([frame.atoms for frame in some]) if len(some) else []
@@ -182,17 +184,18 @@ def refitted_reference_energies(
     return own + shift
 
 
-def _representative(frames: FrameTable) -> NDArray[np.int64]:
+def _representative(frames: FrameSet) -> NDArray[np.int64]:
     """Labelled frames enough for a fit: some at random of every source, and more where an element is rare."""
     chosen = []
     taken: Counter[int] = Counter()
     seen: Counter[tuple[int, int]] = Counter()
-    usable, sources, ends = frames.has("energy") & (frames.sizes > 0), frames.sources.tolist(), frames.offsets.tolist()
+    usable, sources = frames.has("energy") & (frames.sizes > 0), frames.sources.tolist()
+    starts, elements = frames.composition.starts.tolist(), frames.composition.numbers
     for index in np.random.default_rng(0).permutation(len(frames)).tolist():
         if not usable[index]:
             continue
         source = sources[index]
-        keys = [(source, number) for number in set(frames.numbers[ends[index] : ends[index + 1]].tolist())]
+        keys = [(source, number) for number in elements[starts[index] : starts[index + 1]].tolist()]
         if taken[source] < ENOUGH_FRAMES or min(seen[key] for key in keys) < ENOUGH_OF_AN_ELEMENT:
             chosen.append(index)
             taken[source] += 1

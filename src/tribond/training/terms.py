@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from tribond.data.array_cache import ArrayCache, Arrays, digest_of
+from tribond.data.frame_set import FrameSet
 from tribond.data.frame_table import FrameTable
 from tribond.data.read_table import WORTH_KEEPING
 from tribond.errors import DataError, StructureError
@@ -35,8 +36,14 @@ def without_terms(frames: TrainingFrames, terms: Sequence[Term], cache: ArrayCac
     )
 
 
-def added(table: FrameTable, terms: Sequence[Term], cache: ArrayCache, factor: float = 1.0) -> FrameTable:
-    """The frames with the terms added to their labels, times a factor; labels that are missing stay so."""
+def added(frames: FrameSet, terms: Sequence[Term], cache: ArrayCache, factor: float = 1.0) -> FrameSet:
+    """The frames with the terms added to their labels, times a factor; labels that are missing stay so.
+
+    Without terms they are what was given; with terms all of them are read into memory, those of a store, too.
+    """
+    if not terms:
+        return frames
+    table = frames.loaded()
     for term in terms:
         term.check()
         structures = (table.offsets, table.numbers, table.positions, table.cells, table.pbc)

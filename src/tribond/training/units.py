@@ -5,6 +5,7 @@ import logging
 import numpy as np
 
 from tribond.checkpoints.registry import load_potential
+from tribond.data.frame_set import FrameSet
 from tribond.data.frame_table import FrameTable
 from tribond.data.reference_energies import composition_matrix
 from tribond.data.units import unit_note, without_elements
@@ -20,7 +21,7 @@ MOST_FRAMES = 32  # of a source that are looked at
 MOST_ATOMS = 2000  # in all of them
 
 
-def tell_units(frames: FrameTable, config: DataConfig, potential: Potential | None) -> None:
+def tell_units(frames: FrameSet, config: DataConfig, potential: Potential | None) -> None:
     """Warn of labels that agree with a potential but for a factor: hartree/bohr, kcal/mol, another sign.
 
     Args:
@@ -35,11 +36,11 @@ def tell_units(frames: FrameTable, config: DataConfig, potential: Potential | No
             return
     for number, source in enumerate(config.train):
         chosen = _some(frames, np.flatnonzero(frames.sources == number), potential)
-        for text in _notes(frames.take(np.array(list(chosen), dtype=np.int64)), list(chosen.values())):
+        for text in _notes(frames.take(np.array(list(chosen), dtype=np.int64)).loaded(), list(chosen.values())):
             logger.warning("%s: %s", source.name, text)
 
 
-def _some(frames: FrameTable, rows: np.ndarray, potential: Potential) -> dict[int, Prediction]:
+def _some(frames: FrameSet, rows: np.ndarray, potential: Potential) -> dict[int, Prediction]:
     """Predictions of some frames of a source."""
     chosen: dict[int, Prediction] = {}
     atoms = 0

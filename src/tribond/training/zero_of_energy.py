@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tribond.data.frame_table import FrameTable
+from tribond.data.frame_set import FrameSet
 from tribond.data.frames import Frame
+from tribond.data.joined_frames import frame_set
 from tribond.data.reference_energies import fit_reference_energies
 from tribond.nn.config import M3GNetConfig
 from tribond.training.data_config import DataConfig
@@ -23,7 +24,7 @@ def reference_energies_of_sources(
             for number, source in enumerate(config.train)
         ]
     )
-    table = FrameTable.of(frames)
+    table = frame_set(frames)
     group = own[table.sources]
     fitted = [
         fit_reference_energies(table.take(group == number), model.atomic_numbers, name)
@@ -32,7 +33,7 @@ def reference_energies_of_sources(
     return np.stack([fitted[number] for number in own])
 
 
-def on_model_zero(frames: Sequence[Frame], reference_energies: NDArray[np.float64], model: M3GNetConfig) -> FrameTable:
+def on_model_zero(frames: Sequence[Frame], reference_energies: NDArray[np.float64], model: M3GNetConfig) -> FrameSet:
     """The frames with their energies moved from the zero of their source to that of the first, which is the model's.
 
     Args:
@@ -40,10 +41,7 @@ def on_model_zero(frames: Sequence[Frame], reference_energies: NDArray[np.float6
         reference_energies: (sources, elements) eV.
         model: gives the order of elements.
     """
-    table = FrameTable.of(frames)
+    table = frame_set(frames)
     shifts = np.zeros((len(reference_energies), 119))
     shifts[:, list(model.atomic_numbers)] = reference_energies[0] - reference_energies
-    of_atom = shifts[table.sources[table.frame_of_atom], table.numbers]
-    total = np.zeros(len(table))
-    np.add.at(total, table.frame_of_atom, of_atom)
-    return table.shifted(total)
+    return table.shifted(table.composition.total(shifts, table.sources))
