@@ -86,7 +86,7 @@ class KeepBest(Callback):
             trainer.global_step,
             trainer.max_steps,
             loss,
-            errors_line(found, "val"),
+            self.errors(found),
             " (best so far)" if better else "",
         )
         for name, value in found.items():
@@ -94,6 +94,10 @@ class KeepBest(Callback):
             if name == f"val/{source}/loss":
                 logger.info("    %s: loss %.5g, %s", source, value, errors_line(found, f"val/{source}"))
         self._stop_if_hopeless(trainer)
+
+    def errors(self, found: Mapping[str, float]) -> str:
+        """What validation found, as people read it."""
+        return errors_line(found, "val")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Without validation, write the last model."""
@@ -267,4 +271,6 @@ def errors_line(found: Mapping[str, float], stage: str) -> str:
 
 def _line(trainer: Trainer, stage: str) -> str:
     metrics = trainer.callback_metrics
-    return ", ".join(f"{float(metrics[key]):.3g} {unit}" for _, key, unit in shown_errors(stage) if key in metrics)
+    shown = [f"{float(metrics[key]):.3g} {unit}" for _, key, unit in shown_errors(stage) if key in metrics]
+    loss = f"{stage}/loss"  # all that a model of a property has in common with a potential
+    return ", ".join(shown) or (f"loss {float(metrics[loss]):.3g}" if loss in metrics else "")

@@ -50,15 +50,19 @@ def only_training_in(output: Path) -> Iterator[None]:
         lock.release()
 
 
-def settings_before(output: Path) -> TrainingConfig:
+def settings_before(output: Path, kind: type[TrainingConfig] = TrainingConfig) -> TrainingConfig:
     """The settings that the training in a folder was begun with.
+
+    Args:
+        output: the folder.
+        kind: of training.
 
     Raises:
         CheckpointError: if their file is missing or damaged.
     """
     file = output / "config.json"
     try:
-        return TrainingConfig.read(file)  # JSON is YAML
+        return kind.read(file)  # JSON is YAML
     except (ConfigError, OSError) as error:
         msg = f"{file}, the settings of the training to go on with, is missing or damaged; begin anew with --restart"
         raise CheckpointError(msg) from error

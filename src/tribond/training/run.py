@@ -135,7 +135,7 @@ def _checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | No
     """
     last = output / "checkpoints" / "last.ckpt"
     if last.is_file():
-        before = settings_before(output)
+        before = settings_before(output, type(config))
         changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
         if changed:
             msg = (
