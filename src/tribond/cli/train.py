@@ -30,7 +30,7 @@ def train(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")] = False,
 ) -> None:
-    """Train or fine-tune a model.
+    """Train or fine-tune a potential, or a model of properties (docs/properties_training.md).
 
     The output folder named in the training file gets model.safetensors (the best validation so far), logs, checkpoints
     to go on from, and at the end the errors on the validation data with parity plots.
@@ -39,20 +39,25 @@ def train(
 
     Exit status: 0 all fine, 1 bad data or the training diverged, 2 bad settings, 130 interrupted.
     """
-    from tribond.training.config import TrainingConfig
+    from tribond.training.property_config import PropertyTrainingConfig, read_training_file
 
-    settings = TrainingConfig.read(config)
+    settings = read_training_file(config)
     first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes one speaks
     quiet = quiet or not first
     folder = config.resolve().parent
     target = folder / Path(settings.output).expanduser()
     with _messages(quiet=quiet):
+        from tribond.cli.train_property import train_properties
         from tribond.training.run import train as train_model
 
         if not quiet:
             output.note(f"everything about {settings.name} goes to {target}")
+        result = None
         try:
-            result = train_model(settings, folder, restart=restart, progress=not quiet)
+            if isinstance(settings, PropertyTrainingConfig):
+                train_properties(settings, folder, restart=restart, quiet=quiet)
+            else:
+                result = train_model(settings, folder, restart=restart, progress=not quiet)
         except KeyboardInterrupt as interruption:
             number = getattr(interruption, "signal", signal.SIGINT)
             goes_on = (target / "checkpoints" / "last.ckpt").is_file()
@@ -60,7 +65,8 @@ def train(
             if first:
                 output.note(f"interrupted; {hope}")
             raise typer.Exit(128 + number) from interruption
-        _report(settings, result, quiet=quiet)
+        if result is not None:
+            _report(settings, result, quiet=quiet)
 
 
 # `tribond` finds the verb here without importing this file for its help.

@@ -121,20 +121,10 @@ class M3GNetConfig:
                 _fail(name, widths, f"a tuple of widths between 1 and {WIDEST}")
 
     def _check_target(self) -> None:
-        if type(self.classification) is not bool and self.classification != "exclusive":
-            _fail("classification", self.classification, "True, False or 'exclusive'")
-        for name in ("target_mean", "target_std", "target_is_log"):
-            value = getattr(self, name)
-            values = value if isinstance(value, tuple) else (value,)
-            if isinstance(value, tuple) and len(value) != self.num_targets:
-                _fail(name, value, f"one value, or one for each of {self.num_targets} targets")
-            if name == "target_is_log":
-                if any(type(it) is not bool for it in values):
-                    _fail(name, value, "True or False")
-            elif any(isinstance(it, bool) or not isinstance(it, int | float) or not math.isfinite(it) for it in values):
-                _fail(name, value, "a finite number")
-            elif name == "target_std" and min(values) <= 0:
-                _fail(name, value, "positive")
+        classification: object = self.classification
+        if type(classification) is not bool and classification != "exclusive":
+            _fail("classification", classification, "True, False or 'exclusive'")
+        self._check_targets_number_by_number()
         if self.classification == "exclusive" and self.num_targets < 2:
             _fail("num_targets", self.num_targets, "at least 2 where classes exclude each other")
         if self.readout == "sum":
@@ -151,6 +141,20 @@ class M3GNetConfig:
         if (self.target_mean, self.target_std, self.target_is_log) != (0.0, 1.0, False):
             target = (self.target_mean, self.target_std, self.target_is_log)
             _fail("target_mean, target_std, target_is_log", target, "left alone for an extensive readout")
+
+    def _check_targets_number_by_number(self) -> None:
+        for name in ("target_mean", "target_std", "target_is_log"):
+            value: object = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and len(value) != self.num_targets:
+                _fail(name, value, f"one value, or one for each of {self.num_targets} targets")
+            if name == "target_is_log":
+                if any(type(it) is not bool for it in values):
+                    _fail(name, value, "True or False")
+            elif any(isinstance(it, bool) or not isinstance(it, int | float) or not math.isfinite(it) for it in values):
+                _fail(name, value, "a finite number")
+            elif name == "target_std" and min(values) <= 0:
+                _fail(name, value, "positive")
 
     def _check_repulsion(self) -> None:
         for name in ("repulsion_inner", "repulsion_outer"):

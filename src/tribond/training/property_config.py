@@ -27,7 +27,7 @@ class StateConfig(Strict):
     """What a prediction depends on besides the structure: a temperature, a level of theory."""
 
     keys: list[str] = Field(min_length=1)
-    categories: list[str] = []  # of one key: its values; none: the keys are numbers
+    categories: list[str] = Field(default_factory=list)  # of one key: its values; none: the keys are numbers
 
     @model_validator(mode="after")
     def _one_category(self) -> Self:
@@ -42,7 +42,9 @@ class PropertyConfig(Strict):
 
     kind: Literal["intensive", "extensive", "classes"] = "intensive"
     targets: list[TargetConfig] = Field(min_length=1)
-    classes: list[str] = []  # of kind `classes`: what the one target says, such as [metal, insulator]
+    classes: list[str] = Field(
+        default_factory=list
+    )  # of kind `classes`: what the one target says, such as [metal, insulator]
     readout: Literal["weighted_atom", "set2set", "mean"] | None = None  # None: weighted_atom; extensive is a sum
     state: StateConfig | None = None
 
@@ -80,8 +82,10 @@ class PropertyData(Strict):
     """Where structures with properties come from and how they are split, by compound."""
 
     files: list[str] = Field(min_length=1)  # relative to the training file; `*` allowed
-    validation: list[str] = []  # files to validate with; none: one compound in `validation_folds`
-    test: list[str] = []  # files to test the final model with, once
+    validation: list[str] = Field(
+        default_factory=list
+    )  # files to validate with; none: one compound in `validation_folds`
+    test: list[str] = Field(default_factory=list)  # files to test the final model with, once
     structure: str = "structure"  # the column of tables with structures
     id: str | None = None  # the column with names of rows, for messages and tables of predictions
     format: str | None = None  # of files of structures
@@ -110,7 +114,7 @@ class PropertyData(Strict):
 class PropertyModelConfig(ModelConfig):
     """A new model from a preset, or one to go on with: a potential or a model of another property."""
 
-    freeze: list[Part] = []  # of a model that is gone on with: what is left as it is
+    freeze: list[Part] = Field(default_factory=list)  # of a model that is gone on with: what is left as it is
     keep_readout: bool = False  # go on with its readout too: it predicts the same property already
     base_learning_rate_fraction: float = Field(default=1.0, gt=0)  # of what comes from the old model
 

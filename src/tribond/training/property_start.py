@@ -67,7 +67,7 @@ def make_property_start(config: PropertyTrainingConfig, train: PropertyTable, fo
     if old is not None:
         new = _take_over(model, old, readout=config.model.keep_readout)
     if isinstance(model.readout, SumReadout) and "readout.constant.weight" in new:
-        _first_guess(model, train)
+        _first_guess(model, model.readout, train)
     return PropertyStart(model, metadata, scale, frozenset(new))
 
 
@@ -252,10 +252,8 @@ def _has_columns_for_a_state(name: str, given: Tensor, ours: Tensor) -> bool:
     )
 
 
-def _first_guess(model: M3GNet, train: PropertyTable) -> None:
+def _first_guess(model: M3GNet, readout: SumReadout, train: PropertyTable) -> None:
     """Constants of the elements such that the composition alone says as much as it can, in least squares per atom."""
-    readout = model.readout
-    assert isinstance(readout, SumReadout)
     frames = train.frames()
     counts = composition_matrix(frames, model.config.atomic_numbers)
     atoms = counts.sum(axis=1, keepdims=True)
