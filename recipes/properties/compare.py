@@ -30,8 +30,8 @@ from tribond.training.property_start import transformed
 
 HERE = Path(__file__).parent
 FOLDS = 5
-EPOCHS = {"moduli": 40, "heat": 60}  # of MatGL; and of tribond from scratch, in steps of about as many crystals
-SCRATCH_STEPS = {"moduli": 1600, "heat": 1200}
+EPOCHS = {"moduli": 25, "heat": 40}  # of MatGL; and of tribond from scratch, in steps of about as many crystals
+SCRATCH_STEPS = {"moduli": 1000, "heat": 1100}
 METHODS = ("mean", "composition", "matgl", "scratch", "fine-tuned")
 RIDGES = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 
