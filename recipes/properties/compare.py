@@ -194,7 +194,14 @@ def print_tables(out: Path) -> None:
             continue
         unit = "GPa" if kind == "moduli" else "J/mol/K an atom"
         print(f"\n{kind}, test folds {', '.join(map(str, folds))}\n")  # noqa: T201
-        columns = [f"{n} {what}" for n in names for what in ([f"MAE ({unit})", "MAE of ln", "R² of ln"][: 3 if kind == "moduli" else 1] + ([] if kind == "moduli" else ["RMSE", "R²"]))]
+        columns = [
+            f"{n} {what}"
+            for n in names
+            for what in (
+                [f"MAE ({unit})", "MAE of ln", "R² of ln"][: 3 if kind == "moduli" else 1]
+                + ([] if kind == "moduli" else ["RMSE", "R²"])
+            )
+        ]
         print("| | " + " | ".join(columns) + " | seconds a fold |\n|---|" + "---:|" * (len(columns) + 1))  # noqa: T201
         for method in METHODS:
             found = [json.loads((out / kind / f"{method}-{f}.json").read_text()) for f in folds]
@@ -206,10 +213,18 @@ def print_tables(out: Path) -> None:
             for one, other in zip(labels.T, predictions.T, strict=True):
                 if kind == "moduli":
                     logs = np.log(one), np.log(other)
-                    cells += [f"{np.abs(one - other).mean():.2f}", f"{np.abs(logs[0] - logs[1]).mean():.3f}", f"{_r2(*logs):.3f}"]
+                    cells += [
+                        f"{np.abs(one - other).mean():.2f}",
+                        f"{np.abs(logs[0] - logs[1]).mean():.3f}",
+                        f"{_r2(*logs):.3f}",
+                    ]
                 else:
                     error = other - one
-                    cells += [f"{np.abs(error).mean():.3f}", f"{np.sqrt((error**2).mean()):.3f}", f"{_r2(one, other):.3f}"]
+                    cells += [
+                        f"{np.abs(error).mean():.3f}",
+                        f"{np.sqrt((error**2).mean()):.3f}",
+                        f"{_r2(one, other):.3f}",
+                    ]
             print(f"| {method} | " + " | ".join(cells) + f" | {np.mean([it['seconds'] for it in found]):.0f} |")  # noqa: T201
 
 

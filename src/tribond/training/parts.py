@@ -1,10 +1,12 @@
 """Parts of a model by the names that a training file has for them, and leaving some of them as they are."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from tribond.errors import ConfigError
 from tribond.nn.m3gnet import M3GNet
 
+Part = Literal["embedding", "block1", "block2", "block3", "block4", "block5", "block6", "readout"]
 EMBEDDING = ("atom_embedding.", "bond_embedding.", "state_embedding.")
 
 

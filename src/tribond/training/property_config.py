@@ -10,8 +10,6 @@ from tribond.data.property_table import StateColumns, TargetColumn
 from tribond.training.config import ModelConfig, TrainingConfig
 from tribond.training.data_config import Strict
 
-Part = Literal["embedding", "block1", "block2", "block3", "block4", "block5", "block6", "readout"]
-
 
 class TargetConfig(Strict):
     """One number to learn."""
@@ -114,14 +112,13 @@ class PropertyData(Strict):
 class PropertyModelConfig(ModelConfig):
     """A new model from a preset, or one to go on with: a potential or a model of another property."""
 
-    freeze: list[Part] = Field(default_factory=list)  # of a model that is gone on with: what is left as it is
     keep_readout: bool = False  # go on with its readout too: it predicts the same property already
     base_learning_rate_fraction: float = Field(default=1.0, gt=0)  # of what comes from the old model
 
     @model_validator(mode="after")
     def _only_with_a_start(self) -> Self:
-        if self.start_from is None and (self.freeze or self.keep_readout or self.base_learning_rate_fraction != 1.0):
-            msg = "freeze, keep_readout and base_learning_rate_fraction need start_from: there is nothing old to keep"
+        if self.start_from is None and (self.keep_readout or self.base_learning_rate_fraction != 1.0):
+            msg = "keep_readout and base_learning_rate_fraction need start_from: there is nothing old to keep"
             raise ValueError(msg)
         return self
 

@@ -32,6 +32,7 @@ from tribond.training.lightning_internals import is_first_process, steps_in
 from tribond.training.logs import csv_logger, quiet_lightning
 from tribond.training.loss import Loss
 from tribond.training.module import PotentialTraining
+from tribond.training.parts import freeze
 from tribond.training.sources import TrainingFrames, check_labels, read_training_frames
 from tribond.training.stages import TERMS, Stage, stages_of
 from tribond.training.start import Start, make_start
@@ -94,6 +95,7 @@ def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool,
         start.frames, config, start.model.config, start.reference_energies, progress=progress, cache=cache
     )
     errors = _validation_errors(config)
+    freeze(start.model, config.model.freeze)
     module = PotentialTraining(start.model, stages, config.optimizer.learning_rate, errors)
     model_file = output / "model.safetensors"
 
