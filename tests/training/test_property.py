@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,15 @@ from tribond.evaluation.property_metrics import auc, predict_table, property_err
 from tribond.interrupt import Interrupted
 from tribond.nn.config import preset
 from tribond.nn.m3gnet import M3GNet
-from tribond.training.property_config import PropertyTrainingConfig
+from tribond.training.config import ModelConfig
+from tribond.training.property_config import (
+    PropertyConfig,
+    PropertyData,
+    PropertyModelConfig,
+    PropertyTrainingConfig,
+    StateConfig,
+    TargetConfig,
+)
 from tribond.training.property_loss import PropertyLoss
 from tribond.training.property_module import PropertyTraining
 from tribond.training.property_run import train_property
@@ -246,10 +255,18 @@ def test_ctrl_c_loses_nothing(data, tmp_path, monkeypatch):
     [
         ({"property": {"targets": [{"name": "a"}], "classes": ["x", "y"]}}, "classes belong to kind: classes"),
         ({"property": {"kind": "extensive", "targets": [{"name": "a", "log": True}]}}, "log is for kind: intensive"),
-        ({"model": {"freeze": ["embedding"]}}, "need start_from"),
+        ({"model": {"freeze": ["embedding"]}}, "needs start_from"),
         ({"stages": [{"steps": 3}]}, "are for potentials"),
     ],
 )
 def test_settings_that_make_no_sense(changes, message):
     with pytest.raises(ValueError, match=message):
         settings(**changes)
+
+
+@pytest.mark.parametrize("part", [PropertyConfig, TargetConfig, StateConfig, PropertyData, PropertyModelConfig])
+def test_every_setting_is_explained(part):
+    text = (Path(__file__).parents[2] / "docs" / "properties_training.md").read_text(encoding="utf-8")
+    inherited = set(ModelConfig.model_fields) - {"freeze"} if part is PropertyModelConfig else set()
+    for name in set(part.model_fields) - inherited:
+        assert f"`{name}`" in text, name
