@@ -72,7 +72,7 @@ def main() -> None:
                 "predictions": np.asarray(predictions).tolist(),
             }
             file.write_text(json.dumps(record))
-            print(given.property, fold, method, f"{time.monotonic() - started:.0f} s", flush=True)  # noqa: T201
+            print(given.property, fold, method, f"{time.monotonic() - started:.0f} s", flush=True)
 
 
 class Task:
@@ -150,7 +150,7 @@ def matgl(task: Task) -> np.ndarray:
     given.parent.mkdir(parents=True, exist_ok=True)
     given.write_text(json.dumps(content))
     with (task.out / f"matgl-{task.fold}.log").open("w") as log:
-        subprocess.run([task.matgl, str(HERE / "matgl_model.py"), str(given), str(found)], check=True, stdout=log)  # noqa: S603
+        subprocess.run([task.matgl, str(HERE / "matgl_model.py"), str(given), str(found)], check=True, stdout=log)
     return task.back(np.array(json.loads(found.read_text())["test"]) * spread + middle, task.test)
 
 
@@ -188,44 +188,41 @@ RUN: dict[str, Callable[[Task], np.ndarray]] = {
 
 def print_tables(out: Path) -> None:
     """Errors over all folds that every method has done, as Markdown."""
-    for kind, names in (("moduli", ("K", "G")), ("heat", ("C_V",))):
+    heads = {
+        "moduli": [f"{name} {what}" for name in ("K", "G") for what in ("MAE (GPa)", "MAE of ln", "R² of ln")],
+        "heat": ["MAE (J/mol/K an atom)", "RMSE", "R²"],
+    }
+    for kind, head in heads.items():
         folds = [f for f in range(FOLDS) if all((out / kind / f"{m}-{f}.json").is_file() for m in METHODS)]
         if not folds:
             continue
-        unit = "GPa" if kind == "moduli" else "J/mol/K an atom"
-        print(f"\n{kind}, test folds {', '.join(map(str, folds))}\n")  # noqa: T201
-        columns = [
-            f"{n} {what}"
-            for n in names
-            for what in (
-                [f"MAE ({unit})", "MAE of ln", "R² of ln"][: 3 if kind == "moduli" else 1]
-                + ([] if kind == "moduli" else ["RMSE", "R²"])
-            )
-        ]
-        print("| | " + " | ".join(columns) + " | seconds a fold |\n|---|" + "---:|" * (len(columns) + 1))  # noqa: T201
+        print(f"\n{kind}, test folds {', '.join(map(str, folds))}\n")
+        print("| | " + " | ".join(head) + " | seconds a fold |\n|---|" + "---:|" * (len(head) + 1))
         for method in METHODS:
             found = [json.loads((out / kind / f"{method}-{f}.json").read_text()) for f in folds]
             labels, predictions = (np.concatenate([it[key] for it in found]) for key in ("labels", "predictions"))
-            if kind == "heat":
-                sizes = np.concatenate([it["atoms"] for it in found])[:, None]
-                labels, predictions = labels / sizes, predictions / sizes
-            cells = []
-            for one, other in zip(labels.T, predictions.T, strict=True):
-                if kind == "moduli":
-                    logs = np.log(one), np.log(other)
-                    cells += [
-                        f"{np.abs(one - other).mean():.2f}",
-                        f"{np.abs(logs[0] - logs[1]).mean():.3f}",
-                        f"{_r2(*logs):.3f}",
-                    ]
-                else:
-                    error = other - one
-                    cells += [
-                        f"{np.abs(error).mean():.3f}",
-                        f"{np.sqrt((error**2).mean()):.3f}",
-                        f"{_r2(one, other):.3f}",
-                    ]
-            print(f"| {method} | " + " | ".join(cells) + f" | {np.mean([it['seconds'] for it in found]):.0f} |")  # noqa: T201
+            sizes = np.concatenate([it["atoms"] for it in found])[:, None]
+            cells = (
+                of_logarithms(labels, predictions)
+                if kind == "moduli"
+                else of_atoms(labels / sizes, predictions / sizes)
+            )
+            print(f"| {method} | " + " | ".join(cells) + f" | {np.mean([it['seconds'] for it in found]):.0f} |")
+
+
+def of_logarithms(labels: np.ndarray, predictions: np.ndarray) -> list[str]:
+    """MAE, and MAE and R² of the logarithm, of each target."""
+    cells = []
+    for one, other in zip(labels.T, predictions.T, strict=True):
+        logs = np.log(one), np.log(other)
+        cells += [f"{np.abs(one - other).mean():.2f}", f"{np.abs(logs[0] - logs[1]).mean():.3f}", f"{_r2(*logs):.3f}"]
+    return cells
+
+
+def of_atoms(labels: np.ndarray, predictions: np.ndarray) -> list[str]:
+    """MAE, RMSE and R²."""
+    error = predictions - labels
+    return [f"{np.abs(error).mean():.3f}", f"{np.sqrt((error**2).mean()):.3f}", f"{_r2(labels, predictions):.3f}"]
 
 
 def _r2(labels: np.ndarray, predicted: np.ndarray) -> float:

@@ -62,7 +62,7 @@ def main() -> None:
             best, kept = error, {name: value.clone() for name, value in model.state_dict().items()}
         print(
             f"epoch {epoch + 1}: validation error {error:.4f} spreads, {time.monotonic() - started:.0f} s", flush=True
-        )  # noqa: T201
+        )
     model.load_state_dict(kept)
     result = {"test": _predict(module, items, task["test"]).tolist(), "seconds": time.monotonic() - started}
     Path(sys.argv[2]).write_text(json.dumps(result))

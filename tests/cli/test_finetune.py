@@ -73,7 +73,9 @@ def test_from_a_few_frames_to_a_model_with_its_price(tribond, base, data, tmp_pa
     model = tribond("predict", out / "data" / "replay.extxyz", "-m", base, "-o", tmp_path / "again.json")
     assert model.exit_code == 0, model.output
     again = json.loads((tmp_path / "again.json").read_text())["structures"]
-    assert [it["energy_eV"] for it in again] == pytest.approx([atoms.get_potential_energy() for atoms in labels], abs=1e-5)
+    assert [it["energy_eV"] for it in again] == pytest.approx(
+        [atoms.get_potential_energy() for atoms in labels], abs=1e-5
+    )
     moved = json.loads((out / "forgetting.json").read_text())["moved"]
     assert set(moved) == {"with Cu", "of other elements"}
     assert tribond(*command).exit_code == 0  # of a complete one the result again
@@ -86,7 +88,19 @@ def test_reference_energies_alone_are_no_forgetting(tribond, base, data, tmp_pat
     """Nothing but the zero of energy moves: common crystals must not seem to have changed."""
     out = tmp_path / "out"
     result = tribond(
-        "finetune", base, data, "-o", out, "--steps", "1", "--replay", "0", "--accelerator", "cpu", "--learning-rate", "1e-12"
+        "finetune",
+        base,
+        data,
+        "-o",
+        out,
+        "--steps",
+        "1",
+        "--replay",
+        "0",
+        "--accelerator",
+        "cpu",
+        "--learning-rate",
+        "1e-12",
     )
     assert result.exit_code == 0, result.output
     before, after = (load_model(path)[0].reference_energy.reference for path in (base, out / "model.safetensors"))

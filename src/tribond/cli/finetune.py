@@ -8,7 +8,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.evaluate import StressUnit
-from tribond.errors import ConfigError, DataError
+from tribond.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,6 +92,7 @@ def finetune(
                 on_note=output.note,
             )
 
+    from tribond.cli.train import train as train_by_file
     from tribond.training.finetune import Wishes, hold_out, prepare
     from tribond.training.parts import parts_of
 
@@ -104,10 +105,10 @@ def finetune(
     wishes = Wishes(steps, learning_rate, parts, replay, seed, accelerator)
     local = Path(base).expanduser()
     name = str(local.resolve()) if local.exists() else base
-    file = prepare(potential, name, train, held_out, target, wishes)
+    file = prepare(potential, name, train, held_out, target, wishes, restart=restart)
     if not quiet:
         output.note(f"{len(train)} structures to train on, {len(held_out)} held out; settings are in {file}")
-    _train(file, restart=restart, quiet=quiet)
+    train_by_file(file, restart=restart, quiet=quiet)  # a complete one shows its tables again
     tell_forgetting(potential, target, {symbol for frame in train for symbol in frame.atoms.symbols}, quiet=quiet)
 
 
@@ -128,19 +129,6 @@ def _known(frames: "list[Frame]", potential: "Potential") -> "list[Frame]":
             msg = f"{frame.origin}: the model does not know {', '.join(unknown)}, and fine-tuning cannot add elements"
             raise DataError(msg)
     return frames
-
-
-def _train(file: Path, *, restart: bool, quiet: bool) -> None:
-    """As `tribond train` does; a finished training shows its tables again."""
-    from tribond.cli.train import train
-
-    try:
-        train(file, restart=restart, quiet=quiet)
-    except ConfigError as error:
-        if "other settings" in str(error):
-            msg = f"{file.parent} holds a fine-tuning with other options; choose another --output, or use --restart"
-            raise ConfigError(msg) from error
-        raise
 
 
 def tell_forgetting(base: "Potential", folder: Path, new: set[str], *, quiet: bool) -> None:

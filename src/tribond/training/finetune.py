@@ -4,7 +4,7 @@ Everything is trained by `tribond.training.run.train` from a training file that 
 changes that file.
 """
 
-import logging
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,9 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from tribond.data.common_crystals import replay_set, standing_set
 from tribond.data.frames import Frame
 from tribond.data.split import reduced_formula
-from tribond.errors import DataError
-from tribond.files import atomic_path, write_atomically
+from tribond.errors import ConfigError, DataError
+from tribond.files import write_atomically
 from tribond.models.potential import Potential
-
-logger = logging.getLogger(__name__)
 
 FEW_COMPOUNDS = 10  # with fewer a split by compound would hold out all of one or nothing
 HELD_OUT = 0.1  # of the frames
@@ -94,8 +92,8 @@ def labelled_by(model: Potential, structures: Sequence[Atoms], origin: str) -> l
     return frames
 
 
-def write_frames(file: Path, frames: Sequence[Frame]) -> None:
-    """As extended XYZ with ASE's names, eV and Å, whole or not at all."""
+def as_extxyz(frames: Sequence[Frame]) -> bytes:
+    """As extended XYZ with ASE's names, eV and Å."""
     images = []
     for frame in frames:
         bare = frame.atoms
@@ -105,9 +103,9 @@ def write_frames(file: Path, frames: Sequence[Frame]) -> None:
         known |= {} if frame.stress is None else {"stress": full_3x3_to_voigt_6_stress(frame.stress)}
         atoms.calc = SinglePointCalculator(atoms, **known)
         images.append(atoms)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(file) as temporary:
-        write(str(temporary), images, format="extxyz")
+    text = io.StringIO()
+    write(text, images, format="extxyz")
+    return text.getvalue().encode()
 
 
 def prepare(
@@ -117,8 +115,10 @@ def prepare(
     validation: Sequence[Frame],
     output: Path,
     wishes: Wishes,
+    *,
+    restart: bool = False,
 ) -> Path:
-    """Write data and training file into a folder.
+    """Write data and training file into a folder; into one with a training only what is there already.
 
     Args:
         base: the model to start from, in float64.
@@ -127,28 +127,53 @@ def prepare(
         validation: new data that is held out.
         output: the folder.
         wishes: what was chosen.
+        restart: the training in the folder, if there is one, will begin anew.
 
     Returns:
         The training file.
 
     Raises:
         DataError: if there is nothing to train on.
+        ConfigError: if the folder holds a fine-tuning with other options or data.
     """
     if not train or not validation:
         msg = "fine-tuning needs structures to train on and others to validate with"
         raise DataError(msg)
-    write_frames(output / "data" / "train.extxyz", train)
-    write_frames(output / "data" / "validation.extxyz", validation)
-    new = {"name": "new", "files": ["data/train.extxyz"]}
-    sources: list[dict[str, Any]] = [new]
-    if wishes.replay:
+    files = {
+        "finetune.yaml": _training_file(base_name, output.name, wishes),
+        "data/train.extxyz": as_extxyz(train),
+        "data/validation.extxyz": as_extxyz(validation),
+    }
+    goes_on = not restart and (output / "checkpoints" / "last.ckpt").is_file()
+    if goes_on:
+        for name, content in files.items():
+            if not (output / name).is_file() or (output / name).read_bytes() != content:
+                what = "options" if name == "finetune.yaml" else "data"
+                msg = f"{output} holds a fine-tuning with other {what}; choose another --output, or use --restart"
+                raise ConfigError(msg)
+    replay = output / "data" / "replay.extxyz"
+    if wishes.replay and not (goes_on and replay.is_file()):
         symbols = {symbol for frame in train for symbol in frame.atoms.symbols}
-        again = labelled_by(base, replay_set(wishes.replay, base.elements, symbols), "replay")
-        write_frames(output / "data" / "replay.extxyz", again)
+        files["data/replay.extxyz"] = as_extxyz(
+            labelled_by(base, replay_set(wishes.replay, base.elements, symbols), "replay")
+        )
+    if not goes_on and not wishes.replay:
+        replay.unlink(missing_ok=True)  # of an older one
+    for name, content in files.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(output / name, content)
+    return output / "finetune.yaml"
+
+
+def _training_file(base_name: str, name: str, wishes: Wishes) -> bytes:
+    sources: list[dict[str, Any]] = [{"name": "new", "files": ["data/train.extxyz"]}]
+    metadata = {}
+    if wishes.replay:
         replay = {"name": "replay", "files": ["data/replay.extxyz"], "share": REPLAY_SHARE, "in_validation": False}
-        sources.append(replay | {"reference_energies": "fit"})
+        sources.append(replay)
+        metadata = {"replay": f"{wishes.replay} common crystals with the labels of {base_name}"}
     content = {
-        "name": f"{output.name}",
+        "name": name,
         "output": ".",
         "data": {"train": sources, "validation": [{"name": "new", "files": ["data/validation.extxyz"]}]},
         "model": {"start_from": base_name, "freeze": list(wishes.freeze)},
@@ -163,11 +188,10 @@ def prepare(
         },
         "seed": wishes.seed,
         "accelerator": wishes.accelerator,
+        "metadata": metadata,
     }
-    head = "# Written by `tribond finetune`; `tribond train` with this file does the same again. docs/training.md\n"
-    file = output / "finetune.yaml"
-    write_atomically(file, (head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)).encode())
-    return file
+    head = "# Written by `tribond finetune`; `tribond train` with this file does the same again. docs/finetuning.md\n"
+    return (head + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)).encode()
 
 
 def standing_frames(base: Potential) -> list[Frame]:
