@@ -140,6 +140,9 @@ class PropertyTrainingConfig(TrainingConfig):
         if self.stages or self.best_by or self.average_validations is not None:
             msg = "stages, best_by and average_validations are for potentials; leave them out"
             raise ValueError(msg)
+        if self.devices != 1:
+            msg = "models of properties are trained on one device; leave out devices"
+            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")

@@ -118,14 +118,7 @@ class PropertyDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[PropertyBatch]:
         """One shuffled batch for every step still to come."""
-        rank, world_size = self._process()
-        epochs = EdgeBudgetBatches(
-            self.train_set.num_edges(),
-            self.config.edge_budget,
-            seed=self.config.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        epochs = EdgeBudgetBatches(self.train_set.num_edges(), self.config.edge_budget, seed=self.config.seed)
         first_step = self.trainer.global_step if self.trainer else 0
         epoch, done = self.start
         self.batches = StepBatches(epochs, self.config.steps, first_step=first_step, epoch=epoch, done=done)
@@ -135,10 +128,7 @@ class PropertyDataModule(LightningDataModule):
         """Batches in order."""
         if not len(self.validation_set):
             return []
-        rank, world_size = self._process()
-        batches = EdgeBudgetBatches(
-            self.validation_set.num_edges(), self.config.edge_budget, seed=None, rank=rank, world_size=world_size
-        )
+        batches = EdgeBudgetBatches(self.validation_set.num_edges(), self.config.edge_budget, seed=None)
         return self._loader(self.validation_set, batches)
 
     def state_dict(self) -> dict[str, Any]:
@@ -160,9 +150,6 @@ class PropertyDataModule(LightningDataModule):
             msg = "the data has changed since this training was interrupted; restore it, or start anew with --restart"
             raise ConfigError(msg)
         self.start = (state_dict["epoch"], state_dict["done"])
-
-    def _process(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loader(self, dataset: PropertyDataset, batches: Sampler[list[int]]) -> DataLoader[PropertyBatch]:
         workers = self.config.workers

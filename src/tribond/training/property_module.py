@@ -85,8 +85,7 @@ class PropertyTraining(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the loss, and mean absolute errors (of classes: the accuracy) over the whole validation set."""
-        found = self.all_gather(self.found.to(self.device)).reshape(-1, *self.found.shape).sum(0)
-        losses, errors, counts = found
+        losses, errors, counts = self.found
         self.log("val/loss", self.loss.total(losses, counts))
         for name, error, count in zip(self.names, errors.tolist(), counts.tolist(), strict=True):
             if count and self.loss.classification:

@@ -20,7 +20,6 @@ from tribond.reading.content import Options
 from tribond.training.callbacks import MovingAverage
 from tribond.training.config import LossConfig
 from tribond.training.going_on import only_training_in
-from tribond.training.lightning_internals import is_first_process
 from tribond.training.logs import quiet_lightning
 from tribond.training.property_config import PropertyTrainingConfig
 from tribond.training.property_data import PropertyDataModule, PropertyDataset
@@ -115,7 +114,7 @@ def _train(
     def write(model: M3GNet, step: int, found: Mapping[str, float]) -> None:
         save_model(model_file, served(model, start.state_scale), _metadata(config, start, split, step, found))
 
-    if checkpoint is None and is_first_process():
+    if checkpoint is None:
         _clear(output, config)
     average = MovingAverage(config.optimizer.ema_decay)
     best = KeepBestProperty(average, write, config.patience, validates=split.validation is not None)
@@ -124,8 +123,6 @@ def _train(
     with quiet_lightning(), stop_requests("this step, or after the validation if one is running") as stop:
         trainer = _trainer(config, output, callbacks, stop, checkpoint, progress=progress)
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
-    if not trainer.is_global_zero:
-        raise SystemExit(0)  # of several processes the first one has the results
     if not model_file.is_file():
         msg = (
             f"there is no {model_file}: no validation gave a finite loss, or it was removed; start anew with --restart"
