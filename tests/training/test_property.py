@@ -214,7 +214,7 @@ def test_a_potential_gives_its_features_and_frozen_parts_stay(data, tmp_path):
 
 def test_a_readout_may_be_kept(data, tmp_path):
     wanted = {"targets": [{"name": "heat"}]}
-    train(settings(property=wanted, steps=3, output="first"), tmp_path)
+    train(settings(property=wanted | {"readout": "set2set"}, steps=3, output="first"), tmp_path)
     model = {"start_from": "first/model.safetensors", "keep_readout": True}
     slow = {"learning_rate": 1e-12, "warmup_steps": 0}
     train(settings(property=wanted, model=model, steps=1, output="second", optimizer=slow), tmp_path)

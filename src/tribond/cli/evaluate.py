@@ -78,6 +78,12 @@ def evaluate(
     structure: Annotated[
         str, typer.Option(metavar="NAME", help="For models of properties: the column of tables with structures.")
     ] = "structure",
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="For models of properties: the column of its target; once for each of several targets."
+        ),
+    ] = None,
     predictions: Annotated[
         bool, typer.Option("--predictions", help="Write all structures with labels and predictions, as extxyz.")
     ] = False,
@@ -114,7 +120,9 @@ def evaluate(
             raise typer.BadParameter(
                 "is for potentials; this is a model of properties", param_hint="--frames, --predictions"
             )
-        evaluate_properties(potential, data, output_folder, structure=structure, kind=reading.format, quiet=quiet)
+        evaluate_properties(
+            potential, data, output_folder, structure=structure, given=key or [], kind=reading.format, quiet=quiet
+        )
         return
     settings = {
         "frames": frames,

@@ -20,6 +20,7 @@ def evaluate_properties(
     folder: Path,
     *,
     structure: str,
+    given: list[str],
     kind: str | None,
     quiet: bool,
 ) -> None:
@@ -30,13 +31,14 @@ def evaluate_properties(
         files: tables or files of structures, with the keys that the model was trained with.
         folder: for summary.json, predictions.csv and the picture.
         structure: the column of tables with structures.
+        given: keys of the targets, where they are not those of the training.
         kind: format of files of structures.
         quiet: print nothing but notes.
     """
     from tribond.evaluation.property_files import write_property_report
     from tribond.evaluation.property_metrics import predict_table
 
-    table = _known(model, _read(model, files, structure, kind))
+    table = _known(model, _read(model, files, structure, given, kind))
     results = predict_table(model, table)
     record: dict[str, Any] = {
         "tribond_version": output.version(),
@@ -50,15 +52,19 @@ def evaluate_properties(
         output.console().print(f"wrote {folder}", markup=False, soft_wrap=True)
 
 
-def _read(model: "PropertyModel", files: list[str], structure: str, kind: str | None) -> "PropertyTable":
+def _read(
+    model: "PropertyModel", files: list[str], structure: str, given: list[str], kind: str | None
+) -> "PropertyTable":
     from tribond.data.property_table import StateColumns, TargetColumn, read_property_table
     from tribond.reading.content import Options
 
     stated = model.metadata.get("property")
-    given = stated.get("targets") if isinstance(stated, dict) else None
-    if given is None:
-        given = [{"name": target.name} for target in model.targets]
-    keys = [str(it.get("key") or it.get("name")) for it in given]
+    targets = stated.get("targets") if isinstance(stated, dict) else None
+    if targets is None:
+        targets = [{"name": target.name} for target in model.targets]
+    keys = given or [str(it.get("key") or it.get("name")) for it in targets]
+    if len(keys) != len(targets):
+        raise typer.BadParameter(f"{len(keys)} names for {len(targets)} targets", param_hint="--key")
     state = StateColumns(model.state_keys, model.state_categories) if model.state_keys else None
     if model.config.state != "none" and state is None:
         raise typer.BadParameter("its file does not say where data has its state input", param_hint="MODEL")

@@ -57,6 +57,8 @@ def make_property_start(config: PropertyTrainingConfig, train: PropertyTable, fo
         settings = {"elements": _elements(config, train), **config.model.settings, **changes}
         model_config = preset(config.model.preset, **{k: v for k, v in settings.items() if v is not None})
     elif config.model.keep_readout:
+        if wanted.readout is None and wanted.kind != "extensive" and old.config.readout != "extensive":
+            changes["readout"] = old.config.readout
         model_config = _same_readout(old.config, changes)
     else:
         model_config = replace(old.config, **{"repulsion": "none", **changes})
