@@ -21,6 +21,7 @@ from tribond.reading.names import split_index
 
 logger = logging.getLogger(__name__)
 
+MOST_NAMES = 20  # of columns in a message
 TRUE_AND_FALSE = {"true": "1", "false": "0"}
 
 
@@ -106,9 +107,11 @@ def read_property_table(
     values: list[list[float]] = []
     states: list[list[float]] = []
     names: list[str] = []
-    empty = bad = 0
+    columns: dict[str, None] = {}
+    empty = 0
     for file in expand(list(files)):
         for record in read_records(split_index(file)[0], structure, options or Options()):
+            columns |= dict.fromkeys(map(str, record.values))
             known = None if identity is None else record.value(identity)
             name = record.origin if known is None else f"{record.origin} ({known})"
             try:
@@ -123,7 +126,6 @@ def read_property_table(
                     msg = f"{error} (bad_rows: skip leaves such rows out)"
                     raise DataError(msg) from error
                 logger.warning("%s; the row is left out", error)
-                bad += 1
                 continue
             structures.append(atoms)
             values.append(found)
@@ -133,7 +135,11 @@ def read_property_table(
         keys = ", ".join(target.key for target in targets)
         logger.warning("%d rows have none of %s and are left out", empty, keys)
     if not structures:
-        msg = f"{', '.join(files)}: no row has a structure and one of {', '.join(target.key for target in targets)}"
+        wanted, found_names = (
+            ", ".join(target.key for target in targets),
+            ", ".join(list(columns)[:MOST_NAMES]) or "none",
+        )
+        msg = f"{', '.join(files)}: no row has a structure and one of {wanted}; there are {found_names}"
         raise DataError(msg)
     return PropertyTable(
         tuple(structures),
