@@ -60,7 +60,7 @@ class PropertyTraining(LightningModule):
             TribondError: if it is not finite: the training has diverged.
         """
         network = self.model.property_network(batch.graph.edge_vectors(), batch.graph)
-        loss = self.loss.total(*self.loss.sums(network, batch.target))
+        loss = self.loss.total(*self._loss_sums(network, batch))
         if not torch.isfinite(loss):
             msg = (
                 f"the training has diverged: the loss of step {self.global_step + 1} is {loss.item()}; "
@@ -78,9 +78,9 @@ class PropertyTraining(LightningModule):
     @torch.no_grad()
     def validation_step(self, batch: PropertyBatch) -> None:
         """Sum up the errors of one batch."""
-        graph, target = batch.graph, batch.target
+        graph = batch.graph
         network = self.model.property_network(graph.edge_vectors(), graph)
-        sums, counts = self.loss.sums(network, target)
+        sums, counts = self._loss_sums(network, batch)
         self.found += torch.stack([sums, self._errors(network, batch), counts]).double().cpu()
 
     def on_validation_epoch_end(self) -> None:
@@ -104,6 +104,13 @@ class PropertyTraining(LightningModule):
         optimizer = torch.optim.Adam([{"params": weights, "lr": rate} for rate, weights in ordered])
         factor = learning_rate_factor([self.stage], self.stage.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def _loss_sums(self, network: Tensor, batch: PropertyBatch) -> tuple[Tensor, Tensor]:
+        """Losses and counts of each target; of what is extensive per atom, or large cells would rule."""
+        if self.model.config.readout != "sum":
+            return self.loss.sums(network, batch.target)
+        atoms = batch.graph.atoms_per_system().to(network.dtype)[:, None]
+        return self.loss.sums(network / atoms, batch.target / atoms)
 
     def _errors(self, network: Tensor, batch: PropertyBatch) -> Tensor:
         """(targets,) sum of |error| in the unit of each; of classes how many are wrong."""
