@@ -75,6 +75,15 @@ def evaluate(
         float | None,
         typer.Option(min=0, metavar="GPA", help="Leave out structures with a stress component beyond, GPa."),
     ] = None,
+    structure: Annotated[
+        str, typer.Option(metavar="NAME", help="For models of properties: the column of tables with structures.")
+    ] = "structure",
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="For models of properties: the column of its target; once for each of several targets."
+        ),
+    ] = None,
     predictions: Annotated[
         bool, typer.Option("--predictions", help="Write all structures with labels and predictions, as extxyz.")
     ] = False,
@@ -91,6 +100,9 @@ def evaluate(
     The folder gets summary.json, summary.csv, elements.csv, frames.csv and a parity plot of each file; they replace
     older ones.
 
+    A model of properties is compared with those in tables (.csv, .parquet, .json) or in the info of structures, under the
+    keys that it was trained with: MAE, RMSE and R², or accuracy and AUC of classes.
+
     Exit status: 0 all fine, 1 some file failed, 2 wrong usage.
     """
     wanted = _parse_labels(labels)
@@ -98,7 +110,20 @@ def evaluate(
     if stress_key is not None and virial_key is not None:
         raise typer.BadParameter("it names the same label as --stress-key; leave one out", param_hint="--virial-key")
     reading = options.reading(format, elements)
-    potential = output.load_potential(model, device, dtype)
+    from tribond.models.property_model import PropertyModel
+
+    potential = output.load_model(model, device, dtype)
+    if isinstance(potential, PropertyModel):
+        from tribond.cli.evaluate_property import evaluate_properties
+
+        if frames is not None or predictions:
+            raise typer.BadParameter(
+                "is for potentials; this is a model of properties", param_hint="--frames, --predictions"
+            )
+        evaluate_properties(
+            potential, data, output_folder, structure=structure, given=key or [], kind=reading.format, quiet=quiet
+        )
+        return
     settings = {
         "frames": frames,
         "seed": seed,

@@ -120,10 +120,11 @@ def _predicts(trained: "TrainedModel") -> str:
 
     if not isinstance(trained, PropertyModel):
         return "energy, forces, stress"
-    unit = f" in {trained.unit}" if trained.unit else ""
-    several = f", {trained.config.num_targets} numbers" if trained.config.num_targets > 1 else ""
+    if trained.classes:
+        return f"{trained.name}: which of {', '.join(trained.classes)}, with probabilities"
+    names = ", ".join(f"{target.name} in {target.unit}" if target.unit else target.name for target in trained.targets)
     probability = ", as a probability" if trained.config.classification else ""
-    return f"{trained.name}{unit}{several}{probability}"
+    return f"{names}{probability}"
 
 
 def _provenance(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -76,6 +76,9 @@ class Verbs(TyperGroup):
             LazyCommand("screen", "tribond.cli.screen", "Screen many structures by a pipeline in one file."),
             LazyCommand("data", "tribond.cli.data", "Make, look at and download stores of labelled structures."),
             LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
+            LazyCommand(
+                "finetune", "tribond.cli.finetune", "Fine-tune a potential on your data, without a file of settings."
+            ),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
         ):
@@ -101,6 +104,7 @@ class Verbs(TyperGroup):
             "screen",
             "data",
             "train",
+            "finetune",
             "evaluate",
             "bench",
             "models",

@@ -16,6 +16,8 @@ from tribond.reading.names import split_index
 ENDINGS_OF_MANY = (*many.TABLES, ".db")
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from tribond.models.trained_model import State
 
 
@@ -30,7 +32,8 @@ def predict(
     state: Annotated[
         str | None,
         typer.Option(
-            metavar="NUMBERS", help="State input of models that have one: a category, or 0.5,1.0 and the like."
+            metavar="NUMBERS",
+            help="State input of models that have one: a category, or 0.5,1.0 and the like. [default: of a model of properties, what the info of each structure says]",
         ),
     ] = None,
     format: options.Format = None,  # noqa: A002 - the option's name
@@ -57,8 +60,10 @@ def predict(
     if jobs is not None and output_file is None:
         raise typer.BadParameter("it takes a file for the results, --output", param_hint="--jobs")
     trained = output.load_model(model, device, dtype)
-    given = _parse_state(state, categorical=trained.config.state == "categorical")
-    if (given is None) != (trained.config.state == "none"):
+    categories = trained.state_categories if isinstance(trained, PropertyModel) else ()
+    given = _parse_state(state, categorical=trained.config.state == "categorical", categories=categories)
+    keys = trained.state_keys if isinstance(trained, PropertyModel) and given is None else ()
+    if (given is None) != (trained.config.state == "none") and not keys:
         said = f"needs one, which `tribond info {model}` describes" if given is None else "takes none"
         raise typer.BadParameter(f"{model} {said}", param_hint="--state")
     results = [] if output_file is None else [output_file, parts_of(output_file)]
@@ -69,9 +74,9 @@ def predict(
     large = sum(len(frame.atoms) for frame in good) > MANY_ATOMS
     if output_file is not None and (is_table or large or jobs is not None):
         if isinstance(trained, PropertyModel):
-            if is_table or jobs is not None:
+            if jobs is not None or (is_table and output_file.suffix.lower() != ".csv"):
                 where = f"--output {output_file}" if is_table else "--jobs"
-                raise typer.BadParameter("is for potentials; this is a model of one property", param_hint=where)
+                raise typer.BadParameter("is for potentials; this is a model of properties", param_hint=where)
         else:
             on = Model(model, str(trained.dtype).removeprefix("torch."), str(trained.device))
             wanted = jobs if jobs is not None or large else 0
@@ -94,13 +99,16 @@ def _check_output(path: Path, files: list[str]) -> None:
         raise typer.BadParameter(f"{path} is an input; inputs are never overwritten", param_hint="--output")
 
 
-def _parse_state(text: str | None, *, categorical: bool) -> "State | None":
+def _parse_state(text: str | None, *, categorical: bool, categories: tuple[str, ...] = ()) -> "State | None":
     if text is None:
         return None
+    if text in categories:
+        return categories.index(text)
     try:
         return int(text) if categorical else [float(number) for number in text.split(",")]
     except ValueError as error:
         wanted = "the number of a category" if categorical else "numbers with commas in between"
+        wanted = f"one of {', '.join(categories)}" if categories else wanted
         raise typer.BadParameter(f"{text!r} must be {wanted}", param_hint="--state") from error
 
 
@@ -121,7 +129,8 @@ def _predict_frames(frames: list[Frame], trained: Any, state: "State | None") ->
         return []
     try:
         with output.quiet_libraries():
-            predictions = [_finite(it) for it in trained.predict([frame.atoms for frame in frames], state=state)]
+            structures = [frame.atoms for frame in frames]
+            predictions = [_finite(it) for it in trained.predict(structures, state=_states(trained, structures, state))]
     except Exception:  # noqa: BLE001, one by one finds the culprit, reports it, and keeps the others
         return [_predict_frame(frame, trained, state) for frame in frames]
     return [Result(frame.label, frame, prediction) for frame, prediction in zip(frames, predictions, strict=True)]
@@ -130,8 +139,16 @@ def _predict_frames(frames: list[Frame], trained: Any, state: "State | None") ->
 def _predict_frame(frame: Frame, trained: Any, state: "State | None") -> Result:
     prediction = None
     with output.failures_reported(frame.label) as errors, output.quiet_libraries():
-        prediction = _finite(trained.predict(frame.atoms, state=state)[0])
+        prediction = _finite(trained.predict([frame.atoms], state=_states(trained, [frame.atoms], state))[0])
     return Result(frame.label, frame, prediction, *errors)
+
+
+def _states(trained: Any, structures: "list[Atoms]", state: "State | None") -> "State | None":
+    """The state that was given, or that each structure has in its info."""
+    if state is None and trained.config.state != "none":
+        found: State = trained.states_of(structures)
+        return found
+    return state
 
 
 def _finite(prediction: "AnyPrediction") -> "AnyPrediction":

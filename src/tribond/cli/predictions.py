@@ -1,5 +1,7 @@
 """What `tribond predict` shows and writes: energies, or properties, as a table, as JSON and as extxyz."""
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,16 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tribond.cli import output
 from tribond.cli.structure_files import Frame
-from tribond.files import atomic_path, write_json
+from tribond.files import atomic_path, write_atomically, write_json
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from tribond.models.force_field import Prediction
-    from tribond.models.property_model import PropertyPrediction
+    from tribond.models.property_model import PropertyModel, PropertyPrediction, Target
     from tribond.models.trained_model import TrainedModel
 
-ENDINGS = {".json": "json", ".extxyz": "extxyz", ".xyz": "extxyz"}
+ENDINGS = {".json": "json", ".extxyz": "extxyz", ".xyz": "extxyz", ".csv": "csv"}  # csv: of properties alone
 AXES = {"xx": (0, 0), "yy": (1, 1), "zz": (2, 2), "yz": (1, 2), "xz": (0, 2), "xy": (0, 1)}
 AnyPrediction: TypeAlias = "Prediction | PropertyPrediction"
 
@@ -37,7 +39,9 @@ def print_results(results: list[Result], trained: "TrainedModel") -> None:
     from tribond.models.property_model import PropertyModel
 
     if isinstance(trained, PropertyModel):
-        columns = [f"{trained.name} ({trained.unit})" if trained.unit else trained.name]
+        columns = [_column(target) for target in trained.targets]
+        if trained.config.classification and trained.classes:
+            columns = [trained.name, *(f"P({name})" for name in _class_names(trained))]
     else:
         columns = ["energy (eV)", "energy (eV/atom)", "fmax (eV/Å)", *(f"σ {axes}" for axes in AXES)]
     table = output.plain_table("structure", "formula", "atoms", *columns, right=["atoms", *columns])
@@ -56,6 +60,9 @@ def print_results(results: list[Result], trained: "TrainedModel") -> None:
 
 def write_results(results: list[Result], trained: "TrainedModel", path: Path) -> None:
     """All results as JSON, or the structures that went well as extxyz, by the ending of the file."""
+    if ENDINGS[path.suffix.lower()] == "csv":
+        write_atomically(path, _csv(results))
+        return
     if ENDINGS[path.suffix.lower()] == "json":
         structures = [_record(result) for result in results]
         record = output.model_record(trained)
@@ -103,7 +110,8 @@ def _cells(prediction: "AnyPrediction", natoms: int) -> list[str]:
     from tribond.units import EV_PER_A3_TO_GPA
 
     if not isinstance(prediction, Prediction):
-        return ["  ".join(f"{number:.4f}" for number in np.atleast_1d(prediction.value))]
+        numbers = [f"{number:.4f}" for number in np.atleast_1d(prediction.value)]
+        return numbers if prediction.label is None else [prediction.label, *numbers]
     row = [f"{prediction.energy:.4f}", f"{prediction.energy / natoms:.4f}", f"{_fmax(prediction):.4f}"]
     stress = prediction.stress
     return row if stress is None else row + [f"{stress[axes] * EV_PER_A3_TO_GPA:.3f}" for axes in AXES.values()]
@@ -118,7 +126,10 @@ def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
     if not isinstance(prediction, Prediction):
         value = prediction.value
         plain = value if isinstance(value, float) else np.asarray(value).tolist()
-        return {"property": prediction.name, "unit": prediction.unit, "value": plain}
+        found: dict[str, Any] = {"property": prediction.name, "unit": prediction.unit, "value": plain}
+        if not isinstance(value, float) and prediction.targets:
+            found["targets"] = [{"name": target.name, "unit": target.unit} for target in prediction.targets]
+        return found if prediction.label is None else found | {"class": prediction.label}
     return {
         "energy_eV": prediction.energy,
         "energy_eV_per_atom": prediction.energy / len(prediction.forces),
@@ -131,16 +142,53 @@ def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
 
 def _attach(atoms: "Atoms", prediction: "AnyPrediction") -> None:
     """Give a structure its prediction: energies as ASE's results, a property as a note of its name."""
+    import numpy as np
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.stress import full_3x3_to_voigt_6_stress
 
     from tribond.models.force_field import Prediction
 
     if not isinstance(prediction, Prediction):
-        atoms.info["predicted_" + re.sub(r"\W+", "_", prediction.name)] = prediction.value
+        for target, value in zip(prediction.targets, np.atleast_1d(prediction.value).tolist(), strict=True):
+            atoms.info["predicted_" + re.sub(r"\W+", "_", target.name)] = value
+        if prediction.label is not None:
+            atoms.info["predicted_class"] = prediction.label
         return
     stress = {} if prediction.stress is None else {"stress": full_3x3_to_voigt_6_stress(prediction.stress)}
     atoms.calc = SinglePointCalculator(atoms, energy=prediction.energy, forces=prediction.forces, **stress)
+
+
+def _column(target: "Target") -> str:
+    return f"{target.name} ({target.unit})" if target.unit else target.name
+
+
+def _class_names(trained: "PropertyModel") -> tuple[str, ...]:
+    """Of two classes the probability is that of the second."""
+    return trained.classes[1:] if trained.config.num_targets == 1 else trained.classes
+
+
+def _csv(results: list[Result]) -> bytes:
+    """One row a structure; those that failed have the reason."""
+    import numpy as np
+
+    from tribond.models.property_model import PropertyPrediction
+
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        row: dict[str, Any] = {"structure": result.label}
+        if result.frame is not None and isinstance(result.prediction, PropertyPrediction):
+            row["formula"] = result.frame.atoms.get_chemical_formula()
+            values = np.atleast_1d(result.prediction.value).tolist()
+            row |= {_column(it): value for it, value in zip(result.prediction.targets, values, strict=True)}
+            row |= {} if result.prediction.label is None else {"class": result.prediction.label}
+        row["error"] = result.error
+        rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row if name != "error"))
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=[*names, "error"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def _fmax(prediction: "Prediction") -> float:

@@ -40,7 +40,7 @@ def train(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")] = False,
 ) -> None:
-    """Train or fine-tune a model.
+    """Train or fine-tune a potential, or a model of properties (docs/properties_training.md).
 
     The output folder named in the training file gets model.safetensors (the best validation so far), logs, learning
     curves, what it was run with (environment.json), checkpoints to go on from, and at the end the errors on the
@@ -50,18 +50,22 @@ def train(
 
     Exit status: 0 all fine, 1 bad data or the training diverged, 2 bad settings, 130 interrupted.
     """
-    from tribond.training.config import TrainingConfig
+    from tribond.training.property_config import PropertyTrainingConfig, read_training_file
     from tribond.training.rank import is_first_process
 
     if dry_run + find_rate + restart > 1:
         msg = "--dry-run, --find-learning-rate and --restart exclude each other"
         raise typer.BadParameter(msg)
-    settings = TrainingConfig.read(config)
+    settings = read_training_file(config)
+    if isinstance(settings, PropertyTrainingConfig) and (dry_run or find_rate):
+        msg = "--dry-run and --find-learning-rate are for potentials, not for models of properties"
+        raise typer.BadParameter(msg)
     first = is_first_process()  # of several processes one speaks
     quiet = quiet or not first
     folder = config.resolve().parent
     target = folder / Path(settings.output).expanduser()
     with _messages(logging.ERROR if not first else logging.WARNING if quiet else logging.INFO):
+        from tribond.cli.train_property import train_properties
         from tribond.training.run import train as train_model
 
         if dry_run or find_rate:
@@ -72,8 +76,12 @@ def train(
             return
         if not quiet:
             output.note(f"everything about {settings.name} goes to {target}")
+        result = None
         try:
-            result = train_model(settings, folder, restart=restart, progress=not quiet)
+            if isinstance(settings, PropertyTrainingConfig):
+                train_properties(settings, folder, restart=restart, quiet=quiet)
+            else:
+                result = train_model(settings, folder, restart=restart, progress=not quiet)
         except KeyboardInterrupt as interruption:
             number = getattr(interruption, "signal", signal.SIGINT)
             goes_on = (target / "checkpoints" / "last.ckpt").is_file()
@@ -81,7 +89,8 @@ def train(
             if first:
                 output.note(f"interrupted; {hope}")
             raise typer.Exit(128 + number) from interruption
-        _report(settings, result, quiet=quiet)
+        if result is not None:
+            _report(settings, result, quiet=quiet)
 
 
 # `tribond` finds the verb here without importing this file for its help.

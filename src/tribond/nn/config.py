@@ -15,7 +15,7 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from tribond.errors import ConfigError
 from tribond.graph.elements import check_elements
 
-Readout = Literal["extensive", "weighted_atom", "weighted_sum", "set2set", "set2set_by_feature", "mean"]
+Readout = Literal["extensive", "weighted_atom", "weighted_sum", "set2set", "set2set_by_feature", "mean", "sum"]
 RadialBasis = Literal["smooth", "spherical_bessel"]
 
 
@@ -59,11 +59,14 @@ class M3GNetConfig:
     readout_weight_hidden: tuple[int, ...] = (64,)  # hidden widths of the weights of "weighted_atom" and "weighted_sum"
     set2set_steps: int = 3
     set2set_layers: int = 1
-    classification: bool = False  # a sigmoid after an intensive readout
+    # A sigmoid after an intensive readout; "exclusive": a softmax over the targets, of which exactly one is true.
+    classification: bool | Literal["exclusive"] = False
     num_targets: int = 1
-    target_mean: float = 0.0  # an intensive property is target_std · network + target_mean, in its own unit
-    target_std: float = 1.0
-    target_is_log: bool = False  # ... or the exponential of that
+    # A property is target_std · network + target_mean, in its own unit; of the readout "sum" the mean counts once an atom.
+    # One number for all targets, or one for each.
+    target_mean: float | tuple[float, ...] = 0.0
+    target_std: float | tuple[float, ...] = 1.0
+    target_is_log: bool | tuple[bool, ...] = False  # ... or the exponential of that
 
     state: Literal["none", "continuous", "projected", "categorical"] = "none"  # numbers as they are, or through a layer
     state_size: int = 0  # numbers in the input, or how many categories there are
@@ -110,7 +113,7 @@ class M3GNetConfig:
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:
                 _fail(name, value, f"an integer between 1 and {most}")
-        for name in ("edge_gate_bias", "bond_embedding_bias", "classification", "target_is_log"):
+        for name in ("edge_gate_bias", "bond_embedding_bias"):
             if type(getattr(self, name)) is not bool:
                 _fail(name, getattr(self, name), "True or False")
         for name in ("update_hidden", "readout_hidden", "readout_weight_hidden", "state_hidden"):
@@ -121,12 +124,17 @@ class M3GNetConfig:
                 _fail(name, widths, f"a tuple of widths between 1 and {WIDEST}")
 
     def _check_target(self) -> None:
-        for name in ("target_mean", "target_std"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                _fail(name, value, "a finite number")
-        if self.target_std <= 0:
-            _fail("target_std", self.target_std, "positive")
+        classification: object = self.classification
+        if type(classification) is not bool and classification != "exclusive":
+            _fail("classification", classification, "True, False or 'exclusive'")
+        self._check_targets_number_by_number()
+        if self.classification == "exclusive" and self.num_targets < 2:
+            _fail("num_targets", self.num_targets, "at least 2 where classes exclude each other")
+        if self.readout == "sum":
+            if self.classification:
+                _fail("classification", self.classification, "False for a sum over atoms")
+            if self.target_is_log is not False:
+                _fail("target_is_log", self.target_is_log, "False for a sum over atoms: its logarithm is no sum")
         if self.readout != "extensive":
             return
         if self.classification:
@@ -136,6 +144,20 @@ class M3GNetConfig:
         if (self.target_mean, self.target_std, self.target_is_log) != (0.0, 1.0, False):
             target = (self.target_mean, self.target_std, self.target_is_log)
             _fail("target_mean, target_std, target_is_log", target, "left alone for an extensive readout")
+
+    def _check_targets_number_by_number(self) -> None:
+        for name in ("target_mean", "target_std", "target_is_log"):
+            value: object = getattr(self, name)
+            values = value if isinstance(value, tuple) else (value,)
+            if isinstance(value, tuple) and len(value) != self.num_targets:
+                _fail(name, value, f"one value, or one for each of {self.num_targets} targets")
+            if name == "target_is_log":
+                if any(type(it) is not bool for it in values):
+                    _fail(name, value, "True or False")
+            elif any(isinstance(it, bool) or not isinstance(it, int | float) or not math.isfinite(it) for it in values):
+                _fail(name, value, "a finite number")
+            elif name == "target_std" and min(values) <= 0:
+                _fail(name, value, "positive")
 
     def _check_repulsion(self) -> None:
         for name in ("repulsion_inner", "repulsion_outer"):

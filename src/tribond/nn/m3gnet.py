@@ -17,7 +17,7 @@ from tribond.nn.basis import SmoothBessel, SphericalBessel
 from tribond.nn.block import M3GNetBlock
 from tribond.nn.config import M3GNetConfig
 from tribond.nn.gated_mlp import MLP
-from tribond.nn.readout import AtomicReadout, IntensiveReadout
+from tribond.nn.readout import AtomicReadout, IntensiveReadout, SumReadout, probabilities
 from tribond.nn.reference_energy import ReferenceEnergy
 from tribond.nn.repulsion import Repulsion
 from tribond.nn.three_body import AngularBasis
@@ -65,7 +65,7 @@ class M3GNet(nn.Module):
         self.blocks = nn.ModuleList(
             M3GNetBlock(config, first_width if index == 0 else later_width) for index in range(config.num_blocks)
         )
-        self.readout: nn.Module = AtomicReadout(config) if config.readout == "extensive" else IntensiveReadout(config)
+        self.readout: nn.Module = READOUTS.get(config.readout, IntensiveReadout)(config)
         self.reference_energy = ReferenceEnergy(len(config.elements))
         self.repulsion = Repulsion(config) if config.repulsion == "zbl" else None
         rows = dict(zip(config.atomic_numbers, range(len(config.elements)), strict=True))
@@ -130,10 +130,29 @@ class M3GNet(nn.Module):
 
     def property(self, edge_vectors: EdgeVectors, graph: AtomGraph) -> Tensor:
         """The property of every system (8)-(9), in its unit.  (systems, num_targets), float64."""
+        return self.in_units(self.property_network(edge_vectors, graph), graph)
+
+    def property_network(self, edge_vectors: EdgeVectors, graph: AtomGraph) -> Tensor:
+        """What the network says of a property: numbers of order one, or logits of classes.  (systems, num_targets)."""
         features = self.features(edge_vectors, graph)
-        network = self.readout(features.nodes, features.state, graph.system_index, graph.num_systems)
-        value = self.config.target_std * network.double() + self.config.target_mean
-        return value.exp() if self.config.target_is_log else value
+        systems = (graph.system_index, graph.num_systems)
+        if self.config.readout == "sum":
+            element = self.row_of_element[graph.atomic_numbers]
+            return self.readout(features.nodes, features.state, element, *systems)
+        return self.readout(features.nodes, features.state, *systems)
+
+    def in_units(self, network: Tensor, graph: AtomGraph) -> Tensor:
+        """From the network's numbers to the property in its unit, or probabilities.  (systems, num_targets), float64."""
+        config = self.config
+        value = (probabilities(network, config.classification) if config.classification else network).double()
+        std, mean = (value.new_tensor(number) for number in (config.target_std, config.target_mean))
+        if config.readout == "sum":
+            mean = mean * graph.atoms_per_system().to(value.dtype)[:, None]
+        value = std * value + mean
+        if isinstance(config.target_is_log, bool):
+            return value.exp() if config.target_is_log else value
+        is_log = torch.tensor(config.target_is_log, device=value.device)
+        return torch.where(is_log, torch.where(is_log, value, 0.0).exp(), value)
 
     def _embed_state(self, graph: AtomGraph) -> Tensor | None:
         config, state = self.config, graph.state
@@ -157,6 +176,9 @@ class M3GNet(nn.Module):
         if config.state == "projected":
             return silu(self.state_embedding(state.to(self.dtype)))
         return self.state_embedding(state)
+
+
+READOUTS: dict[str, type[nn.Module]] = {"extensive": AtomicReadout, "sum": SumReadout}  # all others: IntensiveReadout
 
 
 def with_repulsion(model: M3GNet, inner: float = 0.2, outer: float = 0.5) -> M3GNet:

@@ -101,7 +101,7 @@ class MeanPooling(nn.Module):
 
 
 class IntensiveReadout(nn.Module):
-    """One property a system (8): pool the atoms, join u, and an MLP; a sigmoid at the end for classes."""
+    """One property a system (8): pool the atoms, join u, and an MLP. For classes these are logits: see `probabilities`."""
 
     def __init__(self, config: M3GNetConfig) -> None:
         super().__init__()
@@ -110,15 +110,39 @@ class IntensiveReadout(nn.Module):
         state_width = config.state_features if config.state != "none" else 0
         hidden = config.readout_hidden
         self.mlp = MLP([pooled_width + state_width, *hidden, config.num_targets], activate_last=False)
-        self.classification = config.classification
 
     def forward(self, nodes: Tensor, state: Tensor | None, system_index: Tensor, num_systems: int) -> Tensor:
         """(atoms, node_features), (systems, state_features) -> (systems, num_targets)."""
         pooled = self.pooling(nodes, system_index, num_systems)
         if state is not None:
             pooled = torch.cat([pooled, state], dim=1)
-        value = self.mlp(pooled)
-        return torch.sigmoid(value) if self.classification else value
+        return self.mlp(pooled)
+
+
+class SumReadout(nn.Module):
+    """An extensive property: Σ_i φ(v_i ⊕ u) + constant[Z_i], with φ as in (7) and a trained constant for every element."""
+
+    def __init__(self, config: M3GNetConfig) -> None:
+        super().__init__()
+        state_width = config.state_features if config.state != "none" else 0
+        self.phi = GatedMLP(
+            [config.node_features + state_width, *config.readout_hidden, config.num_targets], activate_last=False
+        )
+        self.constant = nn.Embedding(len(config.elements), config.num_targets)
+        nn.init.zeros_(self.constant.weight)
+
+    def forward(
+        self, nodes: Tensor, state: Tensor | None, element: Tensor, system_index: Tensor, num_systems: int
+    ) -> Tensor:
+        """(atoms, node_features), (systems, state_features), (atoms,) rows of elements -> (systems, num_targets)."""
+        if state is not None:
+            nodes = torch.cat([nodes, state[system_index]], dim=1)
+        return system_sum(self.phi(nodes) + self.constant(element), system_index, num_systems)
+
+
+def probabilities(logits: Tensor, classification: bool | str) -> Tensor:  # noqa: FBT001 - the config's field
+    """What a classifying readout says, as probabilities.  (systems, num_targets) -> (systems, num_targets)."""
+    return torch.softmax(logits, dim=1) if classification == "exclusive" else torch.sigmoid(logits)
 
 
 POOLINGS: dict[str, type[nn.Module]] = {

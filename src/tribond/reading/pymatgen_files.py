@@ -69,12 +69,17 @@ def _structures(content: Any, depth: int) -> Iterator[Mapping[str, Any]]:
 
 def _found(structure: Mapping[str, Any]) -> Found:
     try:
-        return _atoms(structure)
+        return atoms_of(structure)
     except StructureError as error:
         return error
 
 
-def _atoms(structure: Mapping[str, Any]) -> Atoms:
+def atoms_of(structure: Mapping[str, Any]) -> Atoms:
+    """The structure that a dictionary of pymatgen describes.
+
+    Raises:
+        StructureError: if it is incomplete, disordered, or has species that are no elements.
+    """
     lattice = structure.get("lattice")
     try:
         cell = None if lattice is None else np.array(lattice["matrix"], dtype=np.float64).reshape(3, 3)

@@ -190,6 +190,7 @@ def _cut(rows: Iterable[dict[str, Any]], wanted: int | None, *, together: bool) 
 def _by_composition(rows: Iterable[dict[str, Any]], path: Path, of: pa.Schema) -> Iterator[dict[str, Any]]:
     """The rows sorted by composition, then as they came; by the disk, not in memory."""
     import duckdb
+
     batch: list[dict[str, Any]] = []
     with parquet.ParquetWriter(path, of, compression="zstd") as writer:
         for row in rows:

@@ -83,7 +83,7 @@ class KeepBest(Callback):
             trainer.global_step,
             trainer.max_steps,
             loss,
-            errors_line(found, "val"),
+            self.errors(found),
             " (best so far)" if better else "",
         )
         for name, value in found.items():
@@ -91,6 +91,10 @@ class KeepBest(Callback):
             if name == f"val/{source}/loss":
                 logger.info("    %s: loss %.5g, %s", source, value, errors_line(found, f"val/{source}"))
         self._stop_if_hopeless(trainer)
+
+    def errors(self, found: Mapping[str, float]) -> str:
+        """What validation found, as people read it."""
+        return errors_line(found, "val")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Without validation, write the last model."""

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from tribond.errors import ConfigError
 from tribond.terms.known import KEY, terms_of
 from tribond.training.data_config import DataConfig, SourceConfig, Strict, Weights
+from tribond.training.parts import Part
 
 __all__ = [
     "DataConfig",
@@ -40,6 +41,14 @@ class ModelConfig(Strict):
     # Before fine-tuning, shift the elements' energies so that the model fits the first source best: another level of
     # theory, or another code, has another zero of energy. False: the first source is on the model's zero already.
     refit_reference_energies: bool = True
+    freeze: list[Part] = Field(default_factory=list)  # parts of the model in start_from that are left as they are
+
+    @model_validator(mode="after")
+    def _something_to_keep(self) -> Self:
+        if self.start_from is None and self.freeze:
+            msg = "freeze needs start_from: there is nothing old to keep"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

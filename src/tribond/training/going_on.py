@@ -57,15 +57,19 @@ def only_training_in(output: Path) -> Iterator[None]:
         lock.release()
 
 
-def settings_before(output: Path) -> TrainingConfig:
+def settings_before(output: Path, kind: type[TrainingConfig] = TrainingConfig) -> TrainingConfig:
     """The settings that the training in a folder was begun with.
+
+    Args:
+        output: the folder.
+        kind: of training.
 
     Raises:
         CheckpointError: if their file is missing or damaged.
     """
     file = output / "config.json"
     try:
-        return TrainingConfig.read(file)  # JSON is YAML
+        return kind.read(file)  # JSON is YAML
     except (ConfigError, OSError) as error:
         msg = f"{file}, the settings of the training to go on with, is missing or damaged; begin anew with --restart"
         raise CheckpointError(msg) from error
@@ -99,7 +103,7 @@ def checkpoint_to_go_on_from(output: Path, config: TrainingConfig) -> Path | Non
     """
     last = output / "checkpoints" / "last.ckpt"
     if last.is_file():
-        before = settings_before(output)
+        before = settings_before(output, type(config))
         changed = _differences(before.model_dump(mode="json"), config.model_dump(mode="json"))
         if changed:
             msg = (

@@ -93,7 +93,8 @@ class PotentialTraining(LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         """Adam, linear warm-up, cosine decay."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+        trained = [weight for weight in self.parameters() if weight.requires_grad]
+        optimizer = torch.optim.Adam(trained, lr=self.learning_rate)
         factor = learning_rate_factor(self.stages, self.learning_rate)
         schedule = {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -14,6 +14,7 @@ from tribond.training.config import TrainingConfig
 from tribond.training.data_module import TrainingData
 from tribond.training.loss import TERMS, Loss
 from tribond.training.module import PotentialTraining
+from tribond.training.parts import freeze
 from tribond.training.sources import TrainingFrames, check_labels, read_training_frames
 from tribond.training.stages import Stage, stages_of
 from tribond.training.start import Start, make_start
@@ -52,6 +53,7 @@ def prepare(config: TrainingConfig, folder: Path, cache: ArrayCache, *, progress
     data = TrainingData(
         start.frames, config, start.model.config, start.reference_energies, progress=progress, cache=cache
     )
+    freeze(start.model, config.model.freeze)
     module = PotentialTraining(start.model, stages, config.optimizer.learning_rate, _validation_errors(config))
     return Prepared(stages, start, data, module)
 
