@@ -15,6 +15,7 @@ from tribond.errors import DataError
 if TYPE_CHECKING:
     from tribond.data.frames import Frame
     from tribond.evaluation.metrics import Errors, EvaluationReport
+    from tribond.models.ensemble import Ensemble
     from tribond.models.potential import Potential
     from tribond.reading.content import Options
 
@@ -98,7 +99,7 @@ def evaluate(
     if stress_key is not None and virial_key is not None:
         raise typer.BadParameter("it names the same label as --stress-key; leave one out", param_hint="--virial-key")
     reading = options.reading(format, elements)
-    potential = output.load_potential(model, device, dtype)
+    potential = output.load_force_field(model, device, dtype)
     settings = {
         "frames": frames,
         "seed": seed,
@@ -167,7 +168,7 @@ def _expand(patterns: list[str]) -> tuple[list[str], int]:
 
 
 def _evaluate_file(
-    file: str, potential: "Potential", settings: dict[str, Any], reading: "Options", *, quiet: bool
+    file: str, potential: "Potential | Ensemble", settings: dict[str, Any], reading: "Options", *, quiet: bool
 ) -> "EvaluationReport":
     from tribond.data.frames import read_one
     from tribond.data.labels import LabelKeys

@@ -74,6 +74,9 @@ class Verbs(TyperGroup):
             LazyCommand("defect", "tribond.cli.defect", "Vacancies, substitutions, interstitials and their cost."),
             LazyCommand("screen", "tribond.cli.screen", "Screen many structures by a pipeline in one file."),
             LazyCommand("train", "tribond.cli.train", "Train or fine-tune a model."),
+            LazyCommand(
+                "ensemble", "tribond.cli.ensemble", "Make one model of several, which knows how far they differ."
+            ),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
         ):
@@ -98,6 +101,7 @@ class Verbs(TyperGroup):
             "defect",
             "screen",
             "train",
+            "ensemble",
             "evaluate",
             "bench",
             "models",
