@@ -8,6 +8,9 @@ from ase.build import bulk
 import tribond
 from tests.small_models import random_model, small_config
 from tests.structures import crystal
+from tribond.checkpoints.ensemble import write_ensemble
+from tribond.checkpoints.native import save_model
+from tribond.checkpoints.registry import load_network
 from tribond.errors import CheckpointError, ConfigError, StructureError
 from tribond.models.ensemble import Ensemble
 from tribond.models.force_field import ForceField, TakesState
@@ -85,14 +88,13 @@ def test_what_makes_no_ensemble_is_refused(members):
 def test_an_ensemble_can_be_moved_to_another_precision(members):
     single = Ensemble(members).to(dtype="float32")
     assert single.dtype == torch.float32
-    assert single.predict(crystal())[0].energy == pytest.approx(Ensemble(members).predict(crystal())[0].energy, abs=1e-3)
+    assert single.predict(crystal())[0].energy == pytest.approx(
+        Ensemble(members).predict(crystal())[0].energy, abs=1e-3
+    )
 
 
 @pytest.fixture
 def saved(members, tmp_path):
-    from tribond.checkpoints.ensemble import write_ensemble
-    from tribond.checkpoints.native import save_model
-
     files = [tmp_path / f"member-{index}" / "model.safetensors" for index in range(3)]
     for file, member in zip(files, members, strict=True):
         file.parent.mkdir()
@@ -113,8 +115,6 @@ def test_an_ensemble_is_loaded_by_its_file_or_folder_wherever_it_was_moved(saved
     with pytest.raises(ConfigError, match="is an ensemble, and this takes one potential"):
         tribond.load_potential(moved, device="cpu")
     with pytest.raises(ConfigError, match="is an ensemble, and this takes a single model"):
-        from tribond.checkpoints.registry import load_network
-
         load_network(moved / "ensemble.json")
 
 

@@ -82,18 +82,15 @@ def test_a_run_that_was_interrupted_goes_on_bit_for_bit(ensemble, bound, tmp_pat
     names = ("thermo.csv", "uncertain.extxyz", "final.extxyz", "trajectory.extxyz")
     whole = go(tmp_path / "whole", ensemble, bound, "save", trajectory="extxyz")
 
-    class Crash(Exception):
-        pass
-
     seen = []
 
     def crash(moment):
         seen.append(moment.step)
         if len(seen) in (5, 9):
-            raise Crash
+            raise InterruptedError
 
     for _ in range(2):
-        with pytest.raises(Crash):
+        with pytest.raises(InterruptedError):
             go(
                 tmp_path / "stopped",
                 ensemble,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tribond.cli import options, output
+from tribond.cli.calibration import print_calibration
 from tribond.errors import DataError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def evaluate(
     fits each file best: it tells an error of the model from another zero of energy.
 
     The folder gets summary.json, summary.csv, elements.csv, frames.csv and a parity plot of each file; they replace
-    older ones.
+    older ones. Of an ensemble it is also told how its spread compares with its errors, with a calibration plot.
 
     Exit status: 0 all fine, 1 some file failed, 2 wrong usage.
     """
@@ -266,6 +267,7 @@ def print_reports(reports: "Sequence[EvaluationReport]") -> None:
     terminal.print(
         "shifted: after the shift of the elements' energies that fits best; forces over components, stress over 9"
     )
+    print_calibration(shown)
     _print_elements(shown[-1])
 
 

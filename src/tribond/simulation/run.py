@@ -105,8 +105,6 @@ class Run:
         """How often the members of an ensemble disagreed beyond the bound; nothing without one."""
         return {} if self._watch is None else self._watch.summary()
 
-    # ------------------------------------------------------------------------------------------- the state
-
     def _begin(self) -> Atoms:
         stage = self._plan.stages[0]
         atoms = prepare(self._start, stage.ensemble)
@@ -161,8 +159,6 @@ class Run:
         arrays |= {f"i.{name}": value for name, value in self._integrator.state().items()}
         save_checkpoint(self._job.file(CHECKPOINT), numbers, arrays)
 
-    # -------------------------------------------------------------------------------------------- the loop
-
     def run(self, stop: StopRequest, on_step: Callable[[Moment], object] | None) -> Atoms:
         """Go to the end.
 
@@ -174,7 +170,7 @@ class Run:
         """
         try:
             if self._fresh:
-                self._begin_watch()
+                self._look_at_start()
                 self._observe(self._temperature(), write=True)
                 self.save()
             self._go(stop, on_step)
@@ -185,8 +181,7 @@ class Run:
             if self._watch is not None:
                 self._watch.close()
 
-    def _begin_watch(self) -> None:
-        """The start may be beyond the bound already."""
+    def _look_at_start(self) -> None:
         try:
             self._check_spread()
         except DynamicsError as error:
