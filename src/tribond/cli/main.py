@@ -77,6 +77,7 @@ class Verbs(TyperGroup):
             LazyCommand(
                 "ensemble", "tribond.cli.ensemble", "Make one model of several, which knows how far they differ."
             ),
+            LazyCommand("select", "tribond.cli.select", "Choose structures worth a label, for active learning."),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
         ):
@@ -102,6 +103,7 @@ class Verbs(TyperGroup):
             "screen",
             "train",
             "ensemble",
+            "select",
             "evaluate",
             "bench",
             "models",
