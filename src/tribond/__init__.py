@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from tribond.checkpoints.registry import load, load_potential
+    from tribond.checkpoints.registry import load, load_force_field, load_potential
     from tribond.export.exported import ExportedPotential, load_exported
     from tribond.export.package import export_potential
     from tribond.graph.atom_graph import AtomGraph
     from tribond.integrations.ase import Calculator
     from tribond.models.dispersion import with_dispersion, without_dispersion
-    from tribond.models.force_field import Prediction
+    from tribond.models.ensemble import Ensemble
+    from tribond.models.force_field import Prediction, Spread
     from tribond.models.potential import Potential
     from tribond.models.property_model import PropertyModel, PropertyPrediction
     from tribond.nn.config import M3GNetConfig
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AtomGraph": "tribond.graph.atom_graph",
     "Calculator": "tribond.integrations.ase",
+    "Ensemble": "tribond.models.ensemble",
     "ExportedPotential": "tribond.export.exported",
     "M3GNet": "tribond.nn.m3gnet",
     "M3GNetConfig": "tribond.nn.config",
@@ -36,9 +38,11 @@ _HOME = {
     "Prediction": "tribond.models.force_field",
     "PropertyModel": "tribond.models.property_model",
     "PropertyPrediction": "tribond.models.property_model",
+    "Spread": "tribond.models.force_field",
     "export_potential": "tribond.export.package",
     "load": "tribond.checkpoints.registry",
     "load_exported": "tribond.export.exported",
+    "load_force_field": "tribond.checkpoints.registry",
     "load_potential": "tribond.checkpoints.registry",
     "with_dispersion": "tribond.models.dispersion",
     "without_dispersion": "tribond.models.dispersion",
@@ -47,6 +51,7 @@ _HOME = {
 __all__ = [
     "AtomGraph",
     "Calculator",
+    "Ensemble",
     "ExportedPotential",
     "M3GNet",
     "M3GNetConfig",
@@ -54,9 +59,11 @@ __all__ = [
     "Prediction",
     "PropertyModel",
     "PropertyPrediction",
+    "Spread",
     "export_potential",
     "load",
     "load_exported",
+    "load_force_field",
     "load_potential",
     "with_dispersion",
     "without_dispersion",

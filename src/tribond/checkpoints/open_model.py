@@ -9,6 +9,7 @@ import torch
 from tribond.checkpoints import m3gnet_pytorch, matgl, matgl_files, mattersim, native, tensorflow
 from tribond.checkpoints.catalogue import Entry, entry_with_checksum
 from tribond.checkpoints.choices import Dialect, Weights, check_choices
+from tribond.checkpoints.ensemble import is_ensemble
 from tribond.checkpoints.foreign import PICKLED, foreign_model
 from tribond.checkpoints.ordinary import check_ordinary
 from tribond.checkpoints.torch_file import read_torch_file
@@ -39,6 +40,11 @@ def open_model(
         ConfigError: for a dialect or a choice of weights with a file that offers no such choice.
     """
     check_choices(dialect, weights)
+    if is_ensemble(path):
+        msg = (
+            f"{path} is an ensemble, and this takes a single model: name one of its members, which `tribond info` lists"
+        )
+        raise ConfigError(msg)
     folder = path if path.is_dir() else path.parent
     if matgl_files.recognise(folder) and (path.is_dir() or path.name in matgl_files.FILES):
         _refuse(path, weights=weights != "raw")
@@ -101,7 +107,7 @@ def agreed_dialect(entry: Entry | None, dialect: Dialect | None) -> Dialect | No
 def is_model(path: Path) -> bool:
     """Whether there is something that `open_model` may read: a file, or a folder in a format that it knows."""
     if path.is_dir():
-        return matgl_files.recognise(path) or tensorflow.recognise(path)
+        return is_ensemble(path) or matgl_files.recognise(path) or tensorflow.recognise(path)
     return path.exists()  # pipes, too: `open_model` has words for them
 
 

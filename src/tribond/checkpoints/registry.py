@@ -9,8 +9,10 @@ import torch
 from tribond.checkpoints.catalogue import Entry, catalogue, entry_named, entry_with_checksum
 from tribond.checkpoints.choices import Dialect, Weights
 from tribond.checkpoints.download import Progress, cache_folder, fetch
+from tribond.checkpoints.ensemble import is_ensemble, read_ensemble
 from tribond.checkpoints.open_model import agreed_dialect, is_model, open_model
 from tribond.errors import CheckpointError, ConfigError, DownloadError, ModelNotFoundError
+from tribond.models.ensemble import Ensemble
 from tribond.models.potential import Potential
 from tribond.models.property_model import PropertyModel
 from tribond.models.trained_model import resolve_device, resolve_dtype
@@ -153,13 +155,14 @@ def load(
     dtype: torch.dtype | str | None = None,
     dialect: Dialect | None = None,
     weights: Weights = "raw",
-) -> Potential | PropertyModel:
+) -> Potential | PropertyModel | Ensemble:
     """Load a model by name or from a file.
 
     Args:
         name_or_path: "default" is the built-in universal potential; or the name of a published model (`tribond models`
             lists them), which is downloaded once; or a path: tribond's own file, a folder in the format of TensorFlow's
-            m3gnet or of MatGL, or a .pth file of MatterSim or M3GNet-Pytorch.
+            m3gnet or of MatGL, a .pth file of MatterSim or M3GNet-Pytorch, or the ensemble.json of an ensemble or the
+            folder that holds it.
         device: where to run: "cpu", "cuda", "cuda:1"; None means CUDA if PyTorch sees a GPU for it, else the CPU.
         dtype: "float32" (fast; molecular dynamics) or "float64" (relaxation, phonons, elasticity); None keeps the
             file's, float32 for all published ones.
@@ -168,8 +171,8 @@ def load(
             MatterSim and M3GNet-Pytorch hold too.
 
     Returns:
-        A `Potential` (energy, forces, stress) or a `PropertyModel` (one property), as the file has it. Where it must be
-        a potential, and for type checkers, there is `load_potential`.
+        A `Potential` (energy, forces, stress), an `Ensemble` of several, or a `PropertyModel` (one property), as the file
+        has it. Where it must be a potential, and for type checkers, there are `load_potential` and `load_force_field`.
 
     Raises:
         ModelNotFoundError: if there is no such name or file.
@@ -179,6 +182,8 @@ def load(
     """
     precision = None if dtype is None else resolve_dtype(dtype)
     target = resolve_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if (ensemble := _ensemble_called(name_or_path)) is not None:
+        return _load_ensemble(ensemble, target, precision, dialect, weights)
     model, metadata = load_network(name_or_path, precision, dialect=dialect, weights=weights)
     kind = Potential if model.config.readout == "extensive" else PropertyModel
     return kind(model.to(target), metadata)
@@ -200,5 +205,50 @@ def load_potential(
     model = load(name_or_path, device=device, dtype=dtype, dialect=dialect, weights=weights)
     if isinstance(model, Potential):
         return model
+    if isinstance(model, Ensemble):
+        msg = f"{name_or_path} is an ensemble, and this takes one potential: name one of its members, which `tribond info` lists"
+        raise ConfigError(msg)
     msg = f"{name_or_path} predicts one property ({model.name}) and has no energy and forces; this needs a potential"
     raise ConfigError(msg)
+
+
+def load_force_field(
+    name_or_path: str | Path = "default",
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | str | None = None,
+    dialect: Dialect | None = None,
+    weights: Weights = "raw",
+) -> Potential | Ensemble:
+    """`load`, where a potential or an ensemble of potentials will do.
+
+    Raises:
+        ConfigError: if the model predicts one property, and as of `load`.
+    """
+    if _ensemble_called(name_or_path) is None:
+        return load_potential(name_or_path, device=device, dtype=dtype, dialect=dialect, weights=weights)
+    found = load(name_or_path, device=device, dtype=dtype, dialect=dialect, weights=weights)
+    if not isinstance(found, Ensemble):
+        raise TypeError(type(found).__name__)  # cannot be
+    return found
+
+
+def _ensemble_called(name_or_path: str | Path) -> Path | None:
+    """The path of an ensemble, if this is one; names of models that ship with tribond go first, as in `find`."""
+    name = str(name_or_path)
+    if not name or ALIASES.get(name, name) in built_in_names():
+        return None
+    path = _path(name_or_path)
+    return path if is_ensemble(path) else None
+
+
+def _load_ensemble(
+    path: Path, device: torch.device, dtype: torch.dtype | None, dialect: Dialect | None, weights: Weights
+) -> Ensemble:
+    file = read_ensemble(path)
+    members = [load_potential(it, device=device, dtype=dtype, dialect=dialect, weights=weights) for it in file.members]
+    try:
+        return Ensemble(members, file.metadata)
+    except ConfigError as error:
+        msg = f"{file.path}: {error}"
+        raise CheckpointError(msg) from error

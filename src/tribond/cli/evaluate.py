@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tribond.cli import options, output
+from tribond.cli.calibration import print_calibration
 from tribond.errors import DataError
 
 if TYPE_CHECKING:
     from tribond.data.frames import Frame
     from tribond.evaluation.metrics import Errors, EvaluationReport
+    from tribond.models.ensemble import Ensemble
     from tribond.models.potential import Potential
     from tribond.reading.content import Options
 
@@ -98,7 +100,7 @@ def evaluate(
     fits each file best: it tells an error of the model from another zero of energy.
 
     The folder gets summary.json, summary.csv, elements.csv, frames.csv and a parity plot of each file; they replace
-    older ones.
+    older ones. Of an ensemble it is also told how its spread compares with its errors, with a calibration plot.
 
     A model of properties is compared with those in tables (.csv, .parquet, .json) or in the info of structures, under the
     keys that it was trained with: MAE, RMSE and R², or accuracy and AUC of classes.
@@ -192,7 +194,7 @@ def _expand(patterns: list[str]) -> tuple[list[str], int]:
 
 
 def _evaluate_file(
-    file: str, potential: "Potential", settings: dict[str, Any], reading: "Options", *, quiet: bool
+    file: str, potential: "Potential | Ensemble", settings: dict[str, Any], reading: "Options", *, quiet: bool
 ) -> "EvaluationReport":
     from tribond.data.frames import read_one
     from tribond.data.labels import LabelKeys
@@ -290,6 +292,7 @@ def print_reports(reports: "Sequence[EvaluationReport]") -> None:
     terminal.print(
         "shifted: after the shift of the elements' energies that fits best; forces over components, stress over 9"
     )
+    print_calibration(shown)
     _print_elements(shown[-1])
 
 

@@ -26,6 +26,7 @@ def info(
     Elements, cutoffs, size, level of theory, training data, licence, errors and reference energies; without an
     argument, of the model that ships with tribond.
     """
+    from tribond.models.ensemble import Ensemble
     from tribond.models.potential import Potential
 
     if Path(model).suffix == ".pt2" and Path(model).is_file():
@@ -41,6 +42,11 @@ def info(
         return
     path = output.download(model)
     trained = output.load_model(model, "cpu", None)
+    if isinstance(trained, Ensemble):
+        from tribond.cli.ensemble import facts
+
+        _print([*facts(trained, path), *_provenance(trained.members[0].metadata)])
+        return
     _print([*_facts(trained), *_provenance(trained.metadata), ("file", str(path))])
     if isinstance(trained, Potential):
         terminal = output.console()

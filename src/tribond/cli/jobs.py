@@ -171,4 +171,4 @@ def load_calculator(model: str, device: str | None, dtype: str) -> Any:
     """The ASE calculator of the model named on the command line."""
     import tribond
 
-    return tribond.Calculator(output.load_potential(model, device, dtype))
+    return tribond.Calculator(output.load_force_field(model, device, dtype))

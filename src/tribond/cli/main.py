@@ -79,6 +79,10 @@ class Verbs(TyperGroup):
             LazyCommand(
                 "finetune", "tribond.cli.finetune", "Fine-tune a potential on your data, without a file of settings."
             ),
+            LazyCommand(
+                "ensemble", "tribond.cli.ensemble", "Make one model of several, which knows how far they differ."
+            ),
+            LazyCommand("select", "tribond.cli.select", "Choose structures worth a label, for active learning."),
             LazyCommand("evaluate", "tribond.cli.evaluate", "Measure a model against reference data."),
             LazyCommand("bench", "tribond.cli.bench", "Measure how fast a potential is on this machine."),
         ):
@@ -105,6 +109,8 @@ class Verbs(TyperGroup):
             "data",
             "train",
             "finetune",
+            "ensemble",
+            "select",
             "evaluate",
             "bench",
             "models",

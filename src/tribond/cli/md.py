@@ -1,6 +1,7 @@
 """`tribond md`: molecular dynamics from files, watched live, that goes on where it stopped."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,6 +94,18 @@ def md(
             "--max-temperature-K", metavar="T", help="Stop when it is hotter. [default: ten times the target, >= 3000]"
         ),
     ] = None,
+    max_force_spread: Annotated[
+        float | None,
+        typer.Option(
+            "--max-force-spread-eV-per-A",
+            metavar="X",
+            help="Of ensembles: by how much their members may disagree about the force on an atom, eV/Å.",
+        ),
+    ] = None,
+    on_spread: Annotated[
+        str,
+        typer.Option(metavar="WHAT", help="Beyond: stop, or save the frames to uncertain.extxyz and go on."),
+    ] = "stop",
     checkpoint_interval: Annotated[
         float, typer.Option("--checkpoint-interval-s", min=0.0, metavar="S", help="Real time between checkpoints.")
     ] = 60.0,
@@ -111,6 +124,9 @@ def md(
 
     The same command goes on where it stopped, after Ctrl-C, a crash or kill -9, to the same trajectory bit for bit.
 
+    With an ensemble (-m ensemble.json) the log has the spread of energy and forces, and the run may stop, or save frames,
+    where its members disagree.
+
     Exit status: 0 all fine, 1 some failed, 2 wrong usage, 130 or 143 interrupted.
     """
     reading = options.reading(format, elements)
@@ -126,6 +142,7 @@ def md(
         "barostat_fs": barostat,
     }
     planned = _stages({key: value for key, value in common.items() if value is not None}, stage or [], stages)
+    guards = _guards(planned, max_temperature, max_force_spread, on_spread)
     calculator = load_calculator(model, device, dtype)
     settings: dict[str, Any] = {
         "repeat": repeat,
@@ -152,7 +169,7 @@ def md(
                     target,
                     planned,
                     seed=seed + number,
-                    guards=_guards(max_temperature),
+                    guards=guards,
                     name=task.label,
                     on_step=_teller(tell),
                     **settings,
@@ -209,10 +226,21 @@ def _read(file: Path) -> list[dict[str, Any]]:
     return [{str(key).replace("-", "_"): value for key, value in it.items()} for it in content]
 
 
-def _guards(max_temperature_K: float | None) -> "Guards | None":
-    from tribond.simulation.guards import Guards
+def _guards(
+    planned: list[dict[str, Any]], max_temperature_K: float | None, max_force_spread: float | None, on_spread: str
+) -> "Guards | None":
+    from tribond.simulation.guards import Guards, default_guards
+    from tribond.simulation.stages import pair
 
-    return None if max_temperature_K is None else Guards(max_temperature_K=max_temperature_K)
+    if max_force_spread is None:
+        if on_spread != "stop":
+            raise typer.BadParameter("it needs --max-force-spread-eV-per-A", param_hint="--on-spread")
+        return None if max_temperature_K is None else Guards(max_temperature_K=max_temperature_K)
+    hottest = [max(pair("temperature_K", it["temperature_K"])) for it in planned if it.get("temperature_K") is not None]
+    changes: dict[str, Any] = {"max_force_spread_eV_per_A": max_force_spread, "on_spread": on_spread}
+    if max_temperature_K is not None:
+        changes["max_temperature_K"] = max_temperature_K
+    return replace(default_guards(hottest), **changes)
 
 
 def _teller(tell: Callable[[Progress], None]) -> Callable[["Moment"], None]:
@@ -231,6 +259,8 @@ def _progress(moment: "Moment") -> Progress:
         parts.append(f"{values['pressure_GPa']:.2f} GPa")
     if values.get("density_g_per_cm3") is not None:
         parts.append(f"{values['density_g_per_cm3']:.3f} g/cm³")
+    if values.get("max_force_spread_eV_per_A") is not None:
+        parts.append(f"spread {values['max_force_spread_eV_per_A']:.3f} eV/Å")
     parts.append(f"{moment.ns_per_day:.3g} ns/day")
     return Progress(moment.step, moment.steps, "  ".join(parts))
 
@@ -258,6 +288,14 @@ def _print(label: str, summary: dict[str, Any], folder: Path) -> None:
     terminal.print(f"means are over the second half of each stage; everything is in {folder}", markup=False)
     if any("mean_temperature_K" not in stage for stage in summary["stages"]):
         terminal.print("ramps, and stages of too few rows of the log, have no means", markup=False)
+    if (beyond := summary.get("steps_beyond_max_force_spread")) is not None:
+        saved = summary["frames_in_uncertain_extxyz"]
+        terminal.print(
+            f"{output.count(beyond, 'step')} beyond the bound on the spread of forces, "
+            f"{output.count(saved, 'frame')} of them in uncertain.extxyz; the largest spread is "
+            f"{summary['largest_force_spread_eV_per_A']:.3g} eV/Å",
+            markup=False,
+        )
 
 
 def _with_error(stage: dict[str, Any], name: str, digits: int) -> str:

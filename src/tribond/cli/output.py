@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from tribond.models.ensemble import Ensemble
     from tribond.models.potential import Potential
     from tribond.models.property_model import PropertyModel
     from tribond.models.trained_model import TrainedModel
@@ -141,15 +142,23 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def load_potential(model: str, device: str | None, dtype: str | None) -> "Potential":
-    """The potential named on the command line."""
+    """The potential named on the command line, where an ensemble will not do."""
     from tribond.checkpoints.registry import load_potential as load
 
     download(model)
     return load(model, device=device, dtype=dtype)
 
 
-def load_model(model: str, device: str | None, dtype: str | None) -> "Potential | PropertyModel":
-    """The potential or property model named on the command line."""
+def load_force_field(model: str, device: str | None, dtype: str | None) -> "Potential | Ensemble":
+    """The potential, or the ensemble of potentials, named on the command line."""
+    from tribond.checkpoints.registry import load_force_field as load
+
+    download(model)
+    return load(model, device=device, dtype=dtype)
+
+
+def load_model(model: str, device: str | None, dtype: str | None) -> "Potential | PropertyModel | Ensemble":
+    """The potential, ensemble or property model named on the command line."""
     import tribond
 
     download(model)
@@ -186,13 +195,15 @@ def download_progress() -> Iterator[Callable[[str, int, int | None], None]]:
             bars.stop()
 
 
-def model_record(potential: "TrainedModel") -> dict[str, Any]:
+def model_record(potential: "TrainedModel | Ensemble") -> dict[str, Any]:
     """What a result file says about the model it came from."""
-    known = {
-        key: potential.metadata[key] for key in ("name", "level_of_theory", "energy_terms") if key in potential.metadata
-    }
+    stated = ("name", "level_of_theory", "energy_terms")
+    known: dict[str, Any] = {key: potential.metadata[key] for key in stated if key in potential.metadata}
+    members = getattr(potential, "num_members", None)
+    if members is not None:
+        known["members"] = members
     technical = {
-        "cutoff_A": potential.config.cutoff,
+        "cutoff_A": getattr(potential, "cutoff", potential.config.cutoff),
         "dtype": str(potential.dtype).removeprefix("torch."),
         "device": str(potential.device),
     }

@@ -11,6 +11,8 @@ from tribond.cli.structure_files import BadFrame
 
 if TYPE_CHECKING:
     from tribond.cli.many import Collected
+    from tribond.models.ensemble import Ensemble
+    from tribond.models.force_field import Spread
     from tribond.models.potential import Potential
     from tribond.models.trained_model import State
     from tribond.screening.many import Entry
@@ -22,7 +24,7 @@ MANY_ATOMS = 20_000  # below, one process is done before others have started
 
 def predict_many(
     collected: "Collected",
-    potential: "Potential",
+    potential: "Potential | Ensemble",
     model: "Model",
     state: "State | None",
     path: Path,
@@ -85,15 +87,17 @@ def _write(
     collected: "Collected",
     entries: "list[Entry]",
     store: "Store",
-    potential: "Potential",
+    potential: "Potential | Ensemble",
     described: dict[str, Any],
 ) -> None:
-    from tribond.results.schema import PREDICTED
+    from tribond.models.force_field import GivesSpread
+    from tribond.results.schema import PREDICTED, PREDICTED_BY_ENSEMBLE
 
     kind = path.suffix.lower()
     if kind in many.TABLES:
         about = {"verb": "predict", "tribond": output.version(), "model": described}
-        many.write_table(path, entries, store, PREDICTED, about)
+        columns = PREDICTED_BY_ENSEMBLE if isinstance(potential, GivesSpread) else PREDICTED
+        many.write_table(path, entries, store, columns, about)
     elif kind == ".db":
         many.write_structures(path, entries, store)
     else:
@@ -112,6 +116,15 @@ def _results(collected: "Collected", entries: "list[Entry]", store: "Store") -> 
             continue
         found = atoms.calc.results
         stress = None if "stress" not in found else atoms.get_stress(voigt=False)
-        yield Result(
-            label, frame, Prediction(found["energy"], store.array(entry.key, ATOMIC_ENERGIES), found["forces"], stress)
-        )
+        with_spread = "max_force_spread_eV_per_A" in row
+        spread = _spread(store, entry.key, periodic=stress is not None) if with_spread else None
+        atomic = store.array(entry.key, ATOMIC_ENERGIES)
+        yield Result(label, frame, Prediction(found["energy"], atomic, found["forces"], stress, spread=spread))
+
+
+def _spread(store: "Store", key: str, *, periodic: bool) -> "Spread":
+    from tribond.models.force_field import Spread
+    from tribond.screening.works import ENERGY_STD, FORCES_STD, STRESS_STD
+
+    energy, forces = (store.array(key, name) for name in (ENERGY_STD, FORCES_STD))
+    return Spread(float(energy[0]), forces, store.array(key, STRESS_STD) if periodic else None)

@@ -15,11 +15,13 @@ from tribond.files import atomic_path, write_atomically, write_json
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from tribond.models.force_field import Prediction
+    from tribond.models.ensemble import Ensemble
+    from tribond.models.force_field import Prediction, Spread
     from tribond.models.property_model import PropertyModel, PropertyPrediction, Target
     from tribond.models.trained_model import TrainedModel
 
 ENDINGS = {".json": "json", ".extxyz": "extxyz", ".xyz": "extxyz", ".csv": "csv"}  # csv: of properties alone
+SPREADS = ["energy std (eV/atom)", "max force spread (eV/Å)"]  # of ensembles
 AXES = {"xx": (0, 0), "yy": (1, 1), "zz": (2, 2), "yz": (1, 2), "xz": (0, 2), "xy": (0, 1)}
 AnyPrediction: TypeAlias = "Prediction | PropertyPrediction"
 
@@ -34,8 +36,9 @@ class Result:
     error: str | None = None
 
 
-def print_results(results: list[Result], trained: "TrainedModel") -> None:
+def print_results(results: list[Result], trained: "TrainedModel | Ensemble") -> None:
     """One row a structure."""
+    from tribond.models.force_field import GivesSpread
     from tribond.models.property_model import PropertyModel
 
     if isinstance(trained, PropertyModel):
@@ -43,7 +46,8 @@ def print_results(results: list[Result], trained: "TrainedModel") -> None:
         if trained.config.classification and trained.classes:
             columns = [trained.name, *(f"P({name})" for name in _class_names(trained))]
     else:
-        columns = ["energy (eV)", "energy (eV/atom)", "fmax (eV/Å)", *(f"σ {axes}" for axes in AXES)]
+        spreads = SPREADS if isinstance(trained, GivesSpread) else []
+        columns = ["energy (eV)", "energy (eV/atom)", "fmax (eV/Å)", *spreads, *(f"σ {axes}" for axes in AXES)]
     table = output.plain_table("structure", "formula", "atoms", *columns, right=["atoms", *columns])
     for result in results:
         if result.frame is None or result.prediction is None:
@@ -58,7 +62,7 @@ def print_results(results: list[Result], trained: "TrainedModel") -> None:
         terminal.print("σ: stress in GPa, tension positive")
 
 
-def write_results(results: list[Result], trained: "TrainedModel", path: Path) -> None:
+def write_results(results: list[Result], trained: "TrainedModel | Ensemble", path: Path) -> None:
     """All results as JSON, or the structures that went well as extxyz, by the ending of the file."""
     if ENDINGS[path.suffix.lower()] == "csv":
         write_atomically(path, _csv(results))
@@ -113,6 +117,8 @@ def _cells(prediction: "AnyPrediction", natoms: int) -> list[str]:
         numbers = [f"{number:.4f}" for number in np.atleast_1d(prediction.value)]
         return numbers if prediction.label is None else [prediction.label, *numbers]
     row = [f"{prediction.energy:.4f}", f"{prediction.energy / natoms:.4f}", f"{_fmax(prediction):.4f}"]
+    if (spread := prediction.spread) is not None:
+        row += [f"{spread.energy_std_per_atom:.4f}", f"{spread.max_force_spread:.4f}"]
     stress = prediction.stress
     return row if stress is None else row + [f"{stress[axes] * EV_PER_A3_TO_GPA:.3f}" for axes in AXES.values()]
 
@@ -130,7 +136,7 @@ def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
         if not isinstance(value, float) and prediction.targets:
             found["targets"] = [{"name": target.name, "unit": target.unit} for target in prediction.targets]
         return found if prediction.label is None else found | {"class": prediction.label}
-    return {
+    found = {
         "energy_eV": prediction.energy,
         "energy_eV_per_atom": prediction.energy / len(prediction.forces),
         "fmax_eV_per_A": _fmax(prediction),
@@ -138,6 +144,15 @@ def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
         "forces_eV_per_A": prediction.forces.tolist(),
         "atomic_energies_eV": prediction.atomic_energies.tolist(),
     }
+    if (spread := prediction.spread) is not None:
+        found |= {
+            "energy_std_eV": spread.energy_std,
+            "energy_std_eV_per_atom": spread.energy_std_per_atom,
+            "max_force_spread_eV_per_A": spread.max_force_spread,
+            "forces_std_eV_per_A": spread.forces_std.tolist(),
+            "stress_std_eV_per_A3": None if spread.stress_std is None else spread.stress_std.tolist(),
+        }
+    return found
 
 
 def _attach(atoms: "Atoms", prediction: "AnyPrediction") -> None:
@@ -156,6 +171,15 @@ def _attach(atoms: "Atoms", prediction: "AnyPrediction") -> None:
         return
     stress = {} if prediction.stress is None else {"stress": full_3x3_to_voigt_6_stress(prediction.stress)}
     atoms.calc = SinglePointCalculator(atoms, energy=prediction.energy, forces=prediction.forces, **stress)
+    if prediction.spread is not None:
+        attach_spread(atoms, prediction.spread)
+
+
+def attach_spread(atoms: "Atoms", spread: "Spread") -> None:
+    """Put a spread beside a structure, under names that stand in extended XYZ, and no reader takes for labels."""
+    atoms.info["energy_std_eV_per_atom"] = spread.energy_std_per_atom
+    atoms.info["max_force_spread_eV_per_A"] = spread.max_force_spread
+    atoms.arrays["forces_std"] = spread.forces_std
 
 
 def _column(target: "Target") -> str:

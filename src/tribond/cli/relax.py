@@ -279,5 +279,5 @@ def _load(model: str, device: str | None, dtype: str) -> tuple["Calculator", dic
     """The calculator, and what the summary says about the model."""
     import tribond
 
-    potential = output.load_potential(model, device, dtype)
+    potential = output.load_force_field(model, device, dtype)
     return tribond.Calculator(potential), output.model_record(potential)

@@ -59,7 +59,7 @@ def relax_many(collected: "Collected", call: Call) -> None:
     from tribond.screening.many import entries as keyed
     from tribond.screening.works import Model, Relax
 
-    potential = output.load_potential(call.model, call.device, call.dtype)  # once here, to see that it can be loaded
+    potential = output.load_force_field(call.model, call.device, call.dtype)  # once here, to see that it can be loaded
     model = describe_calculator(tribond.Calculator(potential))
     device = str(potential.device)
     entries = keyed(collected.structures)

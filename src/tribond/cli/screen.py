@@ -109,7 +109,7 @@ def _model(screening: "Screening", device: str | None) -> "tuple[Model, dict[str
         name = str(screening.base / name)
     elif Path(name).exists():
         name = str(Path(name).resolve())
-    potential = output.load_potential(name, device, settings.dtype)
+    potential = output.load_force_field(name, device, settings.dtype)
     return Model(name, settings.dtype, str(potential.device)), describe_calculator(tribond.Calculator(potential))
 
 

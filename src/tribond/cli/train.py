@@ -16,6 +16,7 @@ from tribond.cli.train_trials import tell_estimate, tell_learning_rate
 
 if TYPE_CHECKING:
     from tribond.evaluation.metrics import EvaluationReport
+    from tribond.models.ensemble import Ensemble
     from tribond.models.potential import Potential
     from tribond.training.config import TrainingConfig
     from tribond.training.run import TrainingResult
@@ -38,6 +39,15 @@ def train(
         bool,
         typer.Option("--find-learning-rate", help="Only try growing learning rates, and suggest one; changes nothing."),
     ] = False,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(
+            "--ensemble",
+            min=2,
+            metavar="N",
+            help="Train N models that differ in their seed, one after the other, as an ensemble (docs/uncertainty.md).",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")] = False,
 ) -> None:
     """Train or fine-tune a potential, or a model of properties (docs/properties_training.md).
@@ -76,6 +86,11 @@ def train(
             return
         if not quiet:
             output.note(f"everything about {settings.name} goes to {target}")
+        if ensemble is not None:
+            from tribond.cli.train_ensemble import train_members
+
+            train_members(config, settings, ensemble, restart=restart, quiet=quiet)
+            return
         result = None
         try:
             if isinstance(settings, PropertyTrainingConfig):
@@ -90,7 +105,7 @@ def train(
                 output.note(f"interrupted; {hope}")
             raise typer.Exit(128 + number) from interruption
         if result is not None:
-            _report(settings, result, quiet=quiet)
+            report_training(settings, result, quiet=quiet)
 
 
 # `tribond` finds the verb here without importing this file for its help.
@@ -119,7 +134,7 @@ def _messages(level: int) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool) -> None:
+def report_training(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool) -> None:
     """Errors on the validation data, as tables and plots; of a fine-tuned model also those it had before."""
     from tribond.checkpoints.registry import load_potential
     from tribond.evaluation.files import write_reports
@@ -133,7 +148,7 @@ def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool
             output.note("there is no validation data: the model is that of the last step")
         return
     potential = load_potential(result.model_file, device="cpu" if settings.accelerator == "cpu" else None)
-    reports = _evaluate(potential, settings, result)
+    reports = evaluate_validation(potential, settings, result)
     record = {"tribond_version": output.version(), "model": output.model_record(potential)}
     folder = result.output / "validation"
     with output.quiet_libraries():
@@ -142,13 +157,15 @@ def _report(settings: "TrainingConfig", result: "TrainingResult", *, quiet: bool
         print_reports(reports)
         terminal.print(f"wrote {folder}: summary.json, tables, parity plots", markup=False, soft_wrap=True)
     if result.before is not None:
-        before = _evaluate(result.before.to(device=potential.device), settings, result)
+        before = evaluate_validation(result.before.to(device=potential.device), settings, result)
         with output.quiet_libraries():
             write_reports(before, result.output / "validation_before", record | {"model": "before fine-tuning"})
         _compare(before, reports, quiet=quiet)
 
 
-def _evaluate(potential: "Potential", settings: "TrainingConfig", result: "TrainingResult") -> "list[EvaluationReport]":
+def evaluate_validation(
+    potential: "Potential | Ensemble", settings: "TrainingConfig", result: "TrainingResult"
+) -> "list[EvaluationReport]":
     """One report a source."""
     from tribond.evaluation.evaluate import evaluate_frames
 

@@ -15,6 +15,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from tribond.evaluation.calibration import Calibration, energy_calibration, force_calibration
+from tribond.evaluation.calibration_plot import calibration_plot
 from tribond.evaluation.metrics import (
     Errors,
     EvaluationReport,
@@ -55,7 +57,7 @@ def write_reports(
 
     Returns:
         summary.json (everything), summary.csv (one row a set), elements.csv (one row an element of a set), frames.csv
-        (one row a structure), parity_NAME.png and the predictions.
+        (one row a structure), parity_NAME.png, of ensembles calibration_NAME.png, and the predictions.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = dict(record) | {"reports": [_record(report) for report in reports]}
@@ -68,11 +70,20 @@ def write_reports(
     for report, stem in zip(reports, _stems(reports), strict=True):
         if report.energy or report.forces or report.stress:
             files[f"parity_{stem}.png"] = png(parity_plot(report, model))
+        if found := calibrations(report):
+            heading = f"{Path(report.name).name}: {report.frames} structures"
+            files[f"calibration_{stem}.png"] = png(calibration_plot(found, heading))
         if predictions:
             files[f"predictions_{stem}.extxyz.gz"] = _extxyz(report.results)
     for name, data in files.items():
         write_atomically(folder / name, data)
     return [folder / name for name in files]
+
+
+def calibrations(report: EvaluationReport) -> dict[str, Calibration]:
+    """Of an ensemble, how its spread compares with its errors, by quantity; nothing of a single model."""
+    found = {"energy": energy_calibration(report.results), "forces": force_calibration(report.results)}
+    return {name: calibration for name, calibration in found.items() if calibration is not None}
 
 
 def _stems(reports: Sequence[EvaluationReport]) -> list[str]:
@@ -101,7 +112,8 @@ def _record(report: EvaluationReport) -> dict[str, Any]:
         for element in report.elements
     }
     counts = {"name": report.name, "frames": report.frames, "atoms": report.atoms, "skipped": dict(report.skipped)}
-    return counts | numbers | {"elements": elements}
+    found = {name: calibration.to_dict() for name, calibration in calibrations(report).items()}
+    return counts | numbers | ({"calibration": found} if found else {}) | {"elements": elements}
 
 
 def _plain(errors: Errors | None) -> dict[str, float] | None:
@@ -113,6 +125,12 @@ def _summary_row(report: EvaluationReport) -> dict[str, Any]:
     row["skipped"] = sum(report.skipped.values())
     for field, name in QUANTITIES.items():
         row |= _pair(name, getattr(report, field))
+    if any(result.prediction.spread is not None for result in report.results):
+        found = calibrations(report)
+        for quantity in ("energy", "forces"):
+            calibration = found.get(quantity)
+            row[f"{quantity}_miscalibration_area"] = None if calibration is None else calibration.area
+            row[f"{quantity}_spread_scale"] = None if calibration is None else calibration.scale
     return row
 
 
@@ -128,6 +146,10 @@ def _element_rows(report: EvaluationReport) -> list[dict[str, Any]]:
 def _frame_row(name: str, result: FrameResult) -> dict[str, Any]:
     frame, prediction = result.frame, result.prediction
     energy = energy_differences([result])
+    spread = {}
+    if prediction.spread is not None:
+        spread["energy_std_meV_per_atom"] = 1000 * prediction.spread.energy_std_per_atom
+        spread["max_force_spread_meV_per_A"] = 1000 * prediction.spread.max_force_spread
     return {
         "name": name,
         "frame": frame.origin,
@@ -138,6 +160,7 @@ def _frame_row(name: str, result: FrameResult) -> dict[str, Any]:
         "energy_error_meV_per_atom": energy[0] if len(energy) else None,
         **_pair(QUANTITIES["forces"], errors_of(force_differences([result]))),
         **_pair(QUANTITIES["stress"], errors_of(stress_differences([result]))),
+        **spread,
     }
 
 

@@ -1,23 +1,29 @@
 """A potential as an ASE calculator."""
 
 from copy import deepcopy
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator as ASECalculator
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
+from ase.outputs import Properties, all_outputs
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from tribond.errors import ConfigError
 from tribond.graph.elements import check_elements
 from tribond.graph.skin import DEFAULT_SKIN, VerletGraph
-from tribond.models.force_field import ForceField, Prediction, RecordsSteps, TakesState, unbatch
+from tribond.models.force_field import ForceField, GivesSpread, Prediction, RecordsSteps, TakesState, unbatch
 from tribond.models.property_model import PropertyModel
 from tribond.models.trained_model import State
+
+SPREADS = ("energy_std", "forces_std", "stress_std")  # results that ASE does not know
 
 
 class Calculator(ASECalculator):
     """Energy (eV), energies (eV), forces (eV/Å) and stress (eV/Å³, Voigt order, ASE's sign) for ASE.
+
+    Of an ensemble `results`, and `get_property`, have standard deviations over its members too: `energy_std` (eV),
+    `forces_std` ((atoms, 3) eV/Å) and, of fully periodic structures, `stress_std` ((6,) eV/Å³, Voigt order).
 
     Args:
         potential: from `tribond.load` or `tribond.load_exported`, or any other `ForceField`.
@@ -51,6 +57,9 @@ class Calculator(ASECalculator):
             msg = f"{potential!r} takes no state input"
             raise ConfigError(msg)
         super().__init__()
+        if isinstance(given, GivesSpread):
+            # Of this one calculator: those of potentials have none.
+            vars(self)["implemented_properties"] = [*self.implemented_properties, *SPREADS]
         self._potential = given
         self._graph = VerletGraph(given.cutoff, given.threebody_cutoff, skin, given.device)
         self._state = deepcopy(state)
@@ -118,9 +127,14 @@ class Calculator(ASECalculator):
         }
         if prediction.stress is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress)
-        elif properties is not None and "stress" in properties:
+        self.results |= _spread_of(prediction)
+        if prediction.stress is None and {"stress", "stress_std"}.intersection(properties or ()):
             msg = f"stress needs a cell periodic along a, b and c; this one has pbc = {self.atoms.pbc.tolist()}"
             raise PropertyNotImplementedError(msg)
+
+    def export_properties(self) -> Properties:
+        """The results that ASE has a name for."""
+        return Properties({name: value for name, value in self.results.items() if name in all_outputs})
 
     def _predict(self) -> Prediction:
         if self._recorder is not None and (recorded := self._recorder(self.atoms)) is not None:
@@ -130,3 +144,13 @@ class Calculator(ASECalculator):
         if self._with_state is not None:
             graph = self._with_state(graph, self.state)
         return unbatch(graph, self.potential.evaluate(graph))[0]
+
+
+def _spread_of(prediction: Prediction) -> dict[str, Any]:
+    spread = prediction.spread
+    if spread is None:
+        return {}
+    found: dict[str, Any] = {"energy_std": spread.energy_std, "forces_std": spread.forces_std}
+    if spread.stress_std is not None:
+        found["stress_std"] = full_3x3_to_voigt_6_stress(spread.stress_std)
+    return found

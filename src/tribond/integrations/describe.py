@@ -8,6 +8,7 @@ import torch
 from ase.calculators.calculator import Calculator as ASECalculator
 
 from tribond.integrations.ase import Calculator
+from tribond.models.ensemble import Ensemble
 from tribond.models.trained_model import TrainedModel
 
 
@@ -36,7 +37,16 @@ def describe_calculator(calculator: ASECalculator) -> dict[str, Any]:
         known = ("name", "level_of_theory", "energy_terms")
         found |= {key: potential.metadata[key] for key in known if key in potential.metadata}
         found["weights_sha256"] = weights_sha256(potential)
+    if isinstance(potential, Ensemble):
+        found |= {"name": potential.metadata["name"], "members": potential.num_members}
+        found["weights_sha256"] = ensemble_sha256(potential)
     return found
+
+
+def ensemble_sha256(ensemble: Ensemble) -> str:
+    """SHA-256 of the hashes of all members, in their order."""
+    every = " ".join(weights_sha256(member) for member in ensemble.members)
+    return hashlib.sha256(every.encode()).hexdigest()
 
 
 def weights_sha256(model: TrainedModel) -> str:

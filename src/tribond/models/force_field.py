@@ -23,6 +23,33 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class Spread:
+    """How far the members of an ensemble differ about one structure: standard deviations over them.
+
+    With N members, x̄ their mean: σ = √(Σ (x - x̄)² / (N - 1)), of every number by itself.
+    """
+
+    energy_std: float  # eV, of the energy of the whole structure
+    forces_std: NDArray[np.float64]  # (atoms, 3) eV/Å, of every component
+    stress_std: NDArray[np.float64] | None  # (3, 3) eV/Å³; None unless fully periodic
+
+    @property
+    def energy_std_per_atom(self) -> float:
+        """The same divided by the number of atoms, eV/atom; 0 without atoms."""
+        return self.energy_std / max(len(self.forces_std), 1)
+
+    @property
+    def force_spread(self) -> NDArray[np.float64]:
+        """One number an atom: √(σ_x² + σ_y² + σ_z²) of its force, which no rotation changes.  (atoms,) eV/Å."""
+        return np.sqrt((self.forces_std**2).sum(axis=1))
+
+    @property
+    def max_force_spread(self) -> float:
+        """The largest of them, eV/Å; 0 without atoms."""
+        return float(self.force_spread.max(initial=0.0))
+
+
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """What a potential says about one structure, as numpy arrays on the CPU."""
 
@@ -31,6 +58,7 @@ class Prediction:
     forces: NDArray[np.float64]  # (atoms, 3) eV/Å
     stress: NDArray[np.float64] | None  # (3, 3) eV/Å³, ASE's sign: tension positive; None unless fully periodic
     hessian: NDArray[np.float64] | None = None  # (atoms, 3, atoms, 3) eV/Å²
+    spread: Spread | None = None  # of ensembles
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +70,15 @@ class Evaluation:
     forces: Forces  # (atoms, 3) eV/Å
     virial: Virials  # (systems, 3, 3) eV | dE/dε, symmetric
     stress: Stresses  # (systems, 3, 3) eV/Å³ | virial / volume; NaN unless fully periodic
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationWithSpread(Evaluation):
+    """What an ensemble evaluates: means over its members, and their standard deviations as in `Spread`."""
+
+    energy_std: Energies  # (systems,) eV
+    forces_std: Forces  # (atoms, 3) eV/Å
+    stress_std: Stresses  # (systems, 3, 3) eV/Å³; NaN unless fully periodic
 
 
 @runtime_checkable
@@ -102,6 +139,15 @@ class TakesState(Protocol):
 
 
 @runtime_checkable
+class GivesSpread(Protocol):
+    """A force field whose results have a spread: `evaluate` gives an `EvaluationWithSpread`."""
+
+    @property
+    def num_members(self) -> int:
+        """Over how many members."""
+
+
+@runtime_checkable
 class RecordsSteps(Protocol):
     """A force field that evaluates faster when it sees one structure after the other, as in dynamics."""
 
@@ -133,7 +179,16 @@ def unbatch(graph: AtomGraph, result: Evaluation) -> list[Prediction]:
                 atomic_energies=atomic[start:end].copy(),
                 forces=forces[start:end].copy(),
                 stress=stress[system].copy() if periodic[system] else None,
+                spread=_spread(result, system, slice(start, end), periodic=periodic[system]),
             )
         )
         start = end
     return predictions
+
+
+def _spread(result: Evaluation, system: int, atoms: slice, *, periodic: bool) -> Spread | None:
+    """That of one system, if the result has any."""
+    if not isinstance(result, EvaluationWithSpread):
+        return None
+    stress = result.stress_std[system].numpy(force=True).copy() if periodic else None
+    return Spread(float(result.energy_std[system]), result.forces_std[atoms].numpy(force=True).copy(), stress)

@@ -117,16 +117,7 @@ class TrainedModel:
 
     def _batches(self, structures: list["AnyStructure"], state: State | None) -> Iterator[AtomGraph]:
         """The structures in order, as batches of at most BATCH_EDGES bonds (or one structure, if that has more)."""
-        waiting: list[AtomGraph] = []
-        edges = 0
-        for graph in self._graphs(structures, state):
-            if waiting and edges + graph.num_edges > BATCH_EDGES:
-                yield AtomGraph.batch(waiting).to(self.device)
-                waiting, edges = [], 0
-            waiting.append(graph)
-            edges += graph.num_edges
-        if waiting:
-            yield AtomGraph.batch(waiting).to(self.device)
+        return in_batches(self._graphs(structures, state), self.device)
 
     def _graphs(self, structures: list["AnyStructure"], state: State | None) -> Iterator[AtomGraph]:
         states = self._state_of_each(state, len(structures))
@@ -166,6 +157,20 @@ class TrainedModel:
 
     def _example_state(self) -> str:
         return "0" if self.config.state == "categorical" else str([0.0] * self.config.state_size)
+
+
+def in_batches(graphs: Iterable[AtomGraph], device: torch.device) -> Iterator[AtomGraph]:
+    """Graphs in order, as batches of at most BATCH_EDGES bonds (or one graph, if that has more), on a device."""
+    waiting: list[AtomGraph] = []
+    edges = 0
+    for graph in graphs:
+        if waiting and edges + graph.num_edges > BATCH_EDGES:
+            yield AtomGraph.batch(waiting).to(device)
+            waiting, edges = [], 0
+        waiting.append(graph)
+        edges += graph.num_edges
+    if waiting:
+        yield AtomGraph.batch(waiting).to(device)
 
 
 def resolve_dtype(dtype: torch.dtype | str) -> torch.dtype:

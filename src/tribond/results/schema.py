@@ -61,3 +61,10 @@ RELAXATION = (
 SECONDS = (Column("seconds", float, "that it took"),)
 RELAXED = IDENTITY + STATE + CELL + RELAXATION + SECONDS
 PREDICTED = IDENTITY + STATE + SECONDS
+SPREAD = (
+    Column(
+        "energy_std_eV_per_atom", float, "standard deviation of the energy over the members of the ensemble, an atom"
+    ),
+    Column("max_force_spread_eV_per_A", float, "largest spread of the force on an atom over the members"),
+)
+PREDICTED_BY_ENSEMBLE = IDENTITY + STATE + SPREAD + SECONDS

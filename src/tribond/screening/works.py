@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tribond.models.force_field import Prediction
 
 ATOMIC_ENERGIES = "atomic_energies_eV"
+# Of ensembles; the energy's is an array of one number.
+ENERGY_STD, FORCES_STD, STRESS_STD = "energy_std_eV", "forces_std_eV_per_A", "stress_std_eV_per_A3"
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,9 @@ class Model:
 
 @lru_cache(maxsize=1)
 def _potential(model: Model) -> Any:
-    from tribond.checkpoints.registry import load_potential
+    from tribond.checkpoints.registry import load_force_field
 
-    return load_potential(model.name, device=model.device, dtype=model.dtype)
+    return load_force_field(model.name, device=model.device, dtype=model.dtype)
 
 
 @lru_cache(maxsize=1)
@@ -172,10 +174,17 @@ class Predict:
             "max_force_eV_per_A": float(np.linalg.norm(prediction.forces, axis=1).max()),
             "seconds": seconds,
         }
+        arrays = {ATOMIC_ENERGIES: prediction.atomic_energies}
+        if (spread := prediction.spread) is not None:
+            row["energy_std_eV_per_atom"] = spread.energy_std_per_atom
+            row["max_force_spread_eV_per_A"] = spread.max_force_spread
+            arrays |= {ENERGY_STD: np.array([spread.energy_std]), FORCES_STD: spread.forces_std}
+            if spread.stress_std is not None:
+                arrays[STRESS_STD] = spread.stress_std
         stress = {} if prediction.stress is None else {"stress": full_3x3_to_voigt_6_stress(prediction.stress)}
         copy = atoms.copy()
         copy.calc = SinglePointCalculator(copy, energy=prediction.energy, forces=prediction.forces, **stress)
-        return Computed(row, copy, {ATOMIC_ENERGIES: prediction.atomic_energies})
+        return Computed(row, copy, arrays)
 
 
 def _state(energy: float, atoms: int, volume: float | None, stress: Any, pressure_GPa: float) -> dict[str, Any]:

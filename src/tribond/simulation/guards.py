@@ -12,6 +12,7 @@ from tribond.graph.neighbors import neighbor_list
 CLOSEST = 0.5  # times the sum of covalent radii: half a bond
 HEAT = 10.0  # times the highest temperature asked for
 LEAST_BOUND_K = 3000.0
+ON_SPREAD = ("stop", "save")
 
 
 class DynamicsError(TribondError):
@@ -26,11 +27,16 @@ class Guards:
         max_temperature_K: none of its steps may be hotter.
         closest: shortest distance between two atoms, as a part of the sum of their covalent radii.
         max_volume_change: largest factor by which the volume may grow or shrink.
+        max_force_spread_eV_per_A: of ensembles: by how much their members may disagree about the force on an atom (see
+            `tribond.Spread`), eV/Å.
+        on_spread: what is done beyond: "stop", or "save" the frames to uncertain.extxyz and go on.
     """
 
     max_temperature_K: float
     closest: float = CLOSEST
     max_volume_change: float = 2.0
+    max_force_spread_eV_per_A: float | None = None
+    on_spread: str = "stop"
 
     def __post_init__(self) -> None:
         if not self.max_temperature_K > 0:
@@ -39,6 +45,11 @@ class Guards:
             raise ConfigError(f"closest is a part of a bond, from 0 to 1, not {self.closest}")
         if not self.max_volume_change > 1:
             raise ConfigError(f"max_volume_change is a factor larger than 1, not {self.max_volume_change}")
+        bound = self.max_force_spread_eV_per_A
+        if bound is not None and not (bound > 0 and np.isfinite(bound)):
+            raise ConfigError(f"max_force_spread_eV_per_A must be larger than 0 eV/Å, not {bound}")
+        if self.on_spread not in ON_SPREAD:
+            raise ConfigError(f"on_spread must be one of {', '.join(ON_SPREAD)}, not {self.on_spread!r}")
 
     def check_step(self, atoms: Atoms, temperature_K: float) -> None:
         """What is looked at in every step.

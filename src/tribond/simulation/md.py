@@ -29,6 +29,7 @@ from tribond.results.record import fingerprint
 from tribond.simulation.guards import Guards, default_guards
 from tribond.simulation.md_report import plot, summarize
 from tribond.simulation.run import Moment, Plan, Run
+from tribond.simulation.spread import gives_spread
 from tribond.simulation.stages import Stage, make_stage
 from tribond.simulation.start import (
     check_constraints,
@@ -83,7 +84,8 @@ def run_md(
         trajectory: "traj", "extxyz" or "nc".
         trajectory_interval_fs: time between frames, fs.
         log_interval_fs: time between rows of the log, fs.
-        guards: bounds that stop the run; from the temperatures if left out.
+        guards: bounds that stop the run; from the temperatures if left out. With a bound on the spread of an ensemble's
+            forces, frames beyond may be saved to uncertain.extxyz instead, at most one a trajectory interval.
         restart: begin anew.
         checkpoint_interval_s: real time between checkpoints, s.
         on_step: called with a `Moment` whenever a row of the log is written.
@@ -123,8 +125,13 @@ def run_md(
         raise ConfigError(f"unknown trajectory format {trajectory!r}; choose one of {', '.join(FORMATS)}")
     if trajectory == "nc":
         import netCDF4  # noqa: F401, missing is better told before the first step
+    if plan.guards.max_force_spread_eV_per_A is not None and not gives_spread(calculator):
+        raise ConfigError(
+            "a bound on the spread of forces (max_force_spread_eV_per_A) is for ensembles; this is one model"
+        )
     settings = {
         **asdict(plan),
+        "guards": _told(plan.guards),
         "stages": [stage.to_dict() for stage in made],
         "repeat": None if repeat is None else list(repeat),
         "min_length_A": min_length_A,
@@ -142,13 +149,19 @@ def run_md(
             elif not plan.new_velocities:
                 _tell_kept_velocities(start, made[0], copies=len(start) // len(atoms))
             final = run.run(stop, on_step)
-        return _finish(job, final, plan, name)
+        return _finish(job, final, plan, name, run.spread_summary)
 
 
-def _finish(job: Job, final: Atoms, plan: Plan, name: str) -> dict[str, Any]:
+def _told(guards: Guards) -> dict[str, Any]:
+    """As settings of the run; a bound that there is not is left out, and so is what it would do."""
+    of_spread = {"max_force_spread_eV_per_A", "on_spread"} if guards.max_force_spread_eV_per_A is None else set()
+    return {key: value for key, value in asdict(guards).items() if key not in of_spread}
+
+
+def _finish(job: Job, final: Atoms, plan: Plan, name: str, spread: Mapping[str, Any]) -> dict[str, Any]:
     with atomic_path(job.file(FINAL)) as temporary:
         write(temporary, final, format="extxyz")
-    results = summarize(job.file("thermo.csv"), plan.stages, final)
+    results = summarize(job.file("thermo.csv"), plan.stages, final) | dict(spread)
     plot(
         job.file("thermo.csv"),
         results,

@@ -17,6 +17,8 @@ from tribond.simulation import thermo
 from tribond.simulation.checkpoints import load_checkpoint, save_checkpoint
 from tribond.simulation.guards import DynamicsError, Guards
 from tribond.simulation.integrators import Integrator
+from tribond.simulation.spread import COLUMNS as SPREAD_COLUMNS
+from tribond.simulation.spread import UNCERTAIN, SpreadError, SpreadWatch, disagreement, gives_spread, with_spread
 from tribond.simulation.stages import Stage
 from tribond.simulation.start import degrees_of_freedom, draw_velocities, prepare, stop_drift, temperature_of
 from tribond.simulation.trajectories import open_trajectory
@@ -83,8 +85,14 @@ class Run:
         else:
             self._moving = self._continue(*saved)
             marks = saved[0]["marks"]
-        self._log = thermo.ThermoLog(job.file(THERMO), marks["thermo"])
+        self._with_spread = gives_spread(calculator)
+        self._log = thermo.ThermoLog(job.file(THERMO), marks["thermo"], SPREAD_COLUMNS if self._with_spread else ())
         self._trajectory = open_trajectory(job.file(f"trajectory.{plan.trajectory}"), marks["trajectory"])
+        self._watch = None
+        if plan.guards.max_force_spread_eV_per_A is not None:
+            self._watch = SpreadWatch(
+                job.file(UNCERTAIN), calculator, plan.guards, plan.trajectory_interval_fs, marks.get("spread")
+            )
         self._fresh = saved is None
 
     @property
@@ -92,7 +100,10 @@ class Run:
         """How far it is, fs."""
         return self._time_fs
 
-    # ------------------------------------------------------------------------------------------- the state
+    @property
+    def spread_summary(self) -> dict[str, Any]:
+        """How often the members of an ensemble disagreed beyond the bound; nothing without one."""
+        return {} if self._watch is None else self._watch.summary()
 
     def _begin(self) -> Atoms:
         stage = self._plan.stages[0]
@@ -132,7 +143,9 @@ class Run:
 
     def save(self) -> None:
         """Write a checkpoint; log and trajectory reach the disk first, as far as it counts on them."""
-        marks = {"thermo": self._log.mark(), "trajectory": self._trajectory.mark()}
+        marks: dict[str, Any] = {"thermo": self._log.mark(), "trajectory": self._trajectory.mark()}
+        if self._watch is not None:
+            marks["spread"] = self._watch.state()
         atoms = self._moving
         numbers = {
             "step": self._step,
@@ -146,8 +159,6 @@ class Run:
         arrays |= {f"i.{name}": value for name, value in self._integrator.state().items()}
         save_checkpoint(self._job.file(CHECKPOINT), numbers, arrays)
 
-    # -------------------------------------------------------------------------------------------- the loop
-
     def run(self, stop: StopRequest, on_step: Callable[[Moment], object] | None) -> Atoms:
         """Go to the end.
 
@@ -159,6 +170,7 @@ class Run:
         """
         try:
             if self._fresh:
+                self._look_at_start()
                 self._observe(self._temperature(), write=True)
                 self.save()
             self._go(stop, on_step)
@@ -166,6 +178,19 @@ class Run:
         finally:
             self._log.close()
             self._trajectory.close()
+            if self._watch is not None:
+                self._watch.close()
+
+    def _look_at_start(self) -> None:
+        try:
+            self._check_spread()
+        except DynamicsError as error:
+            raise self._failed(error) from error
+
+    def _check_spread(self) -> None:
+        if self._watch is not None:
+            now = disagreement(self._calculator, self._moving)
+            self._watch.check(now, self._snapshot, self._time_fs)
 
     def _go(self, stop: StopRequest, on_step: Callable[[Moment], object] | None) -> None:
         plan, total = self._plan, sum(stage.steps for stage in self._plan.stages)
@@ -206,6 +231,7 @@ class Run:
             self._time_fs += stage.timestep_fs
             temperature = self._temperature()
             self._plan.guards.check_step(self._moving, temperature)
+            self._check_spread()
             log = self._in_stage % self._log_every == 0 or last
             write = self._in_stage % self._write_every == 0
             if log:
@@ -228,6 +254,8 @@ class Run:
             "target_pressure_GPa": target_pressure,
             "conserved_eV": self._integrator.conserved(),
         }
+        if self._with_spread:
+            values |= disagreement(self._calculator, self._moving).columns()
         self._log.write(values)
         if write:
             self._trajectory.write(self._snapshot())
@@ -255,12 +283,15 @@ class Run:
         bad = self._start.copy()
         bad.positions[:] = self._moving.positions
         bad.cell[:] = self._moving.cell.array
+        if isinstance(error, SpreadError):
+            bad = with_spread(self._snapshot(), disagreement(self._calculator, self._moving))
         path = self._job.file(FAILED)
         with np.errstate(all="ignore"):
             write(path, bad, format="extxyz")
         self._log.mark()
         self._trajectory.mark()
-        return DynamicsError(
+        kind = type(error) if isinstance(error, DynamicsError) else DynamicsError
+        return kind(
             f"stopped after step {self._step} ({self._time_fs / 1000:g} ps): {error}. The bad state is in {path}, the "
             f"trajectory and the log end before it"
         )

@@ -78,23 +78,25 @@ class ThermoLog:
     Args:
         path: of the CSV file.
         size: bytes of it that count; None begins it.
+        more: columns after those of every run.
 
     Raises:
         DataError: if the file has become shorter.
     """
 
-    def __init__(self, path: Path, size: int | None) -> None:
+    def __init__(self, path: Path, size: int | None, more: tuple[str, ...] = ()) -> None:
+        self._columns = COLUMNS + more
         if size is not None:
             if not path.is_file() or path.stat().st_size < size:
                 raise DataError(f"{path} is shorter than at the last checkpoint; begin anew with --restart")
             cut(path, size)
         self._file = path.open("w" if size is None else "a", encoding="utf-8", newline="")
         if size is None:
-            self._file.write(",".join(COLUMNS) + "\n")
+            self._file.write(",".join(self._columns) + "\n")
 
     def write(self, values: dict[str, Any]) -> None:
         """Append a row; columns without a value stay empty."""
-        self._file.write(",".join(text_of(values.get(name)) for name in COLUMNS) + "\n")
+        self._file.write(",".join(text_of(values.get(name)) for name in self._columns) + "\n")
 
     def mark(self) -> int:
         """Bring everything to the disk, and say where the file ends."""
