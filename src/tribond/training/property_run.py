@@ -13,12 +13,13 @@ from lightning.pytorch.callbacks import Callback
 import tribond
 from tribond.checkpoints.native import save_model
 from tribond.data.property_table import PropertyTable, paths, read_property_table
-from tribond.errors import DataError, TribondError
+from tribond.errors import ConfigError, DataError, TribondError
 from tribond.interrupt import stop_requests
 from tribond.nn.m3gnet import M3GNet
 from tribond.reading.content import Options
 from tribond.training.callbacks import MovingAverage
 from tribond.training.config import LossConfig
+from tribond.training.curves import LearningCurves, draw_curves
 from tribond.training.devices import launch_of
 from tribond.training.environment import record_start
 from tribond.training.going_on import checkpoint_to_go_on_from, clear, only_training_in
@@ -94,6 +95,11 @@ def _train(
     config: PropertyTrainingConfig, folder: Path, output: Path, *, restart: bool, progress: bool
 ) -> PropertyResult:
     launch = launch_of(config.devices, config.nodes)
+    if launch.several:
+        msg = (
+            "models of properties are trained by one process on one device; start one, and leave out devices and nodes"
+        )
+        raise ConfigError(msg)
     check_loggers(config)
     checkpoint = None if restart else checkpoint_to_go_on_from(output, config)
     split = _read(config, folder)
@@ -123,21 +129,25 @@ def _train(
     def write(model: M3GNet, step: int, found: Mapping[str, float]) -> None:
         save_model(model_file, served(model, start.state_scale), _metadata(config, start, split, step, found))
 
+    first_step = 0 if checkpoint is None else steps_in(checkpoint)
     if checkpoint is None:
         clear(output, config)
     average = MovingAverage(config.optimizer.ema_decay)
     best = KeepBestProperty(average, write, config.patience, validates=split.validation is not None)
     best.units = {target.name: target.unit for target in wanted.targets}
-    callbacks: list[Callback] = [average, best]
-    if progress:
-        callbacks.append(LiveView(config.name, best))
-    first_step = 0 if checkpoint is None else steps_in(checkpoint)
+    log, curves = output / "logs" / "csv" / "metrics.csv", output / "learning_curves.png"
+    callbacks: list[Callback] = [average, best, LearningCurves(log, curves, config.name)]
+    callbacks += [LiveView(config.name, best)] if progress else []
     record_start(output / "environment.json", launch, first_step)
-    stops = stop_requests("this step, or after the validation if one is running")
-    with quiet_lightning(), stops as stop, single_precision(allow_tf32=config.allow_tf32):
+    with (
+        quiet_lightning(),
+        stop_requests("this step, or after the validation if one is running") as stop,
+        single_precision(allow_tf32=config.allow_tf32),
+    ):
         last = KeepLast(output / "checkpoints" / "last.ckpt", 60 * config.checkpoint_every_minutes, stop)
         trainer = make_trainer(config, launch, [*callbacks, last], make_loggers(config, output, first_step))
         trainer.fit(module, data, ckpt_path=None if checkpoint is None else str(checkpoint), weights_only=True)
+    draw_curves(log, curves, config.name)
     if not model_file.is_file():
         msg = (
             f"there is no {model_file}: no validation gave a finite loss, or it was removed; start anew with --restart"
