@@ -125,6 +125,17 @@ def test_a_power_cut_goes_back_to_the_last_checkpoint(
     assert_same(outcome(tmp_path / "out"), uninterrupted)
 
 
+def test_a_power_cut_in_the_first_step_begins_anew(data, uninterrupted, make_training, tmp_path, monkeypatch):
+    monkeypatch.setattr(KeepLast, "on_exception", lambda *_: None)
+    config = make_training(steps=8, checkpoint_every_minutes=1e-9)
+    at_step(monkeypatch, 1, fail)
+    with pytest.raises(PowerCutError):
+        train(config, tmp_path)
+    assert not (tmp_path / "out" / "checkpoints" / "last.ckpt").exists()
+    train(config, tmp_path)
+    assert_same(outcome(tmp_path / "out"), uninterrupted)
+
+
 def test_interrupted_twice(data, uninterrupted, make_training, tmp_path, monkeypatch):
     config = make_training(steps=8)
     for step in (2, 7):

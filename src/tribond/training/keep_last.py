@@ -90,7 +90,8 @@ class KeepLast(Checkpoint):
 
     def _save_between_steps(self, trainer: Trainer) -> None:
         """Save when the next step has been counted as begun, and count it as not begun."""
-        if self.saved_step == trainer.global_step:
+        # Before the first step there is nothing to keep, and Lightning would count the steps of the logs one too far.
+        if trainer.global_step in (0, self.saved_step):
             return
         with step_not_begun(trainer):
             self._save(trainer)
