@@ -5,7 +5,7 @@
 A few crystals of copper that hardly move are labelled by a calculator that is taken for the truth (ASE's effective medium theory;
 put your own into `truth`). The ensemble that is trained on them runs hot dynamics, where it has never been. `tribond select` takes
 the structures of that run about which its members disagree most, they are labelled, and the next round trains on all. The errors
-on hot structures of the truth's own dynamics, which no round trains on, must fall. Takes about a minute.
+on hot structures of the truth's own dynamics, which no round trains on, must fall. Takes one or two minutes.
 """
 
 import argparse
@@ -117,7 +117,7 @@ def explore(ensemble: Ensemble, folder: Path, runs: int) -> list[Path]:
                 seed=seed,
                 trajectory="extxyz",
                 trajectory_interval_fs=16,
-                guards=Guards(max_temperature_K=1e4, max_force_spread_eV_per_A=0.5, on_spread="stop"),
+                guards=Guards(max_temperature_K=1e4, max_force_spread_eV_per_A=1.0, on_spread="stop"),
             )
         except DynamicsError as error:
             print(error, flush=True)
