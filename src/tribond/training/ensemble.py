@@ -61,8 +61,7 @@ def train_ensemble(
         ConfigError: for a training of something else than a potential, fewer than two members, several devices, or an output folder with the training of one model; and as
             `train`, also for its other errors.
     """
-    given: object = config
-    if not isinstance(given, TrainingConfig):
+    if type(config) is not TrainingConfig:  # kinds of training that build on it have another `train`
         raise ConfigError(f"ensembles are of potentials; {config.name} is another kind of training")
     if members < 2:
         raise ConfigError(f"an ensemble needs two members or more, not {members}")
