@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from ase.io import read
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -52,7 +53,9 @@ def test_zeros_and_wild_errors_do_not_decide():
 def test_an_evaluation_of_an_ensemble_has_it_in_all_tables(frames, tmp_path):
     ensemble = Ensemble([Potential(random_model(small_config(), seed)) for seed in range(3)])
     report = evaluate_frames(ensemble, frames, name="all.xyz")
-    names = [path.name for path in write_reports([report], tmp_path, {})]
+    names = [path.name for path in write_reports([report], tmp_path, {}, predictions=True)]
+    kept = read(tmp_path / "predictions_all.extxyz.gz", 0)
+    np.testing.assert_allclose(kept.arrays["forces_std"], report.results[0].prediction.spread.forces_std, atol=1e-7)
     assert "calibration_all.png" in names
     assert (tmp_path / "calibration_all.png").read_bytes().startswith(b"\x89PNG")
     written = json.loads((tmp_path / "summary.json").read_text())["reports"][0]["calibration"]

@@ -46,6 +46,8 @@ def test_it_is_the_mean_and_standard_deviation_of_its_members(members):
         assert found.atomic_energies.sum() == pytest.approx(found.energy, abs=1e-8)
         assert (found.stress is None) == (found.spread.stress_std is None) == (index == 1)
     assert found.spread.max_force_spread > 0.01
+    batch = ensemble.evaluate(ensemble.graph(structures))
+    np.testing.assert_allclose(batch.energy_std[2].item(), found.spread.energy_std, atol=1e-10)
     stress = np.array([predictions[2].stress for predictions in alone])
     np.testing.assert_allclose(found.stress, stress.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(found.spread.stress_std, stress.std(axis=0, ddof=1), atol=1e-12)

@@ -47,9 +47,10 @@ def test_copies_and_what_is_known_are_left_out():
     assert found.chosen.tolist() == [1, 3, 0, 4]  # without the copy of 1
     known = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])  # neighbours are 1 apart
     found = select(points, 5, known=known)
-    assert found.min_distance == 0.5
-    assert found.near_known == 1  # the first; the last is 0.51 away
-    assert found.chosen.tolist() == [3, 1, 4]
+    assert found.min_distance == pytest.approx(0.1)
+    assert found.near_known == 1  # the first
+    assert found.chosen.tolist() == [3, 1, 4]  # and not the copy of 1
+    assert select(points, 5, known=known, min_distance=0.6).chosen.tolist() == [3, 1]  # the last is 0.51 from the first
     assert select(points[:1], 3, known=known).chosen.tolist() == []
 
 

@@ -71,5 +71,7 @@ def test_a_folder_of_one_training_and_several_devices_are_refused(data, tmp_path
         train_ensemble(config, tmp_path, 2, progress=False)
     with pytest.raises(ConfigError, match="one device each"):
         train_ensemble(config.model_copy(update={"devices": 2, "output": "other"}), tmp_path, 2)
+    with pytest.raises(ConfigError, match="ensembles are of potentials; tiny is another kind"):
+        train_ensemble(type("Other", (type(config),), {}).model_validate(config.model_dump()), tmp_path, 2)
     with pytest.raises(ConfigError, match="two members or more, not 1"):
         train_ensemble(config, tmp_path, 1)

@@ -1,5 +1,6 @@
 """`tribond ensemble`: several models as one, and what `tribond info` says of it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,7 +59,7 @@ def facts(trained: "Ensemble", path: Path) -> Iterator[tuple[str, str]]:
     yield (
         f"{trained.num_members} members",
         "\n".join(
-            f"{member}: {one.num_parameters:,} parameters, cutoff {one.cutoff:g} Å"
+            f"{os.path.relpath(member, file.path.parent)}: {one.num_parameters:,} parameters, cutoff {one.cutoff:g} Å"
             for member, one in zip(file.members, trained.members, strict=True)
         ),
     )

@@ -48,7 +48,7 @@ def select(
         typer.Option(
             min=0.0,
             metavar="D",
-            help="Leave out what is closer than this to known or chosen ones. [default: half the median distance between neighbours among the known]",
+            help="Leave out what is closer than this to known or chosen ones. [default: a tenth of the median distance between neighbours among the known]",
         ),
     ] = None,
     max_force_spread: Annotated[

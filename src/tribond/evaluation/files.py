@@ -195,6 +195,9 @@ def _extxyz(results: Sequence[FrameResult]) -> bytes:
         if frame.forces is not None:
             atoms.arrays["reference_forces"] = frame.forces
         stress = {} if prediction.stress is None else {"stress": full_3x3_to_voigt_6_stress(prediction.stress)}
+        if prediction.spread is not None:
+            atoms.info["energy_std_eV_per_atom"] = prediction.spread.energy_std_per_atom
+            atoms.arrays["forces_std"] = prediction.spread.forces_std
         atoms.calc = SinglePointCalculator(atoms, energy=prediction.energy, forces=prediction.forces, **stress)
         images.append(atoms)
     text = io.StringIO()

@@ -59,7 +59,7 @@ class Calculator(ASECalculator):
         super().__init__()
         if isinstance(given, GivesSpread):
             # Of this one calculator: those of potentials have none.
-            vars(self)["implemented_properties"] = [*self.implemented_properties, *SPREADS]
+            self.__dict__["implemented_properties"] = [*self.implemented_properties, *SPREADS]
         self._potential = given
         self._graph = VerletGraph(given.cutoff, given.threebody_cutoff, skin, given.device)
         self._state = deepcopy(state)

@@ -117,6 +117,11 @@ class Ensemble:
         """
         return type(self)([member.to(device, dtype) for member in self.members], self.metadata)
 
+    def graph(self, structures: "AnyStructure | Iterable[AnyStructure]") -> AtomGraph:
+        """Structures as one batch on the members' device; errors as of `predict`."""
+        graphs = graphs_of(as_list(structures), self.cutoff, self.threebody_cutoff, self.elements)
+        return AtomGraph.batch(list(graphs)).to(self.device)
+
     def evaluate_members(self, graph: AtomGraph) -> Iterator[Evaluation]:
         """What each member says about a batch.
 

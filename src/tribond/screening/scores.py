@@ -34,7 +34,7 @@ class Scores:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """(structures,) which of them could be described."""
-        return np.isfinite(self.descriptors).all(axis=1)
+        return np.asarray(np.isfinite(self.descriptors).all(axis=1), dtype=np.bool_)
 
     @classmethod
     def joined(cls, parts: "Sequence[Scores]") -> "Scores":
@@ -66,7 +66,8 @@ def score(
             width = _first(model).config.node_features
             nothing = np.full(1, np.nan)
             return Scores(np.full((1, width), np.nan, dtype=np.float32), nothing, nothing), {0: str(error)}
-    parts, wrong = [], {}
+    parts: list[Scores] = []
+    wrong: dict[int, str] = {}
     for index, structure in enumerate(structures):
         part, errors = score(model, [structure], with_spread=with_spread)
         parts.append(part)

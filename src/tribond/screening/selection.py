@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 ROWS, COLUMNS = 1024, 8192  # of distances worked out at once: 64 MB
 SAME = 1e-5  # of the typical length of a descriptor: closer is a copy
-NEAR = 0.5  # of the typical distance between what is known: closer is known
+NEAR = 0.1  # of the typical distance between neighbours among what is known: closer is known
 MOST_COMPARED = 4096  # known structures that tell the typical distance
 
 
@@ -54,7 +54,7 @@ def select(
         spreads: (pool,) how uncertain each is; None: all alike, and only differences count.
         known: (known, features) of structures that have labels already.
         candidates: of how many of the most uncertain; ten times the number if left out.
-        min_distance: least distance from what is known or chosen; if left out half the median distance between neighbours
+        min_distance: least distance from what is known or chosen; if left out a tenth of the median distance between neighbours
             among what is known, and without that so little that only copies are left out.
     """
     points = np.asarray(descriptors, dtype=np.float64)
@@ -94,7 +94,7 @@ def select(
 
 
 def default_distance(points: NDArray[np.float64], known: NDArray[np.float64]) -> float:
-    """Half the median distance between neighbours among what is known; at least so much that copies are known as such."""
+    """A tenth of the median distance between neighbours among what is known; at least so much that copies are known as such."""
     every = known if len(known) else points
     same = SAME * float(np.median(np.sqrt((every**2).sum(axis=1)))) if len(every) else 0.0
     if len(known) < 2:

@@ -58,12 +58,14 @@ def train_ensemble(
         on_member: called with the number and the result of every member that is there.
 
     Raises:
-        ConfigError: for fewer than two members, several devices, or an output folder with the training of one model; and as
+        ConfigError: for a training of something else than a potential, fewer than two members, several devices, or an output folder with the training of one model; and as
             `train`, also for its other errors.
     """
+    if type(config) is not TrainingConfig:  # kinds of training that build on it have another `train`
+        raise ConfigError(f"ensembles are of potentials; {config.name} is another kind of training")
     if members < 2:
         raise ConfigError(f"an ensemble needs two members or more, not {members}")
-    if config.devices != 1 or os.environ.get("WORLD_SIZE", "1") != "1":
+    if config.devices != 1 or config.nodes != 1 or os.environ.get("WORLD_SIZE", "1") != "1":
         raise ConfigError(
             "members of an ensemble are trained on one device each: set devices to 1, and start one process"
         )
