@@ -3,6 +3,7 @@
 import copy
 import pickle
 from importlib.util import find_spec
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from tribond.models.recorded import RecordedSteps
 
 if find_spec("triton") is None:
     pytest.skip("needs Triton", allow_module_level=True)
+
+from tribond.backends import cuda_graph
 
 ON_A_GPU = pytest.param("cuda", marks=pytest.mark.gpu)
 
@@ -56,6 +59,11 @@ def same(prediction, potential, atoms):
         np.testing.assert_allclose(prediction.stress, expected.stress, atol=1e-6 * size)
 
 
+def twice(steps, atoms):
+    """The first of its kind is not recorded."""
+    return steps(atoms) or steps(atoms)
+
+
 def searches(steps, monkeypatch):
     """How often neighbours were searched for, from now on."""
     found, search = [], steps._list._search
@@ -65,6 +73,8 @@ def searches(steps, monkeypatch):
 
 def test_moves_strains_and_other_structures_give_what_the_potential_gives(steps, potential, monkeypatch):
     atoms, searched = sic(), searches(steps, monkeypatch)
+    assert steps(atoms) is None
+    assert not searched
     same(steps(atoms), potential, atoms)
     atoms.positions[0] += 0.1  # within the skin
     same(steps(atoms), potential, atoms)
@@ -78,14 +88,14 @@ def test_moves_strains_and_other_structures_give_what_the_potential_gives(steps,
     same(steps(atoms), potential, atoms)
     assert len(searched) == 2
     atoms.numbers[0] = 29
-    same(steps(atoms), potential, atoms)
+    same(twice(steps, atoms), potential, atoms)
     for other in (molecule("H2O"), Atoms("Cu"), sic()):
-        same(steps(other), potential, other)
+        same(twice(steps, other), potential, other)
 
 
 def test_results_are_copies(steps):
     atoms = sic()
-    first = steps(atoms)
+    first = twice(steps, atoms)
     kept = first.forces.copy()
     atoms.positions[0] += 0.1
     steps(atoms)
@@ -94,9 +104,9 @@ def test_results_are_copies(steps):
 
 def test_a_kept_list_gives_the_bits_of_a_fresh_one(steps, potential):
     atoms = sic()
-    steps(atoms)
+    twice(steps, atoms)
     atoms.positions[0] += 0.2
-    kept, fresh = steps(atoms), RecordedSteps(potential.model, 0.0)(atoms)
+    kept, fresh = steps(atoms), twice(RecordedSteps(potential.model, 0.0), atoms)
     assert kept.energy == fresh.energy
     np.testing.assert_array_equal(kept.forces, fresh.forces)
 
@@ -105,33 +115,33 @@ def test_what_it_leaves_to_others_and_what_it_refuses(steps, potential, monkeypa
     assert steps(Atoms()) is None
     with monkeypatch.context() as patched:
         patched.setattr(recorded_module, "MOST_ATOMS", 1)
-        assert steps(sic()) is None
+        assert twice(steps, sic()) is None
     atoms = sic()
-    steps(atoms)
+    twice(steps, atoms)
     atoms.positions[1] = atoms.positions[0] + 1e-4
     with pytest.raises(StructureError, match=r"atom 0 \(Si\) and atom 1 \(C\)"):
         Calculator(potential).calculate(atoms)
     with pytest.raises(UnknownElementError, match="Og"):
-        steps(Atoms("Og"))
+        twice(steps, Atoms("Og"))
     flat = sic()
     flat.positions[0] = np.nan
     with pytest.raises(StructureError, match="finite"):
-        steps(flat)
+        twice(steps, flat)
     good = sic()
-    same(steps(good), potential, good)  # nothing of these stays behind
+    same(twice(steps, good), potential, good)  # nothing of these stays behind
 
 
 def test_atoms_that_run_into_each_other_within_the_skin_are_left_to_others(potential):
     atoms = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 0.9]])
     steps = RecordedSteps(potential.model, 2.0)
-    assert steps(atoms) is not None
+    assert twice(steps, atoms) is not None
     atoms.positions[1, 2] = 1e-4
     assert steps(atoms) is None
 
 
 def test_a_changed_model_is_seen(steps, potential):
     atoms = sic()
-    before = steps(atoms).energy
+    before = twice(steps, atoms).energy
     with torch.no_grad():
         next(potential.model.readout.parameters()).mul_(2)
     after = steps(atoms)
@@ -146,16 +156,34 @@ def test_the_calculator_takes_it_in_dynamics(potential, monkeypatch):
     assert isinstance(calculator._recorder, RecordedSteps)
     atoms = sic()
     atoms.calc = calculator
-    monkeypatch.setattr(Potential, "evaluate", None)  # not asked
+    atoms.get_forces()
+    monkeypatch.setattr(Potential, "evaluate", None)  # not asked any more
     VelocityVerlet(atoms, 1 * units.fs).run(3)
     assert np.isfinite(atoms.get_stress()).all()
 
 
 def test_copies_record_for_themselves(steps, potential):
     atoms = sic()
-    steps(atoms)
+    twice(steps, atoms)
     for copied in (copy.deepcopy(steps), pickle.loads(pickle.dumps(steps))):
-        same(copied(atoms), potential, atoms)
+        same(twice(copied, atoms), potential, atoms)
+
+
+def test_a_recording_that_fails_leaves_nothing_old_behind(steps, potential, monkeypatch):
+    """Strained so much that pairs no longer fit, and no memory for another graph: then the usual way, then anew."""
+    atoms = sic()
+    twice(steps, atoms)
+    atoms.set_cell(atoms.cell.array * 0.8, scale_atoms=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(cuda_graph, "_record", Mock(side_effect=torch.OutOfMemoryError))
+        assert steps(atoms) is None
+    same(steps(atoms), potential, atoms)
+    atoms.set_cell(atoms.cell.array * 0.8, scale_atoms=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(cuda_graph, "_record", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            steps(atoms)
+    same(steps(atoms), potential, atoms)
 
 
 def test_on_a_cpu_nothing_is_recorded():

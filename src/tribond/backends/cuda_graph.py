@@ -123,7 +123,9 @@ class CapturedStep:
         self._cell = graph.cell.clone()
         self._system = graph.system_index
         self._element = model.row_of_element[graph.atomic_numbers]
-        self.capacity = 0
+        self.capacity = 0  # 0: nothing is recorded
+        self._replay: Callable[[], None] | None = None
+        self._step: Step
         self._pairs: Tensor  # (2, capacity) int64, the last one of no atom
         self._shifts: Tensor  # (capacity, 3) float64
         self.set_bonds(graph)
@@ -141,17 +143,19 @@ class CapturedStep:
             )
             raise ValueError(msg)
         fits = graph.num_edges < self.capacity
-        if not fits:
-            self.capacity = int(self.growth * graph.num_edges) + 1
-        left = self.capacity - graph.num_edges
+        capacity = self.capacity if fits else int(self.growth * graph.num_edges) + 1
+        left = capacity - graph.num_edges
         pairs = pad(graph.edge_index, (0, left), value=graph.num_atoms)
         shifts = pad(graph.cell_shifts, (0, 0, 0, left))
         if fits:
             self._pairs.copy_(pairs)
             self._shifts.copy_(shifts)
-        else:
-            self._pairs, self._shifts = pairs, shifts
-            self._replay, self._step = _record(self._evaluate, self._positions.device)
+            return
+        # The old graph goes first: two at once may not fit, and should this fail, nothing old is replayed.
+        self.capacity, self._replay = 0, None
+        self._pairs, self._shifts = pairs, shifts
+        self._replay, self._step = _record(self._evaluate, self._positions.device)
+        self.capacity = capacity
 
     def __call__(self, positions: Tensor, cell: Tensor | None = None) -> Step:
         """Evaluate.
@@ -203,10 +207,10 @@ class CapturedStep:
         """The pairs that are bonds now, places of no atom behind them; their vectors; and the shortest length of all pairs."""
         pairs, atoms = self._pairs, len(self._positions)
         centre, neighbour = pairs.clamp(max=max(atoms - 1, 0))
-        if len(self._cell) == 1:
-            shift = self._shifts @ self._cell[0]
-        else:
-            shift = torch.einsum("ea,eax->ex", self._shifts, self._cell[self._system[centre]])
+        # By single products and sums, as `BondList.offsets`: a product of matrices rounds as it suits their size.
+        cell = self._cell[0] if len(self._cell) == 1 else self._cell[self._system[centre]].unbind(1)
+        along_a, along_b, along_c = self._shifts.unbind(1)
+        shift = along_a[:, None] * cell[0] + along_b[:, None] * cell[1] + along_c[:, None] * cell[2]
         vectors = self._positions[neighbour] - self._positions[centre] + shift
         squared = torch.where(pairs[0] < atoms, vectors.square().sum(dim=1), torch.inf)
         within = squared < self.model.config.cutoff**2

@@ -40,8 +40,8 @@ class RecordedSteps:
     """Predictions for structures that move little from one to the next; they may also be any others.
 
     Pairs of atoms are kept as by `VerletGraph`. A step sends the positions, and the cell if it has changed, replays the
-    graph, and waits for the device once, for the results. Another structure, and a model that has changed, are recorded
-    anew.
+    graph, and waits for the device once, for the results. Recording takes longer than an evaluation, so atoms are recorded
+    when the same ones come the second time in a row, and again when the model has changed.
 
     Args:
         model: one that `can_record` accepts.
@@ -53,14 +53,15 @@ class RecordedSteps:
         self._device = model.atom_embedding.weight.device
         self._list = VerletList(model.config.cutoff, skin, self._device)
         self._look: Look | None = None
-        self._step: CapturedStep
+        self._seen: NDArray[np.int64] | None = None  # atomic numbers of the last structure
         self._positions: Tensor  # (atoms, 3) Å, on the host
         self._cell: Tensor  # (1, 3, 3) Å, on the host
         self._forget()
 
     def _forget(self) -> None:
-        self._listed: Listed[Any] | None = None  # whose pairs the step has
+        self._step: CapturedStep | None = None
         self._numbers: NDArray[np.int64] | None = None  # of the step's atoms
+        self._listed: Listed[Any] | None = None  # whose pairs the step has
 
     def __reduce__(self) -> tuple[Callable[["M3GNet", float], "RecordedSteps"], tuple["M3GNet", float]]:
         """A copy, in this process or another, records for itself."""
@@ -70,54 +71,66 @@ class RecordedSteps:
         """Energy, forces and stress of a structure.
 
         Returns:
-            The prediction; None where the usual evaluation is the one to ask: for no atoms or very many, for a model that is
-            not what its config describes, and for atoms that coincide, which it refuses with their names.
+            The prediction; None where the usual evaluation is the one to ask: for the first structure of its kind, for no atoms
+            or very many, for a model that is not what its config describes, where there is not enough memory to record, and
+            for atoms that coincide, which it refuses with their names.
 
         Raises:
             StructureError: for atoms that make no sense or of an unknown element.
         """
-        if not 0 < len(atoms) <= MOST_ATOMS:
+        if not 0 < len(atoms) <= MOST_ATOMS or not self._comes_again(atoms):
             return None
         if self._look is None or not self._look.still_holds(self._model):
             self._forget()
             self._look = Look.at(self._model)
             if self._look is None or not can_record(self._model):
                 return None
-        listed = self._list(atoms)
-        result = self._taken(atoms, listed).on_host()
+        try:
+            result = self._taken(atoms, self._list(atoms)).on_host()
+        except torch.OutOfMemoryError:
+            self._forget()
+            return None
         # Not `<`: positions that are not finite are for the usual evaluation to refuse, too.
         if not result.shortest >= SMALLEST_DISTANCE:
             return None
         return _prediction(atoms, result)
 
+    def _comes_again(self, atoms: Atoms) -> bool:
+        if self._seen is not None and np.array_equal(self._seen, atoms.numbers):
+            return True
+        self._seen = atoms.numbers.copy()
+        return False
+
     def _taken(self, atoms: Atoms, listed: "Listed[Any]") -> "Step":
         """One step, recorded anew or with another list or another cell, as it must be."""
-        before = self._listed
-        if before is None or listed.candidates is not before.candidates:
-            self._set_pairs(atoms, listed)
+        before, step = self._listed, self._step
+        if step is None or before is None or listed.candidates is not before.candidates:
+            step = self._step_with_pairs(atoms, listed)
         self._positions.copy_(torch.from_numpy(positions_of(atoms)))
         same_cell = before is not None and listed.parts is before.parts
         if not same_cell:
             self._cell.copy_(torch.from_numpy(cell_of(atoms)))
         self._listed = listed  # at last: after an error above, pairs are set again
-        return self._step(self._positions, None if same_cell else self._cell)
+        return step(self._positions, None if same_cell else self._cell)
 
-    def _set_pairs(self, atoms: Atoms, listed: "Listed[Any]") -> None:
+    def _step_with_pairs(self, atoms: Atoms, listed: "Listed[Any]") -> "CapturedStep":
         from tribond.backends.cuda_graph import CapturedStep
 
         positions = torch.from_numpy(positions_of(atoms).copy()).to(self._device)
         pairs = listed.candidates.select(positions, listed.offsets, math.inf, 0.0)  # all
         graph = graph_of(atoms, listed.parts, positions, pairs)
-        if self._numbers is not None and np.array_equal(self._numbers, atoms.numbers):
+        if self._step is not None and self._numbers is not None and np.array_equal(self._numbers, atoms.numbers):
             self._step.set_bonds(graph)
-            return
+            return self._step
         check_elements(atoms.numbers.tolist(), self._model.config.elements)
-        self._step = CapturedStep(self._model, graph)
-        self._numbers = atoms.numbers.copy()
+        self._forget()  # what it holds on the device goes first
+        step = CapturedStep(self._model, graph)
+        self._step, self._numbers = step, atoms.numbers.copy()
         # Where the device reads by itself while the host goes on; it is waited for before the next step writes there.
         pinned = self._device.type == "cuda"
         self._positions = torch.empty(len(atoms), 3, dtype=torch.float64, pin_memory=pinned)
         self._cell = torch.empty(1, 3, 3, dtype=torch.float64, pin_memory=pinned)
+        return step
 
 
 def _prediction(atoms: Atoms, result: "Step") -> Prediction:
