@@ -204,6 +204,13 @@ def test_energies_of_references_may_stand_in_their_file(tribond, small):
         assert row["above_hull_eV_per_atom"] == pytest.approx(row["energy_eV_per_atom"] + 3.25, abs=1e-9)
         assert row["formation_energy_eV_per_atom"] == row["energy_eV_per_atom"] + 3.25
 
+    copper.calc = SinglePointCalculator(copper, energy=100.0)  # as if the phases that matter were missing
+    write(small / "references.extxyz", copper)
+    done = tribond("screen", small / "screen.yaml", "--jobs", 1, "--restart")
+    warning = "4 structures lie more than 0.2 eV/atom below the hull (lowest Cu: -"
+    assert warning in " ".join(done.output.split())
+    assert warning in (small / "screen" / "report.html").read_text()
+
     write(small / "references.extxyz", bulk("Cu"))
     refused = tribond("screen", small / "screen.yaml", "--restart")
     assert refused.exit_code == 2

@@ -240,12 +240,15 @@ def _report(job: "Job", plan: "Plan", tally: "Tally", described: dict[str, Any] 
 def _show(tally: "Tally", plan: "Plan", job: "Job") -> None:
     from tribond.cli.screen_view import best_table, counts_table
     from tribond.screening.columns import best_by
+    from tribond.screening.report import far_below_hull
 
     terminal = output.console()
     terminal.print(counts_table(tally))
     if tally.best:
         terminal.print()
         terminal.print(best_table(tally.best, best_by(plan.settings.steps, plan.settings.rank_by)))
+    if (warning := far_below_hull(plan)) is not None:
+        output.note(warning)
     names = [plan.settings.results, plan.settings.structures, REPORT, "summary.json"]
     written = [name for name in names if (job.folder / name).is_file()]
     terminal.print(f"\nwrote {', '.join(written)} in {job.folder}", markup=False, soft_wrap=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BEST = 20
 ERRORS = 15  # kinds of errors that are told
 FEWEST_BINS, MOST_BINS = 8, 40
+HULL = "above_hull_eV_per_atom"
+FAR_BELOW = -0.2  # eV/atom
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def write_report(plan: Plan, tally: Tally, path: Path, *, title: str, about: Map
     if tally.best and by is not None:
         body += [f"<h2>Best candidates</h2><p>By {_text(by.removeprefix('-'))}, the "]
         body += ["highest first." if by.startswith("-") else "lowest first.", "</p>", _best(plan, tally, by)]
+    if (warning := far_below_hull(plan)) is not None:
+        body.append(f"<p><b>{_text(warning)}</b></p>")
     figures = [_figure(plan, it) for it in HISTOGRAMS if it.column in {column.name for column in plan.columns}]
     body += ["<h2>Distributions</h2>", *(it for it in figures if it)]
     page = (
@@ -93,6 +97,21 @@ def write_report(plan: Plan, tally: Tally, path: Path, *, title: str, about: Map
         f"<style>{STYLESHEET}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
     )
     write_atomically(path, page.encode())
+
+
+def far_below_hull(plan: Plan) -> str | None:
+    """A warning where structures are more stable than new compounds ever are: then the references lack a phase."""
+    if HULL not in {it.name for it in plan.columns}:
+        return None
+    rows = f"from rows where {HULL} < {FAR_BELOW}"
+    ((count, lowest, formula),) = _query(plan, f"select count(*), min({HULL}), min_by(formula, {HULL}) {rows}")
+    if not count:
+        return None
+    lie = "structure lies" if count == 1 else "structures lie"
+    return (
+        f"{count:,} {lie} more than {-FAR_BELOW} eV/atom below the hull (lowest {formula}: {lowest:.2f}): known phases of "
+        "their elements are missing among the references, or the potential is wrong there"
+    )
 
 
 def _text(value: Any) -> str:
