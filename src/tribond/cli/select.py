@@ -212,6 +212,7 @@ def _write(
     import numpy as np
     from ase.io.extxyz import write_extxyz
 
+    from tribond.data.labels import without_labels
     from tribond.errors import StructureError
     from tribond.reading.names import split_index
     from tribond.results.tables import cell
@@ -240,9 +241,7 @@ def _write(
         )
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for place, row in zip(places, rows, strict=True):
-            atoms = structures[place].copy()
-            if keep_labels:
-                atoms.calc = structures[place].calc
+            atoms = structures[place] if keep_labels else without_labels(structures[place])
             atoms.info["source"] = row["structure"]
             atoms.info |= {name: row[name] for name in list(row)[3:] if row[name] is not None}
             write_extxyz(file, [atoms])
