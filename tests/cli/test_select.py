@@ -79,6 +79,11 @@ def test_chosen_structures_and_their_table(tribond, ensemble, pool, tmp_path):
     kept = read(tmp_path / "again.extxyz", 0)
     assert kept.get_potential_energy() == pytest.approx(originals[numbers[0]].get_potential_energy())
     assert {"virial", "REF_energy", "force", "REF_forces"} <= {*kept.info, *kept.arrays}
+    few = ("select", pool, "-n", 2, "-m", ensemble, "--min-distance", 100, "-o", tmp_path / "few.extxyz")
+    for more, advised in (((), False), (("--candidates", 2), True)):
+        told = " ".join(tribond(*few, *more).output.split())
+        assert "1 instead of 2: all other candidates are nearer to these than the least distance" in told
+        assert ("a larger --candidates looks at more" in told) == advised
     bound = np.median(spreads)
     result = tribond(*command, "-o", tmp_path / "tame.extxyz", "--max-force-spread-eV-per-A", bound)
     assert max(float(row["max_force_spread_eV_per_A"]) for row in rows_of(tmp_path / "tame.csv")) <= bound

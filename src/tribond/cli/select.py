@@ -41,7 +41,11 @@ def select(
     ] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, metavar="M", help="Choose among the M most uncertain. [default: ten times N]"),
+        typer.Option(
+            min=1,
+            metavar="M",
+            help="Choose among the M most uncertain, and no others. [default: ten times N, and more while too few of these differ]",
+        ),
     ] = None,
     min_distance: Annotated[
         float | None,
@@ -286,4 +290,8 @@ def _tell(
         soft_wrap=True,
     )
     if len(rows) < wanted:
-        output.note(f"{len(rows)} instead of {wanted}: all others are nearer to these than the least distance")
+        everything = chosen.candidates + chosen.near_known + beyond == len(found.numbers)
+        output.note(
+            f"{len(rows)} instead of {wanted}: all other candidates are nearer to these than the least distance"
+            + ("" if everything else "; a larger --candidates looks at more")
+        )

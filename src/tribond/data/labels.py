@@ -19,11 +19,14 @@ LABELS: tuple[Label, ...] = ("energy", "forces", "stress")
 # eV/Å³ of one unit. VASP prints kbar, and pressure positive where tension is positive here: hence the sign.
 STRESS_FACTORS: dict[str, float] = {"eV/A^3": 1.0, "GPa": 1 / EV_PER_A3_TO_GPA, "kbar": -0.1 / EV_PER_A3_TO_GPA}
 LIKELY = re.compile(r"energ|forc|stress|virial|gradient", re.IGNORECASE)
+SPREADS = {
+    "energy_std_eV_per_atom",
+    "max_force_spread_eV_per_A",
+    "forces_std",
+    "force_spread",
+}  # tribond's, of ensembles
 # Names that look like labels and are known to be something else, or to say the same again.
-NO_LABELS = {
-    *("energies", "stresses", "energy_per_atom", "magnetic_forces"),
-    *("energy_std_eV_per_atom", "max_force_spread_eV_per_A", "forces_std", "force_spread"),  # tribond's own, of ensembles
-}
+NO_LABELS = {"energies", "stresses", "energy_per_atom", "magnetic_forces"} | SPREADS
 AGAIN = "free_energy"  # VASP's, beside the energy that is extrapolated to no smearing
 # What a file says of its units, and how it may spell those that tribond wants.
 DECLARED = re.compile(r"(energy|force|stress|virial)s?_units?", re.IGNORECASE)
