@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
         "stress_eV_per_A3": None if prediction.stress is None else prediction.stress.tolist(),
         "forces_eV_per_A": prediction.forces.tolist(),
         # NaN, which JSON has not, where dispersion is not shared out among the atoms of a large structure.
-        "atomic_energies_eV": np.where(np.isfinite(atomic), atomic, None).tolist(),
+        "atomic_energies_eV": [energy if math.isfinite(energy) else None for energy in atomic.tolist()],
     }
     if (spread := prediction.spread) is not None:
         found |= {
