@@ -86,13 +86,18 @@ def hot_structures(number: int) -> list[Atoms]:
     return labelled(found)
 
 
+def labels_of(round_number: int) -> list[str]:
+    """Files that a round trains on, by name: a pattern would take those of later rounds when the same command goes on."""
+    return [f"labelled-{number}.extxyz" for number in range(round_number + 1)]
+
+
 def training(round_number: int, steps: int) -> TrainingConfig:
     """An ensemble on all that is labelled so far."""
     return TrainingConfig.model_validate(
         {
             "name": f"round-{round_number}",
             "output": f"round-{round_number}",
-            "data": {"train": [{"name": "labelled", "files": ["labelled-*.extxyz"]}], "validation": []},
+            "data": {"train": [{"name": "labelled", "files": labels_of(round_number)}], "validation": []},
             "model": {"elements": "data", "settings": SMALL},
             "steps": steps,
             "edge_budget": 4000,
@@ -147,7 +152,7 @@ def main(arguments: list[str] | None = None) -> list[dict[str, float]]:
         rows.append(
             {
                 "round": number,
-                "labels": sum(len(read(path, ":")) for path in folder.glob("labelled-*.extxyz")),
+                "labels": sum(len(read(folder / name, ":")) for name in labels_of(number)),
                 "energy_MAE_meV_per_atom": report.energy.mae,
                 "forces_MAE_meV_per_A": report.forces.mae,
                 "forces_miscalibration_area": calibrations(report)["forces"].area,
@@ -158,7 +163,7 @@ def main(arguments: list[str] | None = None) -> list[dict[str, float]]:
             break
         pool = explore(ensemble, folder / f"md-{number}", runs=4)
         chosen = folder / f"chosen-{number}.extxyz"
-        known = [f"--known={path}" for path in sorted(folder.glob("labelled-*.extxyz"))]
+        known = [f"--known={folder / name}" for name in labels_of(number)]
         command = ["select", *map(str, pool), "-n", str(given.labels), "-m", str(result.ensemble_file)]
         done = CliRunner().invoke(app, [*command, "-o", str(chosen), *known])
         if done.exit_code:

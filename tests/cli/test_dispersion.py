@@ -1,13 +1,18 @@
 """Dispersion on the command line, and in model files."""
 
+import json
+
 import pytest
 from ase.build import bulk
+from ase.io import write
 
 import tribond as package
 from tests.small_models import random_model, small_config
 from tribond.checkpoints.native import load_model, save_model
 from tribond.errors import CheckpointError, ConfigError
 from tribond.integrations.lammps.check import compare
+from tribond.models.dispersion import with_dispersion
+from tribond.terms import d3
 
 
 def test_dispersion_is_stored_in_the_file_and_taken_off_again(tribond, tmp_path, model_file):
@@ -23,6 +28,20 @@ def test_dispersion_is_stored_in_the_file_and_taken_off_again(tribond, tmp_path,
     assert "has d3bj:pbe already" in refused.output
     assert tribond("convert", with_it, without, "--dispersion", "none").exit_code == 0
     assert without.read_bytes() == model_file.read_bytes()
+
+
+def test_energies_of_atoms_that_are_not_there_are_null(tribond, tmp_path, model_file, monkeypatch):
+    pytest.importorskip("dftd3")
+    monkeypatch.setattr(d3, "MOST_SHARED", 1)
+    dispersed = with_dispersion(package.load(model_file, device="cpu"))
+    save_model(tmp_path / "d3.safetensors", dispersed.model, dispersed.metadata)
+    write(tmp_path / "Cu.cif", bulk("Cu", cubic=True))
+    out = tmp_path / "out.json"
+    result = tribond("predict", tmp_path / "Cu.cif", "-m", tmp_path / "d3.safetensors", "-q", "-o", out)
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(out.read_text())["structures"]
+    assert found["energy_eV"] == pytest.approx(dispersed.predict(bulk("Cu", cubic=True))[0].energy, abs=1e-3)
+    assert found["atomic_energies_eV"] == [None] * 4
 
 
 @pytest.mark.parametrize("wanted", ["pbe", "d4:pbe", "d3bj:"])

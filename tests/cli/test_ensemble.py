@@ -51,6 +51,21 @@ def test_info_tells_the_members(tribond, ensemble):
         assert word in result.stdout
 
 
+def test_members_may_be_of_different_precisions_and_info_tells_what_they_add(tribond, members, tmp_path):
+    for number, dtype in enumerate(("float32", "float64")):
+        member = package.load(members[number], device="cpu", dtype=dtype)
+        save_model(members[number], member.model, member.metadata | {"energy_terms": ["d3bj:pbe"]})
+    result = tribond("ensemble", *members[:2], "-o", tmp_path / "two.json")
+    assert result.exit_code == 0, result.output
+    assert package.load(tmp_path / "two.json", device="cpu").dtype == torch.float64
+    told = tribond("info", tmp_path / "two.json").stdout.split("first member")[0]
+    assert "adds" in told
+    assert "d3bj:pbe" in told
+    mixed = tribond("ensemble", *members, "-o", tmp_path / "mixed.json")
+    assert (mixed.exit_code, "member 2 adds nothing" in " ".join(mixed.output.split())) == (2, True)
+    assert not (tmp_path / "mixed.json").exists()
+
+
 def test_predict_shows_and_writes_the_spread(tribond, ensemble, inputs, tmp_path):
     expected = package.load(ensemble, device="cpu", dtype="float64").predict([read(path) for path in inputs])
     result = tribond("predict", *inputs, "-m", ensemble, "-o", tmp_path / "out.json")

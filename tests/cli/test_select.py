@@ -38,6 +38,9 @@ def pool(tmp_path):
         atoms.rattle(0.05 * (seed % 4), seed=seed)
         atoms.calc = EMT()
         atoms.get_forces()
+        atoms.info |= {"virial": np.eye(3), "REF_energy": -1.0, "material": "alloy"}
+        for name in ("force", "REF_forces"):
+            atoms.arrays[name] = np.ones((len(atoms), 3))
         images.append(atoms)
     images.insert(5, bulk("Au"))  # which the model does not know
     write(tmp_path / "pool.extxyz", images)
@@ -61,7 +64,9 @@ def test_chosen_structures_and_their_table(tribond, ensemble, pool, tmp_path):
     originals = read(pool, ":")
     model = package.load(ensemble, device="cpu", dtype="float32")
     for atoms, row, number in zip(chosen, rows, numbers, strict=True):
-        assert atoms.calc is None  # a model's energies would pass for labels
+        assert atoms.calc is None  # a model's energies would pass for labels, and these, too:
+        assert not {"virial", "REF_energy", "force", "REF_forces"} & {*atoms.info, *atoms.arrays}
+        assert atoms.info["material"] == "alloy"
         np.testing.assert_allclose(atoms.positions, originals[number].positions, atol=1e-7)
         (expected,) = model.predict(originals[number])
         assert float(row["max_force_spread_eV_per_A"]) == pytest.approx(expected.spread.max_force_spread, rel=1e-4)
@@ -71,9 +76,14 @@ def test_chosen_structures_and_their_table(tribond, ensemble, pool, tmp_path):
     again = tribond(*command, "-o", tmp_path / "again.extxyz", "--keep-labels")
     assert again.exit_code == 0
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "chosen.csv").read_bytes()
-    assert read(tmp_path / "again.extxyz", 0).get_potential_energy() == pytest.approx(
-        originals[numbers[0]].get_potential_energy()
-    )
+    kept = read(tmp_path / "again.extxyz", 0)
+    assert kept.get_potential_energy() == pytest.approx(originals[numbers[0]].get_potential_energy())
+    assert {"virial", "REF_energy", "force", "REF_forces"} <= {*kept.info, *kept.arrays}
+    few = ("select", pool, "-n", 2, "-m", ensemble, "--min-distance", 100, "-o", tmp_path / "few.extxyz")
+    for more, advised in (((), False), (("--candidates", 2), True)):
+        told = " ".join(tribond(*few, *more).output.split())
+        assert "1 instead of 2: all other candidates are nearer to these than the least distance" in told
+        assert ("a larger --candidates looks at more" in told) == advised
     bound = np.median(spreads)
     result = tribond(*command, "-o", tmp_path / "tame.extxyz", "--max-force-spread-eV-per-A", bound)
     assert max(float(row["max_force_spread_eV_per_A"]) for row in rows_of(tmp_path / "tame.csv")) <= bound

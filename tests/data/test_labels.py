@@ -70,6 +70,15 @@ def test_labels_that_are_not_used_are_named(save):
     assert "no structure has forces_key F" in said
 
 
+def test_spreads_of_ensembles_are_no_labels(save):
+    rest = "energy=-3 energy_std_eV_per_atom=0.1 max_force_spread_eV_per_A=0.2"
+    text = FRAME.format(forces="forces", rest=rest).replace("forces:R:3", "forces_std:R:3:force_spread:R:1:forces:R:3")
+    text = text.replace("1 2 3\n", "9 9 9 9 1 2 3\n").replace("-1 -2 -3\n", "9 9 9 9 -1 -2 -3\n")
+    frames, said = both(save(text))
+    assert said == ""
+    assert frames[0].forces[1].tolist() == [-1, -2, -3]
+
+
 def test_force_and_virial(save):
     file = save(FRAME.format(forces="force", rest='energy=-3 virial="6.4 0 0 0 6.4 0 0 0 6.4"'))
     frames, said = both(file)

@@ -16,6 +16,7 @@ from tests.structures import STRUCTURES, rattled
 from tribond.checkpoints.registry import load
 from tribond.errors import ConfigError, StructureError, UnknownElementError
 from tribond.integrations.ase import Calculator
+from tribond.models.dispersion import with_dispersion
 from tribond.models.potential import Potential
 from tribond.nn.config import PRESETS
 
@@ -86,6 +87,19 @@ def test_a_batch_gives_what_predict_gives(preset):
         np.testing.assert_allclose(output["energy"][system], expected.energy, rtol=0, atol=1e-12)
         np.testing.assert_allclose(output["forces"][own], expected.forces, rtol=0, atol=1e-13)
         np.testing.assert_allclose(output["stress"][system], expected.stress, rtol=0, atol=1e-14)
+
+
+def test_dispersion_is_in_every_number():
+    pytest.importorskip("dftd3")
+    plain = Potential(random_model(small_config()))
+    model = TorchSimModel(with_dispersion(plain, "pbe"))
+    structures = crystals()[:2]
+    output = model(model.initial_state(structures))
+    expected = model.potential.predict(structures)
+    np.testing.assert_allclose(output["energy"], [it.energy for it in expected], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(output["forces"], np.concatenate([it.forces for it in expected]), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(output["stress"], [it.stress for it in expected], rtol=0, atol=1e-10)
+    assert output["energy"][0] < plain.predict(structures)[0].energy - 1e-2
 
 
 def test_molecules_have_no_stress(model):

@@ -11,10 +11,14 @@ from tests.structures import crystal
 from tribond.checkpoints.ensemble import write_ensemble
 from tribond.checkpoints.native import save_model
 from tribond.checkpoints.registry import load_network
+from tribond.cli.output import model_record
 from tribond.errors import CheckpointError, ConfigError, StructureError
+from tribond.integrations.describe import describe_calculator
+from tribond.models.dispersion import with_dispersion
 from tribond.models.ensemble import Ensemble
 from tribond.models.force_field import ForceField, TakesState
 from tribond.models.potential import Potential
+from tribond.terms.d3 import Dispersion
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,32 @@ def test_what_makes_no_ensemble_is_refused(members):
         Ensemble([members[0], "model.safetensors"])
     with pytest.raises(ConfigError, match="takes no state input"):
         Ensemble(members).predict(crystal(), state=0)
+
+
+def test_members_add_the_same_terms_and_the_ensemble_says_which(members):
+    first, second = (
+        Potential(it.model, {"energy_terms": ["d3bj:pbe"], "level_of_theory": "PBE"}) for it in members[:2]
+    )
+    with pytest.raises(ConfigError, match="member 0 adds d3bj:pbe; member 1 adds nothing"):
+        Ensemble([first, members[1]])
+    with pytest.raises(ConfigError, match="member 1 adds d3bj:pbesol"):
+        Ensemble([first, Potential(members[1].model, {"energy_terms": ["d3bj:pbesol"]})])
+    ensemble = Ensemble([first, second]).to(dtype="float64")
+    assert ensemble.metadata["energy_terms"] == ["d3bj:pbe"]
+    for told in (describe_calculator(tribond.Calculator(ensemble)), model_record(ensemble)):
+        assert (told["energy_terms"], told["level_of_theory"], told["members"]) == (["d3bj:pbe"], "PBE", 2)
+    assert "energy_terms" not in Ensemble(members, {"energy_terms": ["d3bj:pbe"]}).metadata
+
+
+def test_terms_are_in_the_mean_and_not_in_the_spread(members):
+    pytest.importorskip("dftd3")
+    (plain,) = Ensemble(members[:2]).predict(crystal())
+    (found,) = Ensemble([with_dispersion(it, "pbe") for it in members[:2]]).predict(crystal())
+    more = Dispersion("pbe").contribution(members[0].graph(crystal()))
+    assert more.energy.item() < -1e-2
+    assert found.energy - plain.energy == pytest.approx(more.energy.item(), abs=1e-9)
+    np.testing.assert_allclose(found.forces - plain.forces, more.forces, atol=1e-9)
+    np.testing.assert_allclose(found.spread.forces_std, plain.spread.forces_std, atol=1e-9)
 
 
 def test_an_ensemble_can_be_moved_to_another_precision(members):

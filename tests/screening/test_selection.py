@@ -26,8 +26,6 @@ def test_each_choice_is_the_farthest_from_all_before():
         nearest = cdist(points, before).min(axis=1)
         assert index == np.argmax(nearest)
         assert found.distances[step] == pytest.approx(nearest.max())
-    left = np.delete(points, found.chosen, axis=0)
-    assert found.covered == pytest.approx(cdist(left, np.concatenate([known, points[found.chosen]])).min(axis=1).max())
 
 
 def test_only_the_most_uncertain_are_looked_at_and_the_first_is_the_most_of_all():
@@ -39,6 +37,22 @@ def test_only_the_most_uncertain_are_looked_at_and_the_first_is_the_most_of_all(
     assert len(set(found.chosen)) == 5
     assert np.isnan(found.distances[0])
     assert select(points, 5, spreads=spreads).candidates == 50
+
+
+def test_near_copies_of_the_most_uncertain_do_not_keep_others_out():
+    random = np.random.default_rng(3)
+    points = np.concatenate([1 + 1e-9 * random.normal(size=(250, 3)), random.normal(size=(300, 3))])
+    spreads = np.concatenate([np.full(250, 2.0), random.random(300)])
+    found = select(points, 20, spreads=spreads)
+    assert len(set(found.chosen)) == 20
+    assert found.candidates == 400  # twice two hundred
+    assert found.chosen[0] == 0
+    assert set(found.chosen[1:]) <= set(np.argsort(-spreads, kind="stable")[250:400])
+    for step in range(1, 20):
+        before = cdist(points[found.chosen[step : step + 1]], points[found.chosen[:step]]).min()
+        assert found.distances[step] == pytest.approx(before)
+    assert len(select(points, 20, spreads=spreads, candidates=200).chosen) == 1  # as it was said
+    assert len(select(points[:250], 20, spreads=spreads[:250]).chosen) == 1
 
 
 def test_copies_and_what_is_known_are_left_out():

@@ -15,6 +15,7 @@ from tribond.simulation.guards import Guards
 from tribond.simulation.md import run_md
 from tribond.simulation.spread import SpreadError
 
+OF_THE_START = {"virial": np.eye(3), "REF_energy": -1.0, "MACE_energy": -1.0, "force": 1.0, "REF_forces": 1.0}
 STAGE = {"ensemble": "nvt-langevin", "temperature_K": 600, "steps": 40, "timestep_fs": 1.0}
 
 
@@ -33,6 +34,11 @@ def go(folder, ensemble, bound=None, on_spread="stop", **more):
     settings = {"log_interval_fs": 5, "trajectory_interval_fs": 5, "seed": 1} | more
     atoms = bulk("Si", cubic=True)
     atoms.rattle(0.05, seed=3)
+    for name, value in OF_THE_START.items():
+        if "force" in name:
+            atoms.arrays[name] = np.full((len(atoms), 3), value)
+        else:
+            atoms.info[name] = value
     return run_md(atoms, tribond.Calculator(ensemble), folder, [STAGE], guards=guards, **settings)
 
 
@@ -65,6 +71,7 @@ def test_beyond_the_bound_it_stops_and_leaves_the_frame(ensemble, bound, tmp_pat
     assert found.spread.max_force_spread > bound
     assert frame.info["max_force_spread_eV_per_A"] == pytest.approx(found.spread.max_force_spread, rel=1e-5)
     assert frame.calc is None  # nothing that would pass for a label
+    assert not OF_THE_START.keys() & {*frame.info, *frame.arrays}
 
 
 def test_or_it_saves_frames_and_goes_on_to_the_same_trajectory(ensemble, bound, tmp_path):
@@ -74,6 +81,8 @@ def test_or_it_saves_frames_and_goes_on_to_the_same_trajectory(ensemble, bound, 
     frames = read(tmp_path / "watched" / "uncertain.extxyz", ":")
     assert len(frames) == summary["frames_in_uncertain_extxyz"] < summary["steps_beyond_max_force_spread"]
     assert all(frame.info["max_force_spread_eV_per_A"] > bound for frame in frames)
+    for frame in [*frames, read(tmp_path / "watched" / "final.extxyz")]:
+        assert not OF_THE_START.keys() & {*frame.info, *frame.arrays}
     times = [frame.info["time_fs"] for frame in frames]
     assert np.diff(times).min() >= 5
 

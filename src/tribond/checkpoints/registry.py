@@ -165,7 +165,7 @@ def load(
             folder that holds it.
         device: where to run: "cpu", "cuda", "cuda:1"; None means CUDA if PyTorch sees a GPU for it, else the CPU.
         dtype: "float32" (fast; molecular dynamics) or "float64" (relaxation, phonons, elasticity); None keeps the
-            file's, float32 for all published ones.
+            file's, float32 for all published ones, float64 for ensembles of files of both.
         dialect: "matgl_dgl" or "matgl_pyg" for folders of MatGL that do not tell by which version they were written.
         weights: "raw" for those that the home code computes with; "ema" for their moving average, which files of
             MatterSim and M3GNet-Pytorch hold too.
@@ -247,6 +247,8 @@ def _load_ensemble(
 ) -> Ensemble:
     file = read_ensemble(path)
     members = [load_potential(it, device=device, dtype=dtype, dialect=dialect, weights=weights) for it in file.members]
+    if len({member.dtype for member in members}) > 1:  # of files of different precisions
+        members = [member.to(dtype="float64") for member in members]
     try:
         return Ensemble(members, file.metadata)
     except ConfigError as error:

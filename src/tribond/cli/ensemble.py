@@ -38,7 +38,8 @@ def ensemble(
         if not member.is_file():
             raise typer.BadParameter(f"{member} is no file; name the files of models", param_hint="MODEL")
     told = {} if name is None else {"name": name}
-    made = Ensemble([load_potential(member, device="cpu") for member in members], told)
+    # The files may be in different precisions: the registry loads such members in float64, too.
+    made = Ensemble([load_potential(member, device="cpu", dtype="float64") for member in members], told)
     write_ensemble(output_file, members, told)
     terminal = output.console()
     terminal.print(f"wrote {output_file}: {made.num_members} members", markup=False, soft_wrap=True)
@@ -63,6 +64,8 @@ def facts(trained: "Ensemble", path: Path) -> Iterator[tuple[str, str]]:
             for member, one in zip(file.members, trained.members, strict=True)
         ),
     )
+    if terms := trained.metadata.get("energy_terms"):
+        yield "adds", ", ".join(terms)
     yield "elements", f"{len(trained.elements)}: {' '.join(trained.elements)}"
     yield "cutoff", f"{trained.cutoff:g} Å for bonds, {trained.threebody_cutoff:g} Å for angles"
     yield "precision", str(trained.dtype).removeprefix("torch.")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -136,13 +137,15 @@ def _numbers(prediction: "AnyPrediction") -> dict[str, Any]:
         if not isinstance(value, float) and prediction.targets:
             found["targets"] = [{"name": target.name, "unit": target.unit} for target in prediction.targets]
         return found if prediction.label is None else found | {"class": prediction.label}
+    atomic = prediction.atomic_energies
     found = {
         "energy_eV": prediction.energy,
         "energy_eV_per_atom": prediction.energy / len(prediction.forces),
         "fmax_eV_per_A": _fmax(prediction),
         "stress_eV_per_A3": None if prediction.stress is None else prediction.stress.tolist(),
         "forces_eV_per_A": prediction.forces.tolist(),
-        "atomic_energies_eV": prediction.atomic_energies.tolist(),
+        # NaN, which JSON has not, where dispersion is not shared out among the atoms of a large structure.
+        "atomic_energies_eV": [energy if math.isfinite(energy) else None for energy in atomic.tolist()],
     }
     if (spread := prediction.spread) is not None:
         found |= {

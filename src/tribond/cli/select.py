@@ -41,7 +41,11 @@ def select(
     ] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(min=1, metavar="M", help="Choose among the M most uncertain. [default: ten times N]"),
+        typer.Option(
+            min=1,
+            metavar="M",
+            help="Choose among the M most uncertain, and no others. [default: ten times N, and more while too few of these differ]",
+        ),
     ] = None,
     min_distance: Annotated[
         float | None,
@@ -212,6 +216,7 @@ def _write(
     import numpy as np
     from ase.io.extxyz import write_extxyz
 
+    from tribond.data.labels import without_labels
     from tribond.errors import StructureError
     from tribond.reading.names import split_index
     from tribond.results.tables import cell
@@ -240,9 +245,7 @@ def _write(
         )
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for place, row in zip(places, rows, strict=True):
-            atoms = structures[place].copy()
-            if keep_labels:
-                atoms.calc = structures[place].calc
+            atoms = structures[place] if keep_labels else without_labels(structures[place])
             atoms.info["source"] = row["structure"]
             atoms.info |= {name: row[name] for name in list(row)[3:] if row[name] is not None}
             write_extxyz(file, [atoms])
@@ -287,4 +290,8 @@ def _tell(
         soft_wrap=True,
     )
     if len(rows) < wanted:
-        output.note(f"{len(rows)} instead of {wanted}: all others are nearer to these than the least distance")
+        everything = chosen.candidates + chosen.near_known + beyond == len(found.numbers)
+        output.note(
+            f"{len(rows)} instead of {wanted}: all other candidates are nearer to these than the least distance"
+            + ("" if everything else "; a larger --candidates looks at more")
+        )

@@ -19,8 +19,14 @@ LABELS: tuple[Label, ...] = ("energy", "forces", "stress")
 # eV/Å³ of one unit. VASP prints kbar, and pressure positive where tension is positive here: hence the sign.
 STRESS_FACTORS: dict[str, float] = {"eV/A^3": 1.0, "GPa": 1 / EV_PER_A3_TO_GPA, "kbar": -0.1 / EV_PER_A3_TO_GPA}
 LIKELY = re.compile(r"energ|forc|stress|virial|gradient", re.IGNORECASE)
+SPREADS = {
+    "energy_std_eV_per_atom",
+    "max_force_spread_eV_per_A",
+    "forces_std",
+    "force_spread",
+}  # tribond's, of ensembles
 # Names that look like labels and are known to be something else, or to say the same again.
-NO_LABELS = {"energies", "stresses", "energy_per_atom", "magnetic_forces"}
+NO_LABELS = {"energies", "stresses", "energy_per_atom", "magnetic_forces"} | SPREADS
 AGAIN = "free_energy"  # VASP's, beside the energy that is extrapolated to no smearing
 # What a file says of its units, and how it may spell those that tribond wants.
 DECLARED = re.compile(r"(energy|force|stress|virial)s?_units?", re.IGNORECASE)
@@ -143,6 +149,21 @@ def hint(names: Collection[str]) -> str:
     flags = " ".join(f"--{option.replace('_', '-')} {name}" for option, name in settings.items())
     lines = ", ".join(f"{option}: {name}" for option, name in settings.items())
     return f"name what is meant: {flags} (in training files {lines})"
+
+
+def without_labels(atoms: Atoms) -> Atoms:
+    """A copy without calculator and without anything whose name says energy, force, stress or virial.
+
+    More than what is taken for a label goes: what is known to be none says the same again, or is of another model, and units
+    of what is gone would be taken for those of labels to come.
+    """
+    bare = atoms.copy()
+    for place in (bare.info, bare.arrays):
+        for name in [name for name in place if LIKELY.search(str(name))]:
+            del place[name]
+    if isinstance(pairs := bare.info.get("key_value_pairs"), Mapping):  # of a database
+        bare.info["key_value_pairs"] = {name: it for name, it in pairs.items() if not LIKELY.search(str(name))}
+    return bare
 
 
 def find(atoms: Atoms, keys: LabelKeys, wanted: Collection[str], seen: Seen, origin: str) -> dict[str, Any]:

@@ -33,13 +33,13 @@ def describe_calculator(calculator: ASECalculator) -> dict[str, Any]:
         "device": str(potential.device),
         "state": None if calculator.state is None else torch.as_tensor(calculator.state).tolist(),
     }
-    if isinstance(potential, TrainedModel):
+    if isinstance(potential, TrainedModel | Ensemble):
         known = ("name", "level_of_theory", "energy_terms")
         found |= {key: potential.metadata[key] for key in known if key in potential.metadata}
+    if isinstance(potential, TrainedModel):
         found["weights_sha256"] = weights_sha256(potential)
     if isinstance(potential, Ensemble):
-        found |= {"name": potential.metadata["name"], "members": potential.num_members}
-        found["weights_sha256"] = ensemble_sha256(potential)
+        found |= {"members": potential.num_members, "weights_sha256": ensemble_sha256(potential)}
     return found
 
 

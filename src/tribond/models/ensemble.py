@@ -24,6 +24,7 @@ from tribond.models.force_field import Evaluation, EvaluationWithSpread, Predict
 from tribond.models.potential import Potential
 from tribond.models.trained_model import State, in_batches
 from tribond.nn.config import M3GNetConfig
+from tribond.terms.known import KEY
 
 if TYPE_CHECKING:
     from tribond.graph.build import AnyStructure
@@ -39,7 +40,7 @@ class Ensemble:
 
     Attributes:
         members: the potentials.
-        metadata: at least the name.
+        metadata: at least the name, and under "energy_terms" what all members add, such as dispersion.
 
     Args:
         members: two or more, on one device and in one precision.
@@ -47,7 +48,7 @@ class Ensemble:
 
     Raises:
         ConfigError: for fewer than two members, for what is no `Potential` or takes a state input, for the same model twice, for
-            different devices or precisions, and for members without a common element.
+            different devices, precisions or added terms, such as dispersion, and for members without a common element.
     """
 
     def __init__(self, members: Sequence[Potential], metadata: Mapping[str, Any] | None = None) -> None:
@@ -69,6 +70,9 @@ class Ensemble:
         if len(theories) == 1:
             self.metadata["level_of_theory"] = theories.pop()
         self.metadata |= metadata or {}
+        self.metadata.pop(KEY, None)
+        if terms := [term.name for term in self.members[0].terms]:
+            self.metadata[KEY] = terms
 
     def __repr__(self) -> str:
         """Name, size and where it lives."""
@@ -204,6 +208,14 @@ def _check(members: Sequence[Potential]) -> None:
         if len(set(values)) > 1:
             msg = f"the members of an ensemble must be {what}; these are {', '.join(values)}. Use .to(...)"
             raise ConfigError(msg)
+    terms = [" and ".join(sorted(term.name for term in member.terms)) or "nothing" for member in members]
+    if len(set(terms)) > 1:
+        told = "; ".join(f"member {number} adds {it}" for number, it in enumerate(terms))
+        msg = (
+            f"the members of an ensemble must add the same terms to the network's energy: {told}. `tribond convert --dispersion` "
+            "adds it or takes it off"
+        )
+        raise ConfigError(msg)
     for (i, one), (j, other) in combinations(enumerate(members), 2):
         if _same(one, other):
             msg = f"members {i} and {j} of the ensemble are the same model: they differ nowhere, and it says nothing"

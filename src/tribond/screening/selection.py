@@ -24,9 +24,8 @@ class Selection:
         chosen: (n,) indices into the pool.
         distances: (n,) to the nearest of what is known or was chosen before; NaN for the first where nothing is known.
         near_known: how many were left out because they are like known ones.
-        candidates: how many uncertain ones were looked at.
+        candidates: how many were looked at, the most uncertain ones where that is known.
         min_distance: closer ones were left out.
-        covered: how far from what is known or chosen the farthest candidate that was not chosen is; NaN if none is left.
     """
 
     chosen: NDArray[np.int64]
@@ -34,7 +33,6 @@ class Selection:
     near_known: int
     candidates: int
     min_distance: float
-    covered: float
 
 
 def select(
@@ -53,7 +51,8 @@ def select(
         number: how many, at most: fewer where no others are different.
         spreads: (pool,) how uncertain each is; None: all alike, and only differences count.
         known: (known, features) of structures that have labels already.
-        candidates: of how many of the most uncertain; ten times the number if left out.
+        candidates: of how many of the most uncertain, and no others; if left out of ten times the number, and while too few
+            of these differ, of as many more.
         min_distance: least distance from what is known or chosen; if left out a tenth of the median distance between neighbours
             among what is known, and without that so little that only copies are left out.
     """
@@ -63,33 +62,43 @@ def select(
     nearest = nearest_distances(points, others)
     far = np.flatnonzero(nearest >= least)
     near = len(points) - len(far)
+    portion = len(far)
     if spreads is not None:
-        order = np.argsort(-spreads[far], kind="stable")
-        far = far[order][: 10 * number if candidates is None else max(candidates, number)]
-    points, nearest = points[far], nearest[far]
+        far = far[np.argsort(-spreads[far], kind="stable")]
+        if candidates is not None:
+            far = far[: max(candidates, number)]
+        portion = 10 * number if candidates is None else len(far)
+    points, from_known = points[far], nearest[far]
+    looked = min(portion, len(far))
+    nearest = from_known[:looked]  # of those that are looked at, to what is known or chosen
     chosen: list[int] = []
     distances: list[float] = []
     while len(chosen) < min(number, len(far)):
-        if chosen or len(others):
-            following = int(np.argmax(nearest)) if chosen or spreads is None else 0  # the first is the most uncertain
+        if chosen or (len(others) and spreads is None):
+            following = int(np.argmax(nearest))
         elif spreads is None:  # nothing is known: the strangest
             following = int(np.argmax(((points - points.mean(axis=0)) ** 2).sum(axis=1)))
         else:
-            following = 0
+            following = 0  # the most uncertain
         distance = float(nearest[following])
         if chosen and distance < least:
-            break
+            if looked == len(far):
+                break
+            more = slice(looked, min(looked + portion, len(far)))
+            to_chosen = nearest_distances(points[more], points[chosen])
+            nearest = np.concatenate([nearest, np.minimum(from_known[more], to_chosen)])
+            looked = more.stop
+            continue
         chosen.append(following)
         distances.append(distance if np.isfinite(distance) else np.nan)
-        nearest = np.minimum(nearest, np.sqrt(((points - points[following]) ** 2).sum(axis=1)))
+        nearest = np.minimum(nearest, np.sqrt(((points[:looked] - points[following]) ** 2).sum(axis=1)))
         nearest[chosen] = -1.0
     return Selection(
         chosen=far[chosen] if chosen else np.zeros(0, dtype=np.int64),
         distances=np.array(distances),
         near_known=near,
-        candidates=len(far),
+        candidates=looked,
         min_distance=least,
-        covered=float(nearest.max()) if len(chosen) < len(far) else np.nan,
     )
 
 

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from tribond.data.labels import without_labels
 from tribond.errors import StructureError
 from tribond.interrupt import StopRequest
 from tribond.results.job import Job
@@ -72,7 +73,9 @@ class Run:
     def __init__(
         self, job: Job, atoms: Atoms, calculator: Calculator, plan: Plan, checkpoint_interval_s: float
     ) -> None:
-        self._job, self._start, self._calculator, self._plan = job, atoms, calculator, plan
+        # Labels of the start, under whatever name, are of no other positions: no frame carries them.
+        self._start = without_labels(atoms)
+        self._job, self._calculator, self._plan = job, calculator, plan
         self._interval = checkpoint_interval_s
         self._generator = np.random.default_rng(plan.seed)
         self._step = self._stage = self._in_stage = 0

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator
 from numpy.typing import NDArray
 
+from tribond.data.labels import without_labels
 from tribond.errors import ConfigError
 from tribond.simulation.guards import DynamicsError, Guards
 from tribond.simulation.trajectories import Mark, TextTrajectory, TrajectoryFile, open_trajectory
@@ -137,7 +138,7 @@ class SpreadWatch:
 
 def with_spread(atoms: Atoms, now: Disagreement) -> Atoms:
     """A copy with the spread, and without energy and forces: in a file to be labelled they would pass for labels."""
-    bare = atoms.copy()
+    bare = without_labels(atoms)
     bare.info |= now.columns()
     bare.set_array("force_spread", now.force_spread)
     return bare
