@@ -170,10 +170,37 @@ def test_a_store_of_something_else_is_not_touched(tmp_path, files):
     with pytest.raises(ConfigError, match="cutoffs"):
         build(tmp_path / "store", files[:2], BuildSettings(cutoffs=(4.0,)))
     assert len(build(tmp_path / "store", files, restart=True)) == 60
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(ConfigError, match="holds other files"):
-        build(tmp_path / "mine", files)
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "energy.npy", "ids.txt", "settings.json", "store.json"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_of_something_else_is_not_touched(tmp_path, files, name, restart):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / name).write_text('{"cutoffs": [5.0]}')
+    with pytest.raises(ConfigError, match=rf"holds other files \({name}\) and no settings.json of a store"):
+        build(mine, files, restart=restart)
+    assert (mine / name).read_text() == '{"cutoffs": [5.0]}'
+
+
+def test_anew_removes_the_old_store_and_nothing_else(tmp_path, files):
+    path = build(tmp_path / "store", files, BuildSettings(cutoffs=(4.0,))).path
+    for name in ("notes.json", "mine.npy"):
+        (path / name).write_text("[]")
+    assert len(build(path, files[:1], restart=True)) == 20
+    assert (path / "notes.json").read_text() == (path / "mine.npy").read_text() == "[]"
+    assert not (path / "edges_4.npy").exists()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_store_is_not_made_of_files_in_its_folder(tmp_path, files, restart):
+    store = build(tmp_path / "store", files)
+    inside = store.path / "source.extxyz"
+    inside.write_bytes((tmp_path / "0.extxyz").read_bytes())
+    with pytest.raises(ConfigError, match="source.extxyz lies in the folder of the store"):
+        build(store.path, [str(inside)], restart=restart)
+    assert inside.exists()
+    assert not damaged_files(Store(store.path))
 
 
 @pytest.mark.parametrize(

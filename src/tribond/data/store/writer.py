@@ -37,7 +37,7 @@ class StoreWriter:
     def __init__(self, path: Path, cutoffs: tuple[float, ...]) -> None:
         self.path, self.cutoffs = path, cutoffs
         self.types = columns.types(cutoffs)
-        self.names = [RECORDS, SKIPPED, *(f"{name}.npy" for name in self.types), *(f"{name}.txt" for name in TEXTS)]
+        self.names = file_names(cutoffs)
         progress = path / PROGRESS
         before: dict[str, Any] = json.loads(progress.read_text(encoding="utf-8")) if progress.is_file() else {}
         self.state: dict[str, Any] = before.get("state", {})
@@ -136,6 +136,11 @@ class StoreWriter:
     def _lines(self, name: str) -> dict[str, int]:
         content = (self.path / f"{name}.txt").read_bytes().decode()
         return {json.loads(line): number for number, line in enumerate(content.splitlines())}
+
+
+def file_names(cutoffs: tuple[float, ...]) -> list[str]:
+    """All files that a writer opens."""
+    return [RECORDS, SKIPPED, *(f"{name}.npy" for name in columns.types(cutoffs)), *(f"{name}.txt" for name in TEXTS)]
 
 
 def _at(path: Path, length: int | None, *, is_column: bool) -> BinaryIO:
