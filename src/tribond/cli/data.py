@@ -73,7 +73,7 @@ def build(
     stress_unit: Annotated[
         StressUnit | None,
         typer.Option(
-            help="Of stresses in all files; kbar has VASP's sign. [default: kbar for VASP, MPtrj and MatPES, else eV/A^3]"
+            help="Of stresses in all files but VASP's own; kbar has VASP's sign. [default: kbar for MPtrj and MatPES, else eV/A^3]"
         ),
     ] = None,
     energy_key: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the energies in the files.")] = None,

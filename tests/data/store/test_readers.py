@@ -19,6 +19,7 @@ from tribond.data.labels import LabelKeys
 from tribond.data.store.inputs import READERS, inputs_of, kind_of
 from tribond.data.store.record import Bad, Record
 from tribond.data.store.settings import ReadSettings
+from tribond.data.store.vasprun import read_vasprun
 from tribond.errors import DataError
 from tribond.units import EV_PER_A3_TO_GPA
 
@@ -308,8 +309,28 @@ def test_vasp_as_ase_reads_it(tmp_path, name):
     assert (only.path, only.kind) == (path, "vasprun" if name.endswith("xml") else "outcar")
     _, (record,), _ = read_all(path)
     assert_is(record, read(path), 1e-8)
-    assert record.id == "run-7"
+    assert record.id == run.as_posix()
     assert record.level == ("VASP LDA" if name.endswith("xml") else "VASP PBE")
+
+
+def test_folders_of_workflows(tmp_path, monkeypatch):
+    """One id a run, and the files that workflows leave beside it are no data."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("runs/mp-1/relax1", "runs/mp-2/relax1"):
+        Path(place).mkdir(parents=True)
+        shutil.copy(VASP / "vasprun_pstress.xml", Path(place) / "vasprun.xml")
+        for name in ("custodian.json", "FW.json", "OUTCAR"):
+            (Path(place) / name).write_text('{"a": 1}')
+    notes = []
+    inputs = inputs_of(["runs"], notes.append)
+    assert [(it.kind, next(read_vasprun(it.path, ReadSettings(), print)).id) for it in inputs] == [
+        ("vasprun", "runs/mp-1/relax1"),
+        ("vasprun", "runs/mp-2/relax1"),
+    ]
+    assert notes == [
+        "runs: 4 files beside runs of VASP are not read (first runs/mp-1/relax1/FW.json); name them one by one if they are data"
+    ]
+    assert inputs[0].unit(ReadSettings(stress_unit="GPa")) == "kbar"  # as it is read
 
 
 def test_unconverged_and_missing_steps_of_vasp(tmp_path):
