@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tribond.data.labels import LABELS
-from tribond.data.store.columns import HEADER_BYTES
+from tribond.data.store.columns import HEADER_BYTES, edges_column
 from tribond.data.store.folder import REPORT, alone, prepare, refuse_inside
 from tribond.data.store.inputs import READERS, Input, inputs_of
 from tribond.data.store.record import Bad, Found, Record, make_row
@@ -88,8 +88,10 @@ def build(
     """
     settings = settings or BuildSettings()
     settings.read.keys.check()
-    if not settings.cutoffs or min(settings.cutoffs) <= 0 or len(set(settings.cutoffs)) < len(settings.cutoffs):
-        raise ConfigError(f"cutoffs must be larger than zero, each once: {', '.join(map(str, settings.cutoffs))}")
+    columns = {edges_column(cutoff) for cutoff in settings.cutoffs if 0 < cutoff < np.inf}
+    if not settings.cutoffs or len(columns) < len(settings.cutoffs):
+        shown = ", ".join(map(str, settings.cutoffs))
+        raise ConfigError(f"cutoffs must be numbers larger than zero, in at most six digits, each once: {shown}")
     inputs = inputs_of(sources, on_note)
     refuse_inside(path, (it.path for it in inputs))
     with alone(path):

@@ -21,6 +21,7 @@ from tribond.files import write_json
 PROGRESS = "progress.json"
 SKIPPED = "skipped.jsonl"  # one line for everything that was left out
 BLOCK = 1 << 20
+MOST_LEVELS = 256  # their numbers are bytes
 
 
 class StoreWriter:
@@ -51,7 +52,17 @@ class StoreWriter:
         self.formulas: dict[tuple[bytes, bytes], str] = {}
 
     def add(self, row: Row, *, level: str, file: str, name: str | None) -> None:
-        """Append one structure."""
+        """Append one structure.
+
+        Raises:
+            DataError: for a level of theory too many.
+        """
+        if level not in self.texts["levels"] and len(self.texts["levels"]) >= MOST_LEVELS:
+            msg = (
+                f"{file}: {level!r} would be level of theory {MOST_LEVELS + 1} of the store, and more than {MOST_LEVELS} are not "
+                "kept; name it yourself (LEVEL=SOURCE), or make several stores"
+            )
+            raise DataError(msg)
         key = row.elements.tobytes(), row.counts.tobytes()
         if key not in self.formulas:
             self.formulas[key] = formula_of(row.elements, row.counts)
