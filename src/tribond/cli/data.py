@@ -73,7 +73,7 @@ def build(
     stress_unit: Annotated[
         StressUnit | None,
         typer.Option(
-            help="Of stresses in all files; kbar has VASP's sign. [default: kbar for VASP, MPtrj and MatPES, else eV/A^3]"
+            help="Of stresses in all files but VASP's own; kbar has VASP's sign. [default: kbar for MPtrj and MatPES, else eV/A^3]"
         ),
     ] = None,
     energy_key: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the energies in the files.")] = None,
@@ -153,6 +153,7 @@ def inspect(
 
     Exit status: 0 all well, 1 the store is damaged or not finished.
     """
+    from tribond.data.store.folder import FIGURES
     from tribond.data.store.plots import write_plots
     from tribond.data.store.store import Store
     from tribond.data.store.writer import damaged_files
@@ -168,7 +169,7 @@ def inspect(
         output.console().print("all files have their checksums")
     if not no_plots:
         with output.quiet_libraries():
-            files = write_plots(opened, output_folder or store / "inspect")
+            files = write_plots(opened, output_folder or store / FIGURES)
         output.console().print(f"wrote {', '.join(map(str, files))}", markup=False, soft_wrap=True)
 
 

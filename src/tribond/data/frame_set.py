@@ -65,8 +65,16 @@ class FrameSet(Sequence[Frame]):
         """(frames,) bonds of each within this cutoff, Å, if they were ever counted."""
 
     @abstractmethod
-    def fold(self, folds: int, by: str) -> NDArray[np.int64]:
-        """(frames,) the part that each belongs to, if "composition" or "id" decides over it.
+    def fold(self, folds: int, by: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """The part that each belongs to, if "composition" or "id" decides over it.
+
+        Args:
+            folds: how many parts there are.
+            by: "composition" or "id".
+            rows: which frames are asked for; None: all.
+
+        Returns:
+            (rows,) numbers from 0 to folds - 1.
 
         Raises:
             DataError: if they have no ids.

@@ -143,8 +143,8 @@ class FrameTable(FrameSet):
         """Nobody has counted."""
         return None
 
-    def fold(self, folds: int, by: str) -> NDArray[np.int64]:
-        """(frames,) the part that each belongs to, by its reduced formula.
+    def fold(self, folds: int, by: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """(rows,) the part that each belongs to, by its reduced formula.
 
         Raises:
             DataError: if ids shall decide: structures of files have none.
@@ -152,7 +152,8 @@ class FrameTable(FrameSet):
         if by == "id":
             msg = "structures of files have no ids to split by: make a store of them (tribond data build), or split_by: composition"
             raise DataError(msg)
-        return self.composition.folds(folds)
+        found = self.composition.folds(folds)
+        return found if rows is None else found[rows]
 
     def loaded(self) -> "FrameTable":
         """Itself."""

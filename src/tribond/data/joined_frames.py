@@ -94,13 +94,14 @@ class JoinedFrames(FrameSet):
                 result[mine] = known[self.row[mine]]
         return result
 
-    def fold(self, folds: int, by: str) -> NDArray[np.int64]:
-        """(frames,) the part that each belongs to, if "composition" or "id" decides over it."""
-        result = np.zeros(len(self), dtype=np.int64)
+    def fold(self, folds: int, by: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """(rows,) the part that each belongs to, if "composition" or "id" decides over it."""
+        parts, within = (self.part, self.row) if rows is None else (self.part[rows], self.row[rows])
+        result = np.zeros(len(parts), dtype=np.int64)
         for number, part in enumerate(self.parts):
-            mine = self.part == number
+            mine = parts == number
             if mine.any():
-                result[mine] = part.fold(folds, by)[self.row[mine]]
+                result[mine] = part.fold(folds, by, within[mine])
         return result
 
     def update(self, digest: Digest) -> None:

@@ -19,10 +19,12 @@ from tribond.data.read_table import read_table
 from tribond.data.split import fold_of, fold_of_text
 from tribond.data.store import build as module
 from tribond.data.store.build import BuildSettings, build
+from tribond.data.store.columns import COLUMNS
+from tribond.data.store.record import structure_hash
 from tribond.data.store.select import read_store
 from tribond.data.store.settings import ReadSettings
 from tribond.data.store.store import Store
-from tribond.data.store.writer import damaged_files
+from tribond.data.store.writer import MOST_LEVELS, damaged_files
 from tribond.errors import ConfigError, DataError
 from tribond.graph.neighbors import neighbor_list
 from tribond.units import EV_PER_A3_TO_GPA
@@ -104,6 +106,33 @@ def test_what_cannot_be_used_stops_or_is_listed(tmp_path, alloys):
     assert [(it["number"], it["kind"]) for it in listed] == [(1, "unusable"), (2, "unlabelled")]
 
 
+@pytest.mark.parametrize("cutoffs", [(float("nan"),), (5.0, float("inf")), (-1.0,), (), (5.0, 5.00000001)])
+def test_cutoffs_that_make_no_sense(tmp_path, files, cutoffs):
+    with pytest.raises(ConfigError, match="cutoffs must be numbers larger than zero"):
+        build(tmp_path / "store", files, BuildSettings(cutoffs=cutoffs))
+
+
+def test_more_levels_of_theory_than_a_store_keeps(tmp_path, files, monkeypatch):
+    assert np.iinfo(COLUMNS["level"]).max == MOST_LEVELS - 1
+    monkeypatch.setattr("tribond.data.store.writer.MOST_LEVELS", 2)
+    assert build(tmp_path / "two", [f"A={files[0]}", f"B={files[1]}"]).levels == ["A", "B"]
+    with pytest.raises(DataError, match=r"2.extxyz: 'C' would be level of theory 3 of the store"):
+        build(tmp_path / "three", [f"{name}={file}" for name, file in zip("ABC", files, strict=True)])
+
+
+def test_a_split_by_id_asks_only_for_the_ids_that_it_needs(tmp_path, alloys, files):
+    images = alloys(4)
+    for atoms in images:
+        del atoms.info["material_id"]
+    write(tmp_path / "none.extxyz", images)
+    store = build(tmp_path / "store", [f"A={tmp_path / 'none.extxyz'}", f"B={files[0]}"])
+    chosen = read_store(store.path, level="B", labels=("energy",))
+    assert chosen.fold(5, "id").tolist() == [fold_of_text(f"m-0-{index // 3}", 5) for index in range(20)]
+    assert chosen.fold(5, "id", np.array([19, 0])).tolist() == chosen.fold(5, "id")[[19, 0]].tolist()
+    with pytest.raises(DataError, match=r"1 structures of .* have no id \(first .*none.extxyz#2\)"):
+        store.fold(5, "id", np.array([7, 2]))
+
+
 def test_nothing_left_is_an_error(tmp_path):
     write(tmp_path / "a.extxyz", [Atoms("H"), Atoms("He")])
     with pytest.raises(DataError, match="no structure is left .*2 unlabelled"):
@@ -170,10 +199,37 @@ def test_a_store_of_something_else_is_not_touched(tmp_path, files):
     with pytest.raises(ConfigError, match="cutoffs"):
         build(tmp_path / "store", files[:2], BuildSettings(cutoffs=(4.0,)))
     assert len(build(tmp_path / "store", files, restart=True)) == 60
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(ConfigError, match="holds other files"):
-        build(tmp_path / "mine", files)
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "energy.npy", "ids.txt", "settings.json", "store.json"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_folder_of_something_else_is_not_touched(tmp_path, files, name, restart):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / name).write_text('{"cutoffs": [5.0]}')
+    with pytest.raises(ConfigError, match=rf"holds other files \({name}\) and no settings.json of a store"):
+        build(mine, files, restart=restart)
+    assert (mine / name).read_text() == '{"cutoffs": [5.0]}'
+
+
+def test_anew_removes_the_old_store_and_nothing_else(tmp_path, files):
+    path = build(tmp_path / "store", files, BuildSettings(cutoffs=(4.0,))).path
+    for name in ("notes.json", "mine.npy"):
+        (path / name).write_text("[]")
+    assert len(build(path, files[:1], restart=True)) == 20
+    assert (path / "notes.json").read_text() == (path / "mine.npy").read_text() == "[]"
+    assert not (path / "edges_4.npy").exists()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_store_is_not_made_of_files_in_its_folder(tmp_path, files, restart):
+    store = build(tmp_path / "store", files)
+    inside = store.path / "source.extxyz"
+    inside.write_bytes((tmp_path / "0.extxyz").read_bytes())
+    with pytest.raises(ConfigError, match="source.extxyz lies in the folder of the store"):
+        build(store.path, [str(inside)], restart=restart)
+    assert inside.exists()
+    assert not damaged_files(Store(store.path))
 
 
 @pytest.mark.parametrize(
@@ -215,6 +271,16 @@ def test_duplicates(tmp_path, alloys):
     store = build(tmp_path / "drop", [source], BuildSettings(duplicates="drop"))
     assert len(store) == 3
     assert report(store)["skipped"] == {"duplicate": 2}
+
+
+@pytest.mark.parametrize("a", [5.431, 3.615, 5.6402, 4.0])
+def test_the_noise_of_computing_does_not_hide_a_duplicate(a):
+    """a/4 in four digits lies where rounding to the nearest goes up or down."""
+    places = np.array([[0, 0, 0], [1, 1, 1]]) * a / 4
+    numbers, pbc, cell = np.array([14, 14], dtype=np.uint8), np.ones(3, dtype=bool), np.eye(3) * a
+    hashes = {structure_hash(numbers, places + noise, cell, pbc) for noise in (-1e-10, 0.0, 1e-10)}
+    assert len(hashes) == 1
+    assert structure_hash(numbers, places + 2e-4, cell, pbc) not in hashes
 
 
 def test_outliers_are_told(tmp_path, alloys):

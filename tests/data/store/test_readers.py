@@ -15,9 +15,11 @@ from ase.db import connect
 from ase.db.row import atoms2dict
 from ase.io import read, write
 
+from tribond.data.labels import LabelKeys
 from tribond.data.store.inputs import READERS, inputs_of, kind_of
 from tribond.data.store.record import Bad, Record
 from tribond.data.store.settings import ReadSettings
+from tribond.data.store.vasprun import read_vasprun
 from tribond.errors import DataError
 from tribond.units import EV_PER_A3_TO_GPA
 
@@ -47,10 +49,13 @@ def pymatgen_dict(atoms):
 
 
 def read_all(path, settings=None):
-    notes = []
     kind = kind_of(path)
-    found = list(READERS[kind](path, settings or ReadSettings(), notes.append))
-    return kind, found, notes
+    return kind, *read_all_as(kind, path, settings)
+
+
+def read_all_as(kind, path, settings=None):
+    notes = []
+    return list(READERS[kind](path, settings or ReadSettings(), notes.append)), notes
 
 
 def assert_is(record, atoms, tolerance=1e-12):
@@ -179,6 +184,42 @@ def test_matpes(tmp_path, form, monkeypatch):
         assert_is(record, atoms)
 
 
+@pytest.mark.parametrize("first", [matpes([crystal()]), [], mptrj([crystal()]), {}])
+def test_what_follows_the_end_of_json_is_told(tmp_path, first):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(first, indent=1) + "\n")
+    assert all(isinstance(it, Record) for it in read_all_as("json", path)[0])
+    path.write_text(json.dumps(first, indent=1) + "\n" + json.dumps(matpes([crystal(1)])))  # cat a.json b.json
+    last = read_all_as("json", path)[0][-1]
+    assert (last.kind, "more follows after the end at character" in last.reason) == ("lost", True)
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet"])
+def test_names_of_labels_in_json_and_parquet(tmp_path, kind):
+    images = [crystal(seed) for seed in range(2)]
+    records = matpes(images)
+    for record, atoms in zip(records, images, strict=True):
+        record["w"] = (-atoms.get_volume() * atoms.get_stress(voigt=False)).tolist()
+        if kind == "parquet":
+            record |= {"numbers": atoms.numbers.tolist(), "positions": atoms.positions.tolist()}
+            record |= {"cell": atoms.cell.tolist()}
+            del record["structure"]
+    path = tmp_path / f"a.{kind}"
+    if kind == "json":
+        path.write_text(json.dumps(records))
+    else:
+        pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        pq.write_table(pa.Table.from_pylist(records), path)
+    found, notes = read_all_as(kind, path, ReadSettings(keys=LabelKeys(virial="w")))
+    for record, atoms in zip(found, images, strict=True):
+        assert_is(record, atoms)
+    assert not any("taken as" in note or "no structure has" in note for note in notes)
+    keys = LabelKeys(energy="enthalpy", forces="gradient", virial="pressure")
+    found, notes = read_all_as(kind, path, ReadSettings(keys=keys))
+    assert {(it.energy, it.forces, it.stress) for it in found} == {(None, None, None)}
+    assert "no structure has energy_key enthalpy, forces_key gradient, virial_key pressure" in notes
+
+
 def test_wrong_records_in_json(tmp_path):
     records = matpes([crystal(seed) for seed in range(5)])
     records[1]["structure"]["sites"][0]["species"].append({"element": "K", "occu": 0.5})
@@ -268,8 +309,28 @@ def test_vasp_as_ase_reads_it(tmp_path, name):
     assert (only.path, only.kind) == (path, "vasprun" if name.endswith("xml") else "outcar")
     _, (record,), _ = read_all(path)
     assert_is(record, read(path), 1e-8)
-    assert record.id == "run-7"
+    assert record.id == run.as_posix()
     assert record.level == ("VASP LDA" if name.endswith("xml") else "VASP PBE")
+
+
+def test_folders_of_workflows(tmp_path, monkeypatch):
+    """One id a run, and the files that workflows leave beside it are no data."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("runs/mp-1/relax1", "runs/mp-2/relax1"):
+        Path(place).mkdir(parents=True)
+        shutil.copy(VASP / "vasprun_pstress.xml", Path(place) / "vasprun.xml")
+        for name in ("custodian.json", "FW.json", "OUTCAR"):
+            (Path(place) / name).write_text('{"a": 1}')
+    notes = []
+    inputs = inputs_of(["runs"], notes.append)
+    assert [(it.kind, next(read_vasprun(it.path, ReadSettings(), print)).id) for it in inputs] == [
+        ("vasprun", "runs/mp-1/relax1"),
+        ("vasprun", "runs/mp-2/relax1"),
+    ]
+    assert notes == [
+        "runs: 4 files beside runs of VASP are not read (first runs/mp-1/relax1/FW.json); name them one by one if they are data"
+    ]
+    assert inputs[0].unit(ReadSettings(stress_unit="GPa")) == "kbar"  # as it is read
 
 
 def test_unconverged_and_missing_steps_of_vasp(tmp_path):

@@ -3,28 +3,26 @@
 import hashlib
 import json
 import logging
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from tribond.data.labels import LABELS
-from tribond.data.store.columns import HEADER_BYTES
+from tribond.data.store.columns import HEADER_BYTES, edges_column
+from tribond.data.store.folder import REPORT, alone, prepare, refuse_inside
 from tribond.data.store.inputs import READERS, Input, inputs_of
 from tribond.data.store.record import Bad, Found, Record, make_row
 from tribond.data.store.report import report_of
 from tribond.data.store.settings import ReadSettings
 from tribond.data.store.store import MANIFEST, Store
 from tribond.data.store.unit_check import Verdict, check_units
-from tribond.data.store.writer import PROGRESS, StoreWriter
+from tribond.data.store.writer import StoreWriter
 from tribond.errors import ConfigError, DataError, StructureError
 from tribond.files import write_json
 
@@ -32,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 COMMIT_S = 5.0  # at most so much work is lost when the process is killed
 COMMIT_FRAMES = 20_000  # and at most so many wait in memory
-SETTINGS = "settings.json"
-REPORT = "report.json"
 UNKNOWN = "unknown"  # level of theory
 # What is left out without being an error: asked for, or no fault of the file.
 EXPECTED = ("unconverged", "duplicate")
@@ -86,18 +82,20 @@ def build(
         on_progress: called now and then.
 
     Raises:
-        ConfigError: if the folder holds another store, or another process is writing there.
+        ConfigError: if the folder holds another store, something else or a source, or another process is writing there.
         DataError: if a source cannot be used, with `on_error` "stop" if one structure cannot, if nothing is left, or if
             energies contradict the declared units.
     """
     settings = settings or BuildSettings()
     settings.read.keys.check()
-    if not settings.cutoffs or min(settings.cutoffs) <= 0 or len(set(settings.cutoffs)) < len(settings.cutoffs):
-        raise ConfigError(f"cutoffs must be larger than zero, each once: {', '.join(map(str, settings.cutoffs))}")
+    columns = {edges_column(cutoff) for cutoff in settings.cutoffs if 0 < cutoff < np.inf}
+    if not settings.cutoffs or len(columns) < len(settings.cutoffs):
+        shown = ", ".join(map(str, settings.cutoffs))
+        raise ConfigError(f"cutoffs must be numbers larger than zero, in at most six digits, each once: {shown}")
     inputs = inputs_of(sources, on_note)
-    with _alone(path):
-        key = settings.key(inputs)
-        _prepare(path, key, restart=restart)
+    refuse_inside(path, (it.path for it in inputs))
+    with alone(path):
+        prepare(path, settings.key(inputs), restart=restart)
         if (path / MANIFEST).is_file():
             return Store(path)
         return _Build(path, inputs, settings, on_note, on_progress).run()
@@ -242,58 +240,3 @@ class _Build:
             raise DataError(f"{what}. If the files are right all the same, --accept-units finishes the store as it is")
         for verdict in wrong:
             self._note(verdict.text)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Keep other processes from writing into the same store."""
-    path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ConfigError(
-            f"another process is building {path} right now; wait for it, or choose another folder"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _prepare(path: Path, key: dict[str, Any], *, restart: bool) -> None:
-    """See to it that what the folder holds belongs to these settings.
-
-    Raises:
-        ConfigError: if it does not.
-    """
-    file = path / SETTINGS
-    key = json.loads(json.dumps(key))
-    if restart:
-        for name in (MANIFEST, PROGRESS):  # first: whatever happens in between, no half of a store looks whole
-            (path / name).unlink(missing_ok=True)
-        for it in path.iterdir():
-            if it.suffix in (".npy", ".txt", ".bin", ".jsonl", ".json"):
-                it.unlink()
-        shutil.rmtree(path / "inspect", ignore_errors=True)
-    begun = (path / MANIFEST).is_file() or (path / PROGRESS).is_file()
-    if begun:
-        try:
-            before = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            before = {}
-        changed = sorted(name for name in key if before.get(name) != key[name])
-        if changed:
-            shown = ", ".join("files" if name == "digest" else name for name in changed)
-            raise ConfigError(
-                f"{path} holds a store of other settings or files ({shown}); choose another folder, or build it anew with --restart"
-            )
-        return
-    foreign = sorted(
-        it.name
-        for it in path.iterdir()
-        if it.name not in (".lock", SETTINGS) and it.suffix not in (".npy", ".bin", ".txt", ".jsonl")
-    )
-    if foreign:
-        raise ConfigError(f"{path} holds other files ({', '.join(foreign[:3])}); choose a new folder for the store")
-    write_json(file, key)

@@ -30,6 +30,7 @@ READERS: dict[str, Callable[[Path, ReadSettings, Callable[[str], object]], Reade
     "other": read_other,
 }
 UNITS: dict[str, StressUnit] = {"json": "kbar", "vasprun": "kbar", "outcar": "kbar"}  # of stresses; else eV/A^3
+FIXED = {"vasprun", "outcar"}  # kinds whose unit is never another one
 # Files in a folder that are taken for data; a folder of VASP holds many others.
 ENDINGS = {".extxyz", ".xyz", ".json", ".jsonl", ".parquet", ".db", ".aselmdb", ".traj"}
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
@@ -51,7 +52,8 @@ class Input:
 
     def unit(self, settings: ReadSettings) -> StressUnit:
         """In which its stresses are read."""
-        return settings.unit(UNITS.get(self.kind, "eV/A^3"))
+        usual = UNITS.get(self.kind, "eV/A^3")
+        return usual if self.kind in FIXED else settings.unit(usual)
 
 
 def inputs_of(sources: Iterable[str], on_note: Callable[[str], object]) -> list[Input]:
@@ -85,17 +87,27 @@ def _level(source: str) -> tuple[str | None, str]:
 
 
 def _in_folder(folder: Path, on_note: Callable[[str], object]) -> Iterator[tuple[Path, str]]:
-    """A run of VASP has a vasprun.xml, or else an OUTCAR: never both of one run."""
+    """A run of VASP has a vasprun.xml, or else an OUTCAR: never both of one run, and nothing else beside it.
+
+    Programs that start VASP leave JSON there, which is about the run and no data.
+    """
     others = 0
+    beside: list[Path] = []
     for place, folders, names in os.walk(folder):
         folders.sort()
         runs = sorted(name for name in names if name.startswith("vasprun") and unpacked(Path(name)).suffix == ".xml")
         runs = runs or sorted(name for name in names if name.startswith("OUTCAR"))
         data = sorted(name for name in names if unpacked(Path(name)).suffix in ENDINGS)
-        for name in dict.fromkeys([*runs, *data]):
+        for name in runs or data:
             yield Path(place) / name, kind_of(Path(place) / name)
-        if not runs:
+        if runs:
+            beside += [Path(place) / name for name in data if name not in runs]
+        else:
             others += len(names) - len(data)
+    if beside:
+        on_note(
+            f"{folder}: {len(beside)} files beside runs of VASP are not read (first {beside[0]}); name them one by one if they are data"
+        )
     if others:
         on_note(f"{folder}: {others} other files are not read; name them one by one if they are data")
 

@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from tribond.data.labels import STRESS_FACTORS, full
+from tribond.data.labels import LABELS, STRESS_FACTORS, Seen, full, stress_of_virial
 from tribond.data.store.json_stream import JsonError, values
 from tribond.data.store.opening import DAMAGED, text_of, why
 from tribond.data.store.record import Bad, Found, Reader, Record
@@ -27,21 +27,27 @@ def read_json(path: Path, settings: ReadSettings, on_note: Callable[[str], objec
     """The structures of a JSON file: records with `structure` in a list, in a dictionary, or one a line; or materials with several each, as MPtrj has them."""
     number = 0
     notes = set()
+    seen = Seen.nothing()
     try:
         with text_of(path) as text:
             for key, value in values(text):
                 for name, record in _records_in(key, value):
-                    found = _found(number, name, record, settings)
+                    found = _found(number, name, record, settings, seen)
                     number += 1
-                    if isinstance(found, Record) and found.stress is not None and settings.stress_unit is None:
+                    if _is_unit_guessed(found, settings):
                         notes.add(_unit_note(record))
                     yield found
     except JsonError as error:
         yield Bad(number, f"the rest of the file cannot be read: it is no JSON: {error}", "lost")
     except DAMAGED as error:
         yield Bad(number, f"the rest of the file cannot be read: {why(error)}", "lost")
-    for note in sorted(notes):
+    for note in [*sorted(notes), *seen.notes(LABELS, settings.keys)]:
         on_note(note)
+
+
+def _is_unit_guessed(found: Found, settings: ReadSettings) -> bool:
+    has_stress = isinstance(found, Record) and found.stress is not None
+    return has_stress and settings.stress_unit is None and settings.keys.virial is None
 
 
 def _records_in(key: str | None, value: Any) -> Iterator[tuple[str | None, Any]]:
@@ -54,13 +60,13 @@ def _records_in(key: str | None, value: Any) -> Iterator[tuple[str | None, Any]]
     yield key, value
 
 
-def _found(number: int, key: str | None, record: Any, settings: ReadSettings) -> Found:
+def _found(number: int, key: str | None, record: Any, settings: ReadSettings, seen: Seen) -> Found:
     name = key
     try:
         if not isinstance(record, Mapping) or not isinstance(record.get("structure"), Mapping):
             raise DataError("it has no structure")
         name = _id(record, settings) or key
-        return _record(number, name, record, settings)
+        return _record(number, name, record, settings, seen)
     except (DataError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         what = (
             str(error)
@@ -78,13 +84,17 @@ def _id(record: Mapping[str, Any], settings: ReadSettings) -> str | None:
     return next((str(record[key]) for key in settings.id_keys if record.get(key) is not None), None)
 
 
-def _record(number: int, name: str | None, record: Mapping[str, Any], settings: ReadSettings) -> Record:
+def _record(number: int, name: str | None, record: Mapping[str, Any], settings: ReadSettings, seen: Seen) -> Record:
     numbers, positions, cell, pbc = structure_of(record["structure"])
     keys = settings.keys
-    energy = _label(record, ENERGIES if keys.energy is None else (keys.energy,))
-    forces = _label(record, FORCES if keys.forces is None else (keys.forces,))
-    stress = _label(record, STRESSES if keys.stress is None else (keys.stress,))
-    factor = STRESS_FACTORS[settings.unit("kbar")]
+    energy = _label(record, ENERGIES if keys.energy is None else (keys.energy,), seen)
+    forces = _label(record, FORCES if keys.forces is None else (keys.forces,), seen)
+    if keys.virial is None:
+        stress = _label(record, STRESSES if keys.stress is None else (keys.stress,), seen)
+        stress = None if stress is None else full(stress) * STRESS_FACTORS[settings.unit("kbar")]
+    else:
+        virial = _label(record, (keys.virial,), seen)
+        stress = None if virial is None or not pbc.all() else stress_of_virial(full(virial), cell)
     level = record.get("functional")
     return Record(
         number=number,
@@ -94,15 +104,18 @@ def _record(number: int, name: str | None, record: Mapping[str, Any], settings: 
         pbc=pbc,
         energy=None if energy is None else float(energy.reshape(())),
         forces=forces,
-        stress=None if stress is None else full(stress) * factor,
+        stress=stress,
         id=name,
         level=str(level) if level else None,
     )
 
 
-def _label(record: Mapping[str, Any], names: tuple[str, ...]) -> NDArray[np.float64] | None:
-    found = next((record[name] for name in names if record.get(name) is not None), None)
-    return None if found is None else np.array(found, dtype=np.float64)
+def _label(record: Mapping[str, Any], names: tuple[str, ...], seen: Seen) -> NDArray[np.float64] | None:
+    name = next((name for name in names if record.get(name) is not None), None)
+    if name is None:
+        return None
+    seen.used.add(name)
+    return np.array(record[name], dtype=np.float64)
 
 
 def _unit_note(record: Mapping[str, Any]) -> str:

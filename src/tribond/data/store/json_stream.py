@@ -42,6 +42,12 @@ class _Window:
             raise JsonError(self._where(f"{letter!r} was expected"))
         self.at += 1
 
+    def end(self, letter: str) -> None:
+        """The last bracket: nothing may follow, as in files that were put together."""
+        self.take(letter)
+        if self.peek():
+            raise JsonError(self._where("more follows after the end"))
+
     def value(self) -> Any:
         """The next value, as far as it has to be read for it."""
         self.peek()
@@ -74,17 +80,19 @@ def values(text: IO[str]) -> Iterator[tuple[str | None, Any]]:
     A file of one object a line gives these objects. NaN and Infinity are read as Python writes them.
 
     Raises:
-        JsonError: where the file stops being JSON.
+        JsonError: where the file stops being JSON, or where more follows after its end.
     """
     window = _Window(text)
     opening = window.peek()
     if opening == "[":
         window.take("[")
         if window.peek() == "]":
+            window.end("]")
             return
         while True:
             yield None, window.value()
             if window.peek() == "]":
+                window.end("]")
                 return
             window.take(",")
     if opening != "{":
@@ -95,12 +103,14 @@ def values(text: IO[str]) -> Iterator[tuple[str | None, Any]]:
         return
     window.take("{")
     if window.peek() == "}":
+        window.end("}")
         return
     while True:
         key = window.value()
         window.take(":")
         yield str(key), window.value()
         if window.peek() == "}":
+            window.end("}")
             return
         window.take(",")
 

@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from tribond.data.labels import STRESS_FACTORS, Seen, full
+from tribond.data.labels import LABELS, STRESS_FACTORS, Seen, full, stress_of_virial
 from tribond.data.store.opening import why
 from tribond.data.store.record import Bad, Found, Reader, Record
 from tribond.data.store.settings import ReadSettings
@@ -33,6 +33,7 @@ def read_parquet(path: Path, settings: ReadSettings, on_note: Callable[[str], ob
     import pyarrow.parquet as pq
 
     number = 0
+    seen = Seen.nothing()
     try:
         with pq.ParquetFile(path) as file:
             names = set(file.schema_arrow.names)
@@ -52,10 +53,13 @@ def read_parquet(path: Path, settings: ReadSettings, on_note: Callable[[str], ob
                 on_note(f"{columns['stress']} is taken as eV/Å³ with ASE's sign; --stress-unit says otherwise")
             for batch in file.iter_batches(batch_size=AT_ONCE, columns=sorted(set(columns.values()))):
                 for row in batch.to_pylist():
+                    seen.used.update(name for name, value in row.items() if value is not None)
                     yield _found(number, {what: row[name] for what, name in columns.items()}, settings)
                     number += 1
     except (pa.ArrowException, OSError) as error:
         yield Bad(number, f"the rest of the file cannot be read: {why(error)}", "lost")
+    for note in seen.notes(LABELS, settings.keys):
+        on_note(note)
 
 
 def _looks_like_label(name: str) -> bool:
@@ -74,7 +78,8 @@ def _columns(names: set[str], settings: ReadSettings) -> dict[str, str]:
         "pbc": PERIODIC,
         "energy": ENERGIES if keys.energy is None else (keys.energy,),
         "forces": FORCES if keys.forces is None else (keys.forces,),
-        "stress": STRESSES if keys.stress is None else (keys.stress,),
+        "stress": () if keys.virial is not None else STRESSES if keys.stress is None else (keys.stress,),
+        "virial": () if keys.virial is None else (keys.virial,),
         "level": LEVELS,
         "id": settings.id_keys,
     }
@@ -84,17 +89,21 @@ def _columns(names: set[str], settings: ReadSettings) -> dict[str, str]:
 
 def _found(number: int, row: Mapping[str, Any], settings: ReadSettings) -> Found:
     try:
-        energy, forces, stress = (row.get(name) for name in ("energy", "forces", "stress"))
-        pbc = row.get("pbc")
+        energy, forces = row.get("energy"), row.get("forces")
+        cell = _array(row["cell"]).reshape(3, 3)
+        pbc = np.ones(3, dtype=bool) if row.get("pbc") is None else np.array(row["pbc"], dtype=bool).reshape(3)
+        stress = None if row.get("stress") is None else _stress(row["stress"]) * STRESS_FACTORS[settings.unit()]
+        if row.get("virial") is not None and pbc.all():
+            stress = stress_of_virial(_stress(row["virial"]), cell)
         return Record(
             number=number,
             numbers=_numbers(row),
             positions=_array(row["positions"]).reshape(-1, 3),
-            cell=_array(row["cell"]).reshape(3, 3),
-            pbc=np.ones(3, dtype=bool) if pbc is None else np.array(pbc, dtype=bool).reshape(3),
+            cell=cell,
+            pbc=pbc,
             energy=None if energy is None else float(energy),
             forces=None if forces is None else _array(forces).reshape(-1, 3),
-            stress=None if stress is None else _stress(_array(stress)) * STRESS_FACTORS[settings.unit()],
+            stress=stress,
             id=None if row.get("id") is None else str(row["id"]),
             level=None if row.get("level") is None else str(row["level"]),
         )
@@ -111,7 +120,9 @@ def _numbers(row: Mapping[str, Any]) -> NDArray[np.int64]:
     return np.array([atomic_numbers[symbol] for symbol in row["symbols"]], dtype=np.int64)
 
 
-def _stress(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _stress(of_row: Any) -> NDArray[np.float64]:
+    """Of a stress, or a virial."""
+    values = _array(of_row)
     if values.size == 9:
         return values.reshape(3, 3)
     if values.shape != (6,):

@@ -14,7 +14,10 @@ from tribond.errors import StructureError
 from tribond.graph.checks import check_system, refuse_clash
 from tribond.graph.neighbors import bonds_within
 
-SAME = 1e-4  # Å | structures that differ by less in every coordinate are taken for the same
+SAME = 1e-4  # Å | coordinates are rounded to this before they are compared
+# Of it, where rounding changes from one number to the next. Data is written in few digits and computed from fractions:
+# at 0 or 1/2, the noise of computing a/4 of a = 5.431 would round it up here and down there.
+EDGE = 0.04365
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +146,12 @@ def _bonds(
 def structure_hash(
     numbers: NDArray[np.uint8], positions: NDArray[np.float64], cell: NDArray[np.float64], pbc: NDArray[np.bool_]
 ) -> int:
-    """The same for the same structure, written with the same atoms in the same order to at least four digits."""
+    """The same for nearly all that is the same structure but for the noise of computing, its atoms in the same order.
+
+    Coordinates that differ by d Å are rounded to different numbers in a share of d / SAME of all cases.
+    """
     digest = hashlib.blake2b(numbers.tobytes(), digest_size=8)
     for values in (positions, np.where(pbc[:, None], cell, 0.0)):
-        digest.update(np.round(values / SAME).astype(np.int64).tobytes())
+        digest.update(np.floor(values / SAME + EDGE).astype(np.int64).tobytes())
     digest.update(pbc.tobytes())
     return int.from_bytes(digest.digest(), "little")

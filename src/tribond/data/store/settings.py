@@ -13,8 +13,8 @@ class ReadSettings:
     """What the user says about the files.
 
     Attributes:
-        stress_unit: of all files; None: what each format is known to have, else eV/Å³.
-        keys: names of the labels, where they are not ASE's.
+        stress_unit: of all files but VASP's own, which have kbar; None: what each format is known to have, else eV/Å³.
+        keys: names of the labels, where they are not ASE's; VASP's own files have no other names.
         id_key: name of what tells which material a structure is of; None: the usual ones.
         options: format, and elements of types.
         vasp_energy: "e0", extrapolated to no smearing, or "free", of which the forces are derivatives.

@@ -151,19 +151,24 @@ class Store(FrameSet):
         """(frames,) bonds of each within this cutoff, Å, if they were counted when the store was made."""
         return self.column(edges_column(cutoff)) if cutoff in self.cutoffs else None
 
-    def fold(self, folds: int, by: str) -> NDArray[np.int64]:
-        """(frames,) the part that each belongs to, if "composition" or "id" decides over it.
+    def fold(self, folds: int, by: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """(rows,) the part that each belongs to, if "composition" or "id" decides over it.
 
         Raises:
-            DataError: if some have no ids.
+            DataError: if some of those that are asked for have no ids.
         """
-        rows = self.column("formula" if by == "composition" else "id")
-        if len(rows) and rows.min() < 0:
-            msg = f"{int((rows < 0).sum())} structures of {self.path} have no id (first {self.origin(int(rows.argmin()))}): split_by: composition"
+        lines = self.column("formula" if by == "composition" else "id")
+        lines = lines if rows is None else lines[rows]
+        if len(lines) and lines.min() < 0:
+            first = int(lines.argmin())
+            origin = self.origin(first if rows is None else int(rows[first]))
+            msg = (
+                f"{int((lines < 0).sum())} structures of {self.path} have no id (first {origin}): split_by: composition"
+            )
             raise DataError(msg)
         names = self.texts("formulas" if by == "composition" else "ids")
         known = [fold_of_text(name, folds) for name in names]
-        return np.array(known, dtype=np.int64)[rows] if len(rows) else np.zeros(0, dtype=np.int64)
+        return np.array(known, dtype=np.int64)[lines] if len(lines) else np.zeros(0, dtype=np.int64)
 
     def update(self, digest: Digest) -> None:
         """The digest of all files stands in the store."""

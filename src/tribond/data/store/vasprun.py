@@ -126,8 +126,12 @@ def _level(run: _Run) -> str:
 
 
 def run_name(path: Path) -> str:
-    """The folder of a run: its steps belong together."""
-    return path.resolve().parent.name
+    """The folder of a run, as the user wrote it with what is below: its steps belong together.
+
+    Its own name alone would not do: workflows have a folder of the same name in that of every material.
+    """
+    folder = path.parent.as_posix()
+    return folder if folder != "." else path.resolve().parent.name
 
 
 def _matrix(element: ET.Element, where: str) -> NDArray[np.float64]:

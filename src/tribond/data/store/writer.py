@@ -21,6 +21,7 @@ from tribond.files import write_json
 PROGRESS = "progress.json"
 SKIPPED = "skipped.jsonl"  # one line for everything that was left out
 BLOCK = 1 << 20
+MOST_LEVELS = 256  # their numbers are bytes
 
 
 class StoreWriter:
@@ -37,7 +38,7 @@ class StoreWriter:
     def __init__(self, path: Path, cutoffs: tuple[float, ...]) -> None:
         self.path, self.cutoffs = path, cutoffs
         self.types = columns.types(cutoffs)
-        self.names = [RECORDS, SKIPPED, *(f"{name}.npy" for name in self.types), *(f"{name}.txt" for name in TEXTS)]
+        self.names = file_names(cutoffs)
         progress = path / PROGRESS
         before: dict[str, Any] = json.loads(progress.read_text(encoding="utf-8")) if progress.is_file() else {}
         self.state: dict[str, Any] = before.get("state", {})
@@ -51,7 +52,17 @@ class StoreWriter:
         self.formulas: dict[tuple[bytes, bytes], str] = {}
 
     def add(self, row: Row, *, level: str, file: str, name: str | None) -> None:
-        """Append one structure."""
+        """Append one structure.
+
+        Raises:
+            DataError: for a level of theory too many.
+        """
+        if level not in self.texts["levels"] and len(self.texts["levels"]) >= MOST_LEVELS:
+            msg = (
+                f"{file}: {level!r} would be level of theory {MOST_LEVELS + 1} of the store, and more than {MOST_LEVELS} are not "
+                "kept; name it yourself (LEVEL=SOURCE), or make several stores"
+            )
+            raise DataError(msg)
         key = row.elements.tobytes(), row.counts.tobytes()
         if key not in self.formulas:
             self.formulas[key] = formula_of(row.elements, row.counts)
@@ -136,6 +147,11 @@ class StoreWriter:
     def _lines(self, name: str) -> dict[str, int]:
         content = (self.path / f"{name}.txt").read_bytes().decode()
         return {json.loads(line): number for number, line in enumerate(content.splitlines())}
+
+
+def file_names(cutoffs: tuple[float, ...]) -> list[str]:
+    """All files that a writer opens."""
+    return [RECORDS, SKIPPED, *(f"{name}.npy" for name in columns.types(cutoffs)), *(f"{name}.txt" for name in TEXTS)]
 
 
 def _at(path: Path, length: int | None, *, is_column: bool) -> BinaryIO:
