@@ -140,7 +140,7 @@ def test_an_index_takes_a_part_and_files_of_one_name_differ(data, tmp_path):
     assert result.validation.names == tuple(f"alloys.extxyz#{row}" for row in range(16, 24))
     assert result.test.names == ("a/alloys.extxyz#5", "b/alloys.extxyz#5")
     with pytest.raises(DataError, match="no row has"):
-        train(settings(data={"files": ["alloys.extxyz@24:"]}), tmp_path)
+        train(settings(data={"files": ["alloys.extxyz@24:"]}, output="other"), tmp_path)
 
 
 def test_tables_hold_files_dictionaries_and_text(data, tmp_path):

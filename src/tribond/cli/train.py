@@ -66,6 +66,9 @@ def train(
     if dry_run + find_rate + restart > 1:
         msg = "--dry-run, --find-learning-rate and --restart exclude each other"
         raise typer.BadParameter(msg)
+    if find_rate and ensemble is not None:
+        msg = "--find-learning-rate is for one model; leave out --ensemble: the members share the learning rate"
+        raise typer.BadParameter(msg)
     settings = read_training_file(config)
     if isinstance(settings, PropertyTrainingConfig) and (dry_run or find_rate):
         msg = "--dry-run and --find-learning-rate are for potentials, not for models of properties"
@@ -80,7 +83,10 @@ def train(
 
         if dry_run or find_rate:
             try:
-                (tell_estimate if dry_run else tell_learning_rate)(settings, folder, quiet=quiet)
+                if dry_run:
+                    tell_estimate(settings, folder, members=ensemble or 1, quiet=quiet)
+                else:
+                    tell_learning_rate(settings, folder, quiet=quiet)
             except KeyboardInterrupt as interruption:
                 raise typer.Exit(128 + getattr(interruption, "signal", signal.SIGINT)) from interruption
             return
@@ -171,8 +177,8 @@ def evaluate_validation(
 
     reports = []
     for number, source in enumerate(settings.data.train):
-        frames = [frame for frame in result.validation if frame.source == number]
-        if frames:
+        frames = result.validation.take(result.validation.sources == number)
+        if len(frames):
             reports.append(evaluate_frames(potential, frames, name=source.name))
     return reports
 
