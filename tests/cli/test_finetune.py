@@ -20,7 +20,7 @@ from tribond.nn.m3gnet import M3GNet
 
 pytest.importorskip("lightning")
 
-from tribond.training.finetune import hold_out  # noqa: E402 - needs the extra
+from tribond.training.finetune import hold_out
 
 TINY = {"node_features": 8, "edge_features": 8, "num_blocks": 1, "update_hidden": (8,), "readout_hidden": (8,)}
 

@@ -108,7 +108,9 @@ def finetune(
         known = ", ".join(parts_of(potential.model))
         raise typer.BadParameter(f"{base} has no {', '.join(unknown)}; it has {known}", param_hint="--freeze")
     frames = _known(read(data), potential)
-    train, held_out = (frames, _known(read(validation), potential)) if validation else hold_out(frames, seed, output.note)
+    train, held_out = (
+        (frames, _known(read(validation), potential)) if validation else hold_out(frames, seed, output.note)
+    )
     wishes = Wishes(steps, learning_rate, parts, replay, seed, accelerator)
     local = Path(base).expanduser()
     name = str(local.resolve()) if local.exists() else base

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tribond.cli import options, output
-from tribond.cli.evaluate import print_reports
-from tribond.cli.train_trials import tell_estimate, tell_learning_rate
+from tribond.cli.evaluate_tables import print_reports
+from tribond.cli.train_trials import tell_trial
 
 if TYPE_CHECKING:
     from tribond.evaluation.metrics import EvaluationReport
@@ -66,13 +66,9 @@ def train(
     if dry_run + find_rate + restart > 1:
         msg = "--dry-run, --find-learning-rate and --restart exclude each other"
         raise typer.BadParameter(msg)
-    if find_rate and ensemble is not None:
-        msg = "--find-learning-rate is for one model; leave out --ensemble: the members share the learning rate"
-        raise typer.BadParameter(msg)
     settings = read_training_file(config)
-    if isinstance(settings, PropertyTrainingConfig) and (dry_run or find_rate):
-        msg = "--dry-run and --find-learning-rate are for potentials, not for models of properties"
-        raise typer.BadParameter(msg)
+    if dry_run or find_rate:
+        _check_trial(find_rate, ensemble, of_properties=isinstance(settings, PropertyTrainingConfig))
     first = is_first_process()  # of several processes one speaks
     quiet = quiet or not first
     folder = config.resolve().parent
@@ -83,10 +79,7 @@ def train(
 
         if dry_run or find_rate:
             try:
-                if dry_run:
-                    tell_estimate(settings, folder, members=ensemble or 1, quiet=quiet)
-                else:
-                    tell_learning_rate(settings, folder, quiet=quiet)
+                tell_trial(settings, folder, members=None if find_rate else ensemble or 1, quiet=quiet)
             except KeyboardInterrupt as interruption:
                 raise typer.Exit(128 + getattr(interruption, "signal", signal.SIGINT)) from interruption
             return
@@ -116,6 +109,20 @@ def train(
 
 # `tribond` finds the verb here without importing this file for its help.
 app = options.verb(train)
+
+
+def _check_trial(find_rate: bool, ensemble: int | None, *, of_properties: bool) -> None:
+    """See that --dry-run or --find-learning-rate makes sense.
+
+    Raises:
+        typer.BadParameter: if it does not.
+    """
+    if find_rate and ensemble is not None:
+        msg = "--find-learning-rate is for one model; leave out --ensemble: the members share the learning rate"
+        raise typer.BadParameter(msg)
+    if of_properties:
+        msg = "--dry-run and --find-learning-rate are for potentials, not for models of properties"
+        raise typer.BadParameter(msg)
 
 
 @contextmanager

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 GIB = 2**30
 
 
+def tell_trial(settings: "TrainingConfig", folder: Path, *, members: int | None, quiet: bool) -> None:
+    """Tell time and memory of a training of so many members; None: a learning rate instead."""
+    if members is None:
+        tell_learning_rate(settings, folder, quiet=quiet)
+    else:
+        tell_estimate(settings, folder, members=members, quiet=quiet)
+
+
 def tell_estimate(settings: "TrainingConfig", folder: Path, *, members: int = 1, quiet: bool) -> None:
     """Measure some steps, and print how long the training will take and how much memory.
 
