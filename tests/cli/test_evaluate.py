@@ -163,3 +163,7 @@ def test_wrong_usage(tribond, model_file, data, out):
     assert tribond("evaluate", "no-such-model", data, "-o", out).exit_code == 2
     assert tribond("evaluate", model_file, data, "-o", out, "--device", "abacus").exit_code == 2
     assert tribond("evaluate", model_file).exit_code == 2
+    result = tribond("evaluate", model_file, data, "-o", out, "--key", "heat", "--structure", "cif")
+    assert result.exit_code == 2
+    assert "--structure, --key" in result.output
+    assert "is for models of properties; this is a potential" in " ".join(result.output.split())

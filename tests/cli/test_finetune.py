@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -12,11 +13,14 @@ from ase.io import read, write
 
 from tribond.checkpoints.native import load_model, save_model
 from tribond.data.common_crystals import common_crystals, disturbed, is_standing, replay_set, standing_set
+from tribond.data.frames import Frame
 from tribond.data.split import reduced_formula
 from tribond.nn.config import preset
 from tribond.nn.m3gnet import M3GNet
 
 pytest.importorskip("lightning")
+
+from tribond.training.finetune import hold_out
 
 TINY = {"node_features": 8, "edge_features": 8, "num_blocks": 1, "update_hidden": (8,), "readout_hidden": (8,)}
 
@@ -139,3 +143,65 @@ def test_what_cannot_be_done_is_said(tribond, base, data, tmp_path):
     result = tribond("finetune", base, tmp_path / "strange.extxyz", "-o", tmp_path / "out")
     assert result.exit_code == 1
     assert "does not know W" in result.output
+
+
+def test_files_of_others_are_never_replaced(tribond, base, data, tmp_path):
+    """In the user's own folder: neither the data that is read nor another file of the same name."""
+    mine = tmp_path / "work" / "data" / "train.extxyz"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(data.read_bytes())
+    for given in (mine, data):
+        result = tribond("finetune", base, given, "-o", tmp_path / "work", "--steps", "1", "--replay", "0")
+        assert result.exit_code == 2
+        assert "was not written by a fine-tuning" in result.output
+        assert mine.read_bytes() == data.read_bytes()
+    other = mine.rename(mine.with_name("mine.extxyz"))
+    result = tribond("finetune", base, f"{other}@:8", "-o", tmp_path / "work", "--steps", "1", "--replay", "0")
+    assert result.exit_code == 2
+    assert "where fine-tuning writes its own files" in result.output
+    assert [path.name for path in (tmp_path / "work").rglob("*")] == ["data", "mine.extxyz"]
+
+
+def test_a_model_of_no_common_crystal_has_no_replay(tribond, tmp_path):
+    model = M3GNet(preset("paper", elements=("H", "O"), **TINY))
+    model.reference_energy.set(scale=[1.0] * 2, reference=[-3.0] * 2)
+    save_model(tmp_path / "water.safetensors", model, {"name": "water"})
+    images = []
+    for seed in range(10):
+        atoms = Atoms("OH2", [[0, 0, 0], [0.97, 0, 0], [-0.24, 0.94, 0]])
+        atoms.rattle(0.05, seed=seed)
+        atoms.calc = SinglePointCalculator(atoms, energy=-9.0 - 0.1 * seed, forces=np.full((3, 3), 0.01 * seed))
+        images.append(atoms)
+    write(tmp_path / "water.extxyz", images)
+    command = ("finetune", tmp_path / "water.safetensors", tmp_path / "water.extxyz", "-o", tmp_path / "out")
+    result = tribond(*command, "--steps", "2", "--accelerator", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "there is no replay: no common crystal is made of elements" in result.output
+    assert not (tmp_path / "out" / "data" / "replay.extxyz").exists()
+    assert tribond(*command, "--steps", "2", "--accelerator", "cpu").exit_code == 0  # the result again
+
+
+def test_several_processes_are_refused(tribond, base, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "2")
+    result = tribond("finetune", base, data, "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "fine-tuning is one process" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_compound_with_nearly_all_frames_is_not_held_out():
+    def frames(sizes):
+        pairs = [(formula, size) for formula, size in sizes.items() for _ in range(size)]
+        return [Frame(Atoms(formula), 0.0, None, None, formula) for formula, _ in pairs]
+
+    compounds = [f"Cu{number}O" for number in range(1, 31)]
+    for seed in range(20):  # whichever compound comes first
+        notes = []
+        train, held = hold_out(frames({"Si": 900} | dict.fromkeys(compounds, 10)), seed, notes.append)
+        assert (len(held), notes) == (120, [])  # twelve of thirty, and none of silicon
+        assert {frame.origin for frame in train}.isdisjoint(frame.origin for frame in held)
+        train, held = hold_out(frames({"Si": 900} | dict.fromkeys(compounds, 2)), seed, notes.append)
+        assert (len(train), len(held)) == (864, 96)
+        assert "at random, not by compound: 900 are of Si" in notes[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from ase.build import bulk
-from ase.io import write
+from ase.io import read, write
 
 pytest.importorskip("lightning")
 
@@ -79,6 +79,20 @@ def test_folds_predictions_and_errors(tribond, training, tmp_path):
     labels = np.array([2000 / (atoms["value"][1]) for atoms in values])
     assert labels.shape == (16,)
     assert summary["targets"][0]["count"] == 16
+    ignored = ("--seed", "0", "--stress-unit", "GPa", "--max-force", "3", "--energy-key", "e")
+    result = tribond("evaluate", model, tmp_path / "alloys.extxyz", "-o", tmp_path / "errors", *ignored)
+    assert result.exit_code == 2
+    assert "--seed, --stress-unit, --energy-key, --max-force" in " ".join(result.output.split())
+
+
+def test_an_element_of_one_fold_alone_is_tested_too(tribond, training, tmp_path):
+    file = training({"targets": [{"name": "softness"}]}, cross_validation=3)
+    images = read(tmp_path / "alloys.extxyz", ":")
+    images[0].symbols[0] = "Pd"
+    write(tmp_path / "alloys.extxyz", images)
+    result = tribond("train", file)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "out" / "test" / "summary.json").read_text())["structures"] == 16
 
 
 def test_classes_with_a_state(tribond, training, tmp_path):

@@ -69,6 +69,20 @@ def test_from_file_to_model(tribond, settings, tmp_path):
         assert advice not in result.output
 
 
+def test_the_time_of_an_ensemble_is_that_of_all_members(tribond, settings, monkeypatch):
+    from tribond.training import estimate
+
+    hour = [estimate.StageCost("1", 3600, 10, 1.0, 0.1)]
+    found = estimate.Estimate(8, 4, 100, 0.0, hour, 0, 0.0, 1.0, 0, 0, None)
+    monkeypatch.setattr(estimate, "estimate", lambda *_, **__: found)
+    assert "the whole training: 1:00:00" in tribond("train", settings(), "--dry-run").stdout
+    shown = tribond("train", settings(), "--dry-run", "--ensemble", 4).stdout
+    assert "the whole training, 4 members of 1:00:00: 4:00:00" in shown
+    result = tribond("train", settings(), "--find-learning-rate", "--ensemble", 4)
+    assert result.exit_code == 2
+    assert "--find-learning-rate is for one model" in result.output
+
+
 def test_quiet(tribond, settings, tmp_path):
     result = tribond("train", settings(), "--quiet")
     assert (result.exit_code, result.output) == (0, "")

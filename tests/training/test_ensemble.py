@@ -64,6 +64,14 @@ def test_members_differ_share_the_validation_and_go_on_after_an_interruption(dat
     assert tribond.load(tmp_path / "out", device="cpu").num_members == 3
 
 
+def test_several_tasks_of_srun_are_refused(tmp_path, make_training, monkeypatch):
+    """They would all train the same members into the same folders."""
+    for name, value in (("SLURM_STEP_ID", "0"), ("SLURM_NTASKS", "2"), ("SLURM_NTASKS_PER_NODE", "2")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="start one process"):
+        train_ensemble(make_training(), tmp_path, 2)
+
+
 def test_a_folder_of_one_training_and_several_devices_are_refused(data, tmp_path, make_training):
     config = make_training(steps=1, validate_every=1)
     train(config, tmp_path, progress=False)

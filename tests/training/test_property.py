@@ -129,6 +129,20 @@ def test_a_bad_row_is_named(data, tmp_path, key, value, message):
     assert len(result.train) + len(result.validation) == 23
 
 
+def test_an_index_takes_a_part_and_files_of_one_name_differ(data, tmp_path):
+    """What trains must not validate; the same name in two folders is two files."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder / "alloys.extxyz", data[:6])
+    parts = {"files": ["alloys.extxyz@:16"], "validation": ["alloys.extxyz@16:"], "test": ["*/alloys.extxyz@-1"]}
+    result = train(settings(data=parts, steps=1), tmp_path)
+    assert result.train.names == tuple(f"alloys.extxyz#{row}" for row in range(16))
+    assert result.validation.names == tuple(f"alloys.extxyz#{row}" for row in range(16, 24))
+    assert result.test.names == ("a/alloys.extxyz#5", "b/alloys.extxyz#5")
+    with pytest.raises(DataError, match="no row has"):
+        train(settings(data={"files": ["alloys.extxyz@24:"]}, output="other"), tmp_path)
+
+
 def test_tables_hold_files_dictionaries_and_text(data, tmp_path):
     from pymatgen.io.ase import AseAtomsAdaptor
 
@@ -157,6 +171,13 @@ def test_a_state_is_given_in_the_units_of_the_data(tmp_path):
     cold, hot = (model.predict(images[0], state=temperature)[0].value for temperature in (100.0, 300.0))
     assert hot - cold == pytest.approx(0.1, abs=0.03)
     assert model.states_of(images[:2]) == [[100.0], [200.0]]
+
+    start = {"start_from": "out/model.safetensors", "keep_readout": True}
+    slow = {"learning_rate": 1e-12, "warmup_steps": 0}
+    result = train(settings(property=wanted, model=start, steps=1, output="again", optimizer=slow), tmp_path)
+    again = tribond.load(result.model_file, device="cpu")
+    same = [again.predict(images[0], state=temperature)[0].value for temperature in (100.0, 300.0)]
+    assert same == pytest.approx([cold, hot], abs=1e-5)
 
 
 def test_classes_are_told_apart(data, tmp_path):

@@ -149,7 +149,7 @@ def test_a_training_shorter_than_the_validation_interval_is_validated(data, make
 
 def test_without_validation(data, make_training, tmp_path):
     result = train(make_training(validation_folds=0, patience=1), tmp_path)
-    assert result.validation == []
+    assert len(result.validation) == 0
     last = torch.load(result.output / "checkpoints" / "last.ckpt", weights_only=True)
     kept = load_file(result.model_file)
     assert torch.equal(kept["atom_embedding.weight"], last["state_dict"]["model.atom_embedding.weight"])

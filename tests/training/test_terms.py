@@ -14,6 +14,7 @@ from tribond.terms.d3 import Dispersion
 from tribond.training import run
 from tribond.training.config import TrainingConfig
 from tribond.training.sources import read_training_frames
+from tribond.training.start import make_start
 from tribond.training.terms import without_terms
 
 pytest.importorskip("dftd3")
@@ -47,7 +48,7 @@ def test_the_model_file_adds_what_was_taken_off(data, make_training, tmp_path):
     assert header["metadata"]["energy_terms"] == ["d3bj:pbe"]
     potential = tribond.load(result.model_file)
     whole = evaluate_frames(potential, result.validation, name="whole")
-    start = run.make_start(config, read_training_frames(config.data, tmp_path), tmp_path)
+    start = make_start(config, read_training_frames(config.data, tmp_path), tmp_path)
     network = evaluate_frames(tribond.without_dispersion(potential), list(start.frames.validation), name="network")
     assert whole.forces.mae == pytest.approx(network.forces.mae, rel=1e-6)
     assert whole.energy.mae == pytest.approx(network.energy.mae, rel=1e-6)

@@ -1,6 +1,6 @@
 """`tribond evaluate`: how far a potential is from reference data."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tribond.cli import options, output
-from tribond.cli.calibration import print_calibration
+from tribond.cli.evaluate_tables import print_reports
 from tribond.errors import DataError
 
 if TYPE_CHECKING:
     from tribond.data.frames import Frame
-    from tribond.evaluation.metrics import Errors, EvaluationReport
+    from tribond.evaluation.metrics import EvaluationReport
     from tribond.models.ensemble import Ensemble
     from tribond.models.potential import Potential
     from tribond.reading.content import Options
 
-MOST_ELEMENTS = 12  # rows of elements on the terminal; elements.csv has them all
 CANNOT_BE_USED = "cannot be used"  # of frames that are left out
 KINDS = ("energy", "forces", "stress")
-NUMBERS = ("MAE", "RMSE", "largest", "compared")
 
 
 class StressUnit(StrEnum):
@@ -35,6 +33,7 @@ class StressUnit(StrEnum):
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Name of a model, such as default, or path of a model file.")
     ],
@@ -115,15 +114,12 @@ def evaluate(
     from tribond.models.property_model import PropertyModel
 
     potential = output.load_model(model, device, dtype)
-    if isinstance(potential, PropertyModel):
-        from tribond.cli.evaluate_property import evaluate_properties
+    from tribond.cli.evaluate_property import evaluate_properties, refuse_options
 
-        if frames is not None or predictions:
-            raise typer.BadParameter(
-                "is for potentials; this is a model of properties", param_hint="--frames, --predictions"
-            )
+    refuse_options(context, of_properties=isinstance(potential, PropertyModel))
+    if isinstance(potential, PropertyModel):
         evaluate_properties(
-            potential, data, output_folder, structure=structure, given=key or [], kind=reading.format, quiet=quiet
+            potential, data, output_folder, structure=structure, given=key or [], reading=reading, quiet=quiet
         )
         return
     settings = {
@@ -270,55 +266,3 @@ def _progress(title: str, *, quiet: bool) -> Iterator[tuple[Callable[[int], None
             lambda total: progress.update(task, description=output.shown(title), total=total),
             lambda count: progress.advance(task, count),
         )
-
-
-def print_reports(reports: "Sequence[EvaluationReport]") -> None:
-    """Print the errors of every set, of all together, and of the elements with the largest errors."""
-    from tribond.evaluation.metrics import make_report
-
-    table = output.plain_table("data", "quantity", "MAE", "RMSE", "largest", "compared", right=NUMBERS)
-    shown = list(reports)
-    if len(reports) > 1:
-        shown.append(make_report("all", [result for report in reports for result in report.results]))
-    for report in shown:
-        head = [output.shown(report.name), f"{report.frames} structures, {report.atoms} atoms"]
-        for label, errors, digits in _quantities(report):
-            numbers = [f"{value:.{digits}f}" for value in (errors.mae, errors.rmse, errors.largest)]
-            table.add_row(head.pop(0) if head else "", label, *numbers, str(errors.count))
-        for rest in head:
-            table.add_row(rest)
-    terminal = output.console()
-    terminal.print(table)
-    terminal.print(
-        "shifted: after the shift of the elements' energies that fits best; forces over components, stress over 9"
-    )
-    print_calibration(shown)
-    _print_elements(shown[-1])
-
-
-def _quantities(report: "EvaluationReport") -> Iterator[tuple[str, "Errors", int]]:
-    rows = (
-        ("energy (meV/atom)", report.energy, 2),
-        ("energy, shifted (meV/atom)", report.energy_shifted, 2),
-        ("forces (meV/Å)", report.forces, 2),
-        ("stress (GPa)", report.stress, 4),
-    )
-    for label, errors, digits in rows:
-        if errors is not None:
-            yield label, errors, digits
-
-
-def _print_elements(report: "EvaluationReport") -> None:
-    """Forces and energy shifts by element; of many elements those with the largest errors."""
-    elements = sorted(report.elements, key=lambda element: -(element.forces.mae if element.forces else 0.0))
-    columns = ("atoms", "force MAE (meV/Å)", "force RMSE (meV/Å)", "energy shift (eV)")
-    table = output.plain_table("element", *columns, right=columns)
-    for element in elements[:MOST_ELEMENTS]:
-        forces = ["", ""] if element.forces is None else [f"{element.forces.mae:.2f}", f"{element.forces.rmse:.2f}"]
-        shift = "" if element.energy_shift is None else f"{element.energy_shift:+.4f}"
-        table.add_row(element.symbol, str(element.atoms), *forces, shift)
-    terminal = output.console()
-    terminal.print()
-    terminal.print(table)
-    if len(elements) > MOST_ELEMENTS:
-        terminal.print(f"the {MOST_ELEMENTS} worst of {len(elements)} elements; elements.csv has all")

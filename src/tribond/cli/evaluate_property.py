@@ -12,6 +12,33 @@ from tribond.errors import DataError
 if TYPE_CHECKING:
     from tribond.data.property_table import PropertyTable
     from tribond.models.property_model import PropertyModel
+    from tribond.reading.content import Options
+
+# Parameters of the verb that say nothing about the other kind of model.
+OF_POTENTIALS = (
+    *("frames", "seed", "labels", "stress_unit", "energy_key", "forces_key", "stress_key", "virial_key"),
+    *("max_force", "max_stress", "predictions"),
+)
+OF_PROPERTIES = ("structure", "key")
+
+
+def refuse_options(context: typer.Context, *, of_properties: bool) -> None:
+    """See that no option was given that would be ignored.
+
+    Args:
+        context: of the verb.
+        of_properties: whether the model predicts properties, and not energy and forces.
+
+    Raises:
+        typer.BadParameter: naming the options.
+    """
+    names = OF_POTENTIALS if of_properties else OF_PROPERTIES
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name != "DEFAULT"]
+    if given:
+        kinds = ("potentials", "a model of properties") if of_properties else ("models of properties", "a potential")
+        hint = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise typer.BadParameter(f"is for {kinds[0]}; this is {kinds[1]}", param_hint=hint)
 
 
 def evaluate_properties(
@@ -21,7 +48,7 @@ def evaluate_properties(
     *,
     structure: str,
     given: list[str],
-    kind: str | None,
+    reading: "Options",
     quiet: bool,
 ) -> None:
     """Compare the model with the properties in some files, all of them together.
@@ -32,13 +59,13 @@ def evaluate_properties(
         folder: for summary.json, predictions.csv and the picture.
         structure: the column of tables with structures.
         given: keys of the targets, where they are not those of the training.
-        kind: format of files of structures.
+        reading: format of files of structures, and elements of types.
         quiet: print nothing but notes.
     """
     from tribond.evaluation.property_files import write_property_report
     from tribond.evaluation.property_metrics import predict_table
 
-    table = _known(model, _read(model, files, structure, given, kind))
+    table = _known(model, _read(model, files, structure, given, reading))
     results = predict_table(model, table)
     record: dict[str, Any] = {
         "tribond_version": output.version(),
@@ -53,10 +80,9 @@ def evaluate_properties(
 
 
 def _read(
-    model: "PropertyModel", files: list[str], structure: str, given: list[str], kind: str | None
+    model: "PropertyModel", files: list[str], structure: str, given: list[str], reading: "Options"
 ) -> "PropertyTable":
     from tribond.data.property_table import StateColumns, TargetColumn, read_property_table
-    from tribond.reading.content import Options
 
     stated = model.metadata.get("property")
     targets = stated.get("targets") if isinstance(stated, dict) else None
@@ -72,9 +98,7 @@ def _read(
     is_log = [logs] * len(keys) if isinstance(logs, bool) else list(logs)
     columns = [TargetColumn(key, log, model.classes) for key, log in zip(keys, is_log, strict=True)]
     with output.quiet_libraries():
-        return read_property_table(
-            files, columns, state=state, structure=structure, options=Options(kind), bad_rows="skip"
-        )
+        return read_property_table(files, columns, state=state, structure=structure, options=reading, bad_rows="skip")
 
 
 def _known(model: "PropertyModel", table: "PropertyTable") -> "PropertyTable":

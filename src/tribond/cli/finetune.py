@@ -1,6 +1,5 @@
 """`tribond finetune`: from a model and some data to a better model, and what it cost."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 
 from tribond.cli import options, output
 from tribond.cli.evaluate import StressUnit
-from tribond.errors import DataError
+from tribond.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,19 +92,29 @@ def finetune(
             )
 
     from tribond.cli.train import train as train_by_file
-    from tribond.training.finetune import Wishes, hold_out, prepare
+    from tribond.data.frames import expand
+    from tribond.reading.names import split_index
+    from tribond.training.devices import launch_of
+    from tribond.training.finetune import Wishes, check_target, hold_out, prepare
     from tribond.training.parts import parts_of
+
+    if launch_of(1, 1).several:
+        msg = f"fine-tuning is one process: start one; for several devices, tribond train {target / 'finetune.yaml'}"
+        raise ConfigError(msg)
+    check_target(target, [split_index(file)[0] for file in expand([*data, *(validation or [])])])
 
     potential = output.load_potential(base, "cpu", "float64")
     if unknown := [part for part in parts if part not in parts_of(potential.model)]:
         known = ", ".join(parts_of(potential.model))
         raise typer.BadParameter(f"{base} has no {', '.join(unknown)}; it has {known}", param_hint="--freeze")
     frames = _known(read(data), potential)
-    train, held_out = (frames, _known(read(validation), potential)) if validation else hold_out(frames, seed)
+    train, held_out = (
+        (frames, _known(read(validation), potential)) if validation else hold_out(frames, seed, output.note)
+    )
     wishes = Wishes(steps, learning_rate, parts, replay, seed, accelerator)
     local = Path(base).expanduser()
     name = str(local.resolve()) if local.exists() else base
-    file = prepare(potential, name, train, held_out, target, wishes, restart=restart)
+    file = prepare(potential, name, train, held_out, target, wishes, restart=restart, on_note=output.note)
     if not quiet:
         output.note(f"{len(train)} structures to train on, {len(held_out)} held out; settings are in {file}")
     train_by_file(file, restart=restart, quiet=quiet)  # a complete one shows its tables again
@@ -147,8 +156,6 @@ def tell_forgetting(base: "Potential", folder: Path, new: set[str], *, quiet: bo
     from tribond.files import write_json
     from tribond.training.finetune import on_new_zero, standing_frames
 
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return  # of several processes one speaks
     tuned = load_potential(folder / "model.safetensors", device="cpu", dtype="float64")
     frames = on_new_zero(standing_frames(base), base, tuned)
     groups = {
@@ -173,7 +180,7 @@ def tell_forgetting(base: "Potential", folder: Path, new: set[str], *, quiet: bo
         if name == "of other elements" and (energy > FORGOTTEN_ENERGY or forces > FORGOTTEN_FORCES * size):
             far.append(f"energies by {energy:.0f} meV/atom, forces by {forces:.0f} meV/Å of {size:.0f}")
     write_json(folder / "forgetting.json", {"new_elements": sorted(new), "moved": record})
-    if not quiet:
+    if not quiet and record:
         terminal = output.console()
         terminal.print()
         terminal.print(table)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tribond.cli import options, output
-from tribond.cli.evaluate import print_reports
-from tribond.cli.train_trials import tell_estimate, tell_learning_rate
+from tribond.cli.evaluate_tables import print_reports
+from tribond.cli.train_trials import tell_trial
 
 if TYPE_CHECKING:
     from tribond.evaluation.metrics import EvaluationReport
@@ -67,9 +67,8 @@ def train(
         msg = "--dry-run, --find-learning-rate and --restart exclude each other"
         raise typer.BadParameter(msg)
     settings = read_training_file(config)
-    if isinstance(settings, PropertyTrainingConfig) and (dry_run or find_rate):
-        msg = "--dry-run and --find-learning-rate are for potentials, not for models of properties"
-        raise typer.BadParameter(msg)
+    if dry_run or find_rate:
+        _check_trial(find_rate, ensemble, of_properties=isinstance(settings, PropertyTrainingConfig))
     first = is_first_process()  # of several processes one speaks
     quiet = quiet or not first
     folder = config.resolve().parent
@@ -80,7 +79,7 @@ def train(
 
         if dry_run or find_rate:
             try:
-                (tell_estimate if dry_run else tell_learning_rate)(settings, folder, quiet=quiet)
+                tell_trial(settings, folder, members=None if find_rate else ensemble or 1, quiet=quiet)
             except KeyboardInterrupt as interruption:
                 raise typer.Exit(128 + getattr(interruption, "signal", signal.SIGINT)) from interruption
             return
@@ -110,6 +109,20 @@ def train(
 
 # `tribond` finds the verb here without importing this file for its help.
 app = options.verb(train)
+
+
+def _check_trial(find_rate: bool, ensemble: int | None, *, of_properties: bool) -> None:
+    """See that --dry-run or --find-learning-rate makes sense.
+
+    Raises:
+        typer.BadParameter: if it does not.
+    """
+    if find_rate and ensemble is not None:
+        msg = "--find-learning-rate is for one model; leave out --ensemble: the members share the learning rate"
+        raise typer.BadParameter(msg)
+    if of_properties:
+        msg = "--dry-run and --find-learning-rate are for potentials, not for models of properties"
+        raise typer.BadParameter(msg)
 
 
 @contextmanager
@@ -171,8 +184,8 @@ def evaluate_validation(
 
     reports = []
     for number, source in enumerate(settings.data.train):
-        frames = [frame for frame in result.validation if frame.source == number]
-        if frames:
+        frames = result.validation.take(result.validation.sources == number)
+        if len(frames):
             reports.append(evaluate_frames(potential, frames, name=source.name))
     return reports
 

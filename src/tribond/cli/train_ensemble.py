@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from tribond.cli import output
-from tribond.cli.evaluate import print_reports
+from tribond.cli.evaluate_tables import print_reports
 
 if TYPE_CHECKING:
     from tribond.training.config import TrainingConfig

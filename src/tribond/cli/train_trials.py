@@ -12,12 +12,21 @@ if TYPE_CHECKING:
 GIB = 2**30
 
 
-def tell_estimate(settings: "TrainingConfig", folder: Path, *, quiet: bool) -> None:
+def tell_trial(settings: "TrainingConfig", folder: Path, *, members: int | None, quiet: bool) -> None:
+    """Tell time and memory of a training of so many members; None: a learning rate instead."""
+    if members is None:
+        tell_learning_rate(settings, folder, quiet=quiet)
+    else:
+        tell_estimate(settings, folder, members=members, quiet=quiet)
+
+
+def tell_estimate(settings: "TrainingConfig", folder: Path, *, members: int = 1, quiet: bool) -> None:
     """Measure some steps, and print how long the training will take and how much memory.
 
     Args:
         settings: the training file.
         folder: what file names in it are relative to.
+        members: of an ensemble, trained one after the other.
         quiet: only the last two lines.
     """
     import torch
@@ -48,7 +57,8 @@ def tell_estimate(settings: "TrainingConfig", folder: Path, *, quiet: bool) -> N
             f"{duration(total)}"
         )
     where = "the GPU" if found.gpu_memory_bytes is not None else output.count(torch.get_num_threads(), "thread")
-    say(f"the whole training: {duration(found.seconds)} (h:mm:ss) on one device, {where}")
+    several = "" if members == 1 else f", {members} members of {duration(found.seconds)}"
+    say(f"the whole training{several}: {duration(members * found.seconds)} (h:mm:ss) on one device, {where}")
     on_gpu = "" if found.gpu_memory_bytes is None else f"; {found.gpu_memory_bytes / GIB:.2f} GiB on the GPU"
     say(
         f"memory: {found.memory_bytes / GIB:.2f} GiB at most, {found.memory_before_bytes / GIB:.2f} GiB of it before "

@@ -90,7 +90,7 @@ def read_one(
     """
     keys.check()
     path, index = split_index(file)
-    wanted = _slice(file, index)
+    wanted = index_slice(file, index)
     try:
         content = read_file(path, slice(None), options)
     except (OSError, StructureError) as error:
@@ -125,7 +125,12 @@ def _good(found: Found, file: str, number: int) -> Atoms:
     return found
 
 
-def _slice(file: str, index: str | None) -> slice:
+def index_slice(file: str, index: str | None) -> slice:
+    """What `file@index` means among the frames or rows of a file; everything without an index.
+
+    Raises:
+        DataError: if it is no index.
+    """
     try:
         wanted = parse_index(index)
     except StructureError as error:

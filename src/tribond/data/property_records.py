@@ -58,7 +58,7 @@ class Record:
         return Atoms(numbers=atoms.numbers, positions=atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
 
 
-def read_records(file: Path, structure: str, options: Options) -> Iterator[Record]:
+def read_records(file: Path, structure: str, options: Options, *, name: str | None = None) -> Iterator[Record]:
     """The records of one file.
 
     Args:
@@ -67,17 +67,19 @@ def read_records(file: Path, structure: str, options: Options) -> Iterator[Recor
         structure: the column of a table that holds structures: dictionaries of pymatgen, their JSON, the text of a CIF
             or POSCAR, or the name of a file, relative to the table.
         options: format of a file of structures.
+        name: of the file, for messages and tables; None: as given.
 
     Raises:
         DataError: if it cannot be read, or has no such column.
     """
+    name = str(file) if name is None else name
     kind = (Path(file.stem) if file.suffix in OPENERS else file).suffix.lower()
     rows = None if options.format is not None or kind not in TABLES else _rows(file, kind)
     if rows is None:
-        yield from _of_structures(file, options)
+        yield from _of_structures(file, options, name)
         return
     for number, row in enumerate(rows):
-        origin = f"{file.name}, row {number}"
+        origin = f"{name}, row {number}"
         if not isinstance(row, Mapping):
             msg = f"{origin}: a row must be a record with names, not {type(row).__name__}"
             raise DataError(msg)
@@ -113,7 +115,7 @@ def _rows(file: Path, kind: str) -> list[Any] | None:
     return content if is_table else None
 
 
-def _of_structures(file: Path, options: Options) -> Iterator[Record]:
+def _of_structures(file: Path, options: Options, name: str) -> Iterator[Record]:
     try:
         content = read_file(file, slice(None), options)
     except (OSError, StructureError) as error:
@@ -126,7 +128,7 @@ def _of_structures(file: Path, options: Options) -> Iterator[Record]:
             results = {} if found.calc is None else dict(getattr(found.calc, "results", {}))
             pairs = found.info.get("key_value_pairs", {})  # of ASE's databases
             values = results | (pairs if isinstance(pairs, dict) else {}) | found.info
-        yield Record(f"{file.name}#{number}", values, found, file.parent)
+        yield Record(f"{name}#{number}", values, found, file.parent)
 
 
 def _atoms(given: Any, folder: Path) -> Atoms:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from tribond.data.frame_table import FrameTable
-from tribond.data.frames import Frame, expand
+from tribond.data.frames import Frame, expand, index_slice
 from tribond.data.property_records import Record, read_records
 from tribond.errors import DataError
 from tribond.reading.content import Options
@@ -87,17 +87,19 @@ def read_property_table(
     identity: str | None = None,
     options: Options | None = None,
     bad_rows: Literal["error", "skip"] = "error",
+    folder: Path | None = None,
 ) -> PropertyTable:
     """Read structures with properties; rows without any of them are left out and counted.
 
     Args:
-        files: tables or files of structures; `*` allowed. See `read_records`.
+        files: tables or files of structures; `*` and `name@INDEX` allowed. See `read_records`.
         targets: where the properties stand.
         state: where the state input stands; every row must have it.
         structure: the column of tables with the structures.
         identity: the column with names of the rows, for messages.
         options: format of files of structures.
         bad_rows: "skip" leaves out rows that cannot be used, with a warning each.
+        folder: what names of files are relative to, and shown relative to.
 
     Raises:
         DataError: if a file cannot be read, or naming the first row that cannot be used.
@@ -108,8 +110,9 @@ def read_property_table(
     names: list[str] = []
     columns: dict[str, None] = {}
     empty = 0
-    for file in expand(list(files)):
-        for record in read_records(split_index(file)[0], structure, options or Options()):
+    folder = folder or Path()
+    for file in expand([str(folder / Path(name).expanduser()) for name in files]):
+        for record in _records(file, folder, structure, options or Options()):
             columns |= dict.fromkeys(map(str, record.values))
             known = None if identity is None else record.value(identity)
             name = record.origin if known is None else f"{record.origin} ({known})"
@@ -147,6 +150,15 @@ def read_property_table(
         tuple(names),
         {},
     )
+
+
+def _records(file: str, folder: Path, structure: str, options: Options) -> Iterable[Record]:
+    """Those of `file`, or of `file@INDEX` the ones that are meant, named as they are counted in the whole file."""
+    path, index = split_index(file)
+    wanted = index_slice(file, index)
+    shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+    records = read_records(path, structure, options, name=str(shown))
+    return records if index is None else list(records)[wanted]
 
 
 def _usable(record: Record) -> Atoms:
@@ -215,8 +227,3 @@ def _state(record: Record, state: StateColumns, name: str) -> list[float]:
             msg = f"{name}: {key} is {str(given)[:60]!r}, which is none of {', '.join(state.categories)}"
             raise DataError(msg)
     return found
-
-
-def paths(files: Sequence[str], folder: Path) -> list[str]:
-    """Names of files relative to a folder."""
-    return [str(folder / Path(file).expanduser()) for file in files]

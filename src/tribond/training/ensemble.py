@@ -1,7 +1,6 @@
 """Training several potentials that differ in their seed alone: the members of an ensemble."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from tribond.checkpoints.ensemble import NAME, write_ensemble
 from tribond.errors import ConfigError
 from tribond.training.config import TrainingConfig
+from tribond.training.devices import launch_of
 from tribond.training.going_on import only_training_in
 from tribond.training.run import TrainingResult, train
 
@@ -58,14 +58,14 @@ def train_ensemble(
         on_member: called with the number and the result of every member that is there.
 
     Raises:
-        ConfigError: for a training of something else than a potential, fewer than two members, several devices, or an output folder with the training of one model; and as
-            `train`, also for its other errors.
+        ConfigError: for a training of something else than a potential, fewer than two members, several devices or processes, or an output
+            folder with the training of one model; and as `train`, also for its other errors.
     """
     if type(config) is not TrainingConfig:  # kinds of training that build on it have another `train`
         raise ConfigError(f"ensembles are of potentials; {config.name} is another kind of training")
     if members < 2:
         raise ConfigError(f"an ensemble needs two members or more, not {members}")
-    if config.devices != 1 or config.nodes != 1 or os.environ.get("WORLD_SIZE", "1") != "1":
+    if config.devices != 1 or config.nodes != 1 or launch_of(config.devices, config.nodes).several:
         raise ConfigError(
             "members of an ensemble are trained on one device each: set devices to 1, and start one process"
         )

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 import tribond
 from tribond.checkpoints.native import save_model
-from tribond.data.property_table import PropertyTable, paths, read_property_table
+from tribond.data.property_table import PropertyTable, read_property_table
 from tribond.errors import ConfigError, DataError, TribondError
 from tribond.interrupt import stop_requests
 from tribond.nn.m3gnet import M3GNet
@@ -163,13 +163,14 @@ def read_table(config: PropertyTrainingConfig, files: Sequence[str], folder: Pat
         DataError: naming the file or the row.
     """
     return read_property_table(
-        paths(files, folder),
+        files,
         config.property.columns(),
         state=config.property.state_columns(),
         structure=config.data.structure,
         identity=config.data.id,
         options=Options(config.data.format),
         bad_rows=config.data.bad_rows,
+        folder=folder,
     )
 
 

@@ -67,7 +67,7 @@ def make_property_start(config: PropertyTrainingConfig, train: PropertyTable, fo
         model = M3GNet(model_config)
     new = {name for name, _ in model.named_parameters()}
     if old is not None:
-        new = _take_over(model, old, readout=config.model.keep_readout)
+        new = _take_over(model, old, readout=config.model.keep_readout, state_scale=scale)
     if isinstance(model.readout, SumReadout) and "readout.constant.weight" in new:
         _first_guess(model, model.readout, train)
     return PropertyStart(model, metadata, scale, frozenset(new))
@@ -219,10 +219,13 @@ def _same_readout(old: M3GNetConfig, changes: dict[str, Any]) -> M3GNetConfig:
     return old
 
 
-def _take_over(model: M3GNet, old: M3GNet, *, readout: bool) -> set[str]:
+def _take_over(
+    model: M3GNet, old: M3GNet, *, readout: bool, state_scale: NDArray[np.float64] | None = None
+) -> set[str]:
     """Copy the weights of an older model; names of those that are new.
 
-    Columns for a state input that the old model did not have are zero: at first the features are what they were.
+    Columns for a state input that the old model did not have are zero: at first the features are what they were. What takes
+    a state of numbers is multiplied by `state_scale`, (keys,): in training they are divided by it (`served` undoes that).
     """
     theirs = old.state_dict()
     new = set()
@@ -231,6 +234,10 @@ def _take_over(model: M3GNet, old: M3GNet, *, readout: bool) -> set[str]:
             given = theirs.get(name)
             if given is None or (name.startswith("readout.") and not readout):
                 new.add(name)
+            elif name == "state_embedding.weight" and old.config.state != model.config.state:
+                new.add(name)  # rows of categories say nothing about numbers
+            elif name == "state_embedding.weight" and state_scale is not None and given.shape == ours.shape:
+                ours.copy_(given * torch.as_tensor(state_scale, dtype=given.dtype, device=given.device))
             elif given.shape == ours.shape:
                 ours.copy_(given)
             elif _has_columns_for_a_state(name, given, ours):

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 
 from tribond.checkpoints.native import save_model
 from tribond.data.array_cache import ArrayCache
-from tribond.data.frames import Frame
+from tribond.data.frame_set import FrameSet
 from tribond.errors import TribondError
 from tribond.interrupt import Interrupted, StopRequest, stop_requests
 from tribond.models.potential import Potential
@@ -47,7 +47,7 @@ class TrainingResult:
 
     output: Path  # the folder with everything
     model_file: Path  # the averaged weights of the best validation
-    validation: list[Frame]  # what was held out, on the model's zero of energy; `source` counts the training sources
+    validation: FrameSet  # what was held out, on the model's zero of energy; `source` counts the training sources
     before: Potential | None  # the model that was fine-tuned, with its reference energies refitted
 
 
@@ -123,8 +123,7 @@ def _train(config: TrainingConfig, folder: Path, output: Path, *, restart: bool,
         raise TribondError(msg)
     validation = on_model_zero(start.frames.validation, start.reference_energies, start.model.config)
     # With what the model file adds: those who read this compare it with whole potentials.
-    whole = list(added(validation, start.terms, cache))
-    return TrainingResult(output, model_file, whole, start.before)
+    return TrainingResult(output, model_file, added(validation, start.terms, cache), start.before)
 
 
 @contextmanager
