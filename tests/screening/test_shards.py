@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
@@ -142,6 +143,15 @@ def test_duplicates_are_those_of_one_composition_the_first_stays(tmp_path):
     ]
     assert [row["duplicate_of"] for row in rows_of(plan)] == [None, None, 0, None, 1, None]
     assert rows_of(plan)[2]["step"] == "1 deduplicate"
+
+
+def test_a_broken_structure_does_not_fail_those_of_its_composition(tmp_path):
+    broken = bulk("Cu")
+    broken.positions[0] = np.nan
+    found = [("broken", broken), ("a", bulk("Cu")), ("b", bulk("Cu", cubic=True))]
+    plan = make(tmp_path, settings("deduplicate"), NOBODY, found)
+    assert [it.counts for it in run(plan, Local(0), range(1))] == [{"failed": 1, "kept": 1, "duplicate": 1}]
+    assert "finite" in rows_of(plan)[0]["error"]
 
 
 def test_a_filter_takes_what_is_true_and_empty_is_not(tmp_path):

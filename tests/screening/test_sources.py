@@ -137,6 +137,7 @@ def sources_and_fingerprints(folder, source):
         ({"files": "*.cif"}, "no file matches"),
         ({"prototypes": "x.cif", "substitute": {"Na": ["Qq"]}}, "Qq is no element"),
         ({"prototypes": "x.cif", "substitute": {"Na": ["Li"]}}, "holds none of Na"),
+        ({"prototypes": "x.cif", "substitute": {"Cu": ["Ag"], "Na": ["Li"]}}, "no prototype holds Na"),
         ({"prototypes": "h2o.xyz", "substitute": {"O": ["S"]}}, "must be a crystal"),
     ],
 )

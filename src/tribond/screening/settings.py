@@ -104,6 +104,7 @@ class BulkModulus(Strict):
     volume_range: tuple[float, float] = (0.94, 1.06)  # of the equation of state
     points: int = Field(default=7, ge=5)
     fmax_eV_per_A: float = Field(default=0.002, gt=0)
+    relax_shape: bool = True  # of the equation of state: at constant shape crystals that are not cubic are too stiff
 
 
 class Filter(Strict):
@@ -149,7 +150,7 @@ class Settings(Strict):
     structures: Literal["column", "none"] | str = "structures.extxyz"  # noqa: PYI051, the words stand for the reader
     rank_by: str | None = None  # column; the lowest are the best, with a minus in front the highest
     shard_size: int | None = Field(default=None, ge=1)  # structures; None: few at first, then more, see plan.py
-    time_limit_s: float = Field(default=3600.0, gt=0)  # for one structure in one step
+    time_limit_s: float = Field(default=3600.0, gt=0, le=1e8)  # for one structure in one step
 
     @field_validator("steps", mode="before")
     @classmethod

@@ -55,11 +55,15 @@ def structures(place: Place) -> Iterator[Labelled]:
     source = place.source
     if source.kind == "prototypes":
         prototypes = Place(Source(files=source.prototypes, format=source.format), place.folder)
+        unused = set(source.substitute or ())
         for label, it in structures(prototypes):
             if isinstance(it, str):
                 yield label, it
             else:
+                unused -= set(it.symbols)
                 yield from substituted(label, it, source)
+        if unused:
+            raise ConfigError(f"sources: substitute: no prototype holds {', '.join(sorted(unused))}; leave it out")
         return
     with files_of(place.names) as files:
         _refuse(files.bad)

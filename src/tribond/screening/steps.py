@@ -8,6 +8,7 @@ from typing import Any
 
 from ase import Atoms
 
+from tribond.graph.build import check_atoms
 from tribond.results.schema import Column
 from tribond.screening import settings as given
 from tribond.screening import works
@@ -67,6 +68,9 @@ class Deduplicate(Step):
 
     def compute(self, rows: Rows, batch: Sequence[int]) -> list[Outcome]:  # noqa: D102
         (row,) = batch
+        check_atoms(
+            rows.structures[row]
+        )  # what the matcher fails on fails by itself, not all that are compared with it
         if not rows.structures[row].pbc.all():
             return [Outcome()]
         formula = rows.values[row]["reduced_formula"]
@@ -161,6 +165,7 @@ class BulkModulus(Step):
             calculator,
             volume_range=setting.volume_range,
             points=setting.points,
+            relax_shape=setting.relax_shape,
             fmax_eV_per_A=setting.fmax_eV_per_A,
         ).summary()
         return [Outcome({"bulk_modulus_GPa": found["B0_GPa"], "bulk_modulus_error_GPa": found["B0_error_GPa"]})]
