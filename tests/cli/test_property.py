@@ -46,6 +46,7 @@ def training(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_folds_predictions_and_errors(tribond, training, tmp_path):
     targets = [{"name": "modulus", "unit": "GPa", "log": True}, {"name": "softness", "unit": "Å³"}]
     file = training({"targets": targets}, cross_validation=3)

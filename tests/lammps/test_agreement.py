@@ -11,7 +11,7 @@ from tribond.integrations.lammps.deck import evaluation, in_lammps_frame, read_r
 from tribond.integrations.lammps.find import run_lammps
 from tribond.nn.config import PRESETS
 
-RANKS = (1, 2, 3, 4)
+RANKS = (1, 2, pytest.param(3, marks=pytest.mark.slow), 4)
 ENERGY, FORCE, VIRIAL = 1e-9, 1e-9, 1e-7  # eV/atom, eV/Å, relative
 STRUCTURES = {name: in_lammps_frame(build()) for name, build in all_structures().items()}
 # MPI's processes wait in loops, which takes long where there are more of them than processors: three and four get the

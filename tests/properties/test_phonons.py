@@ -107,6 +107,7 @@ def test_densities_of_states_count_the_modes(copper):
     assert dos.total.sum() * np.diff(dos.frequencies).mean() == pytest.approx(3, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_densities_of_states_of_elements_are_phonopys_from_all_q_points():
     """phonopy projects onto atoms, without symmetry; sums over elements need only q-points that differ."""
     found = phonons(bulk("CuAu", "rocksalt", a=5.0), EMT(), min_length_A=7)
