@@ -76,7 +76,12 @@ def read_training_frames(config: DataConfig, folder: Path, cache: ArrayCache | N
         chosen.append(np.full(len(validation[-1]), sets.index(source.name)))
         logger.info("%s: %d structures to validate", source.name, len(validation[-1]))
     if not sum(map(len, train)):
-        msg = "no structure is left to train on; look at the filters (max_force_eV_per_A, ...) and validation_folds"
+        msg = (
+            "no structure is left to train on: those that the filters (max_force_eV_per_A, ...) leave are all of compounds "
+            "that are held out; for a single compound name files in `validation`, or set validation_folds to 0"
+            if sum(map(len, validation))
+            else "no structure is left to train on; look at the filters (max_force_eV_per_A, ...) and validation_folds"
+        )
         raise DataError(msg)
     return TrainingFrames(
         joined(train),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 80
+DECADE = 10.0  # a logarithmic axis of less has labels that overlap
 # Noble gases end the periods; lanthanides and actinides stand below.
 PERIODS = (2, 10, 18, 36, 54, 86, 118)
 
@@ -97,7 +98,7 @@ def short(count: int) -> str:
 
 
 def histograms_figure(store: Store) -> "Figure":
-    """Energies, forces, stresses, volumes and distances; on logarithmic scales, so that rare ones are seen."""
+    """Energies, forces, stresses, volumes and distances; on logarithmic scales where there is a decade, so that rare ones are seen."""
     figure, panels = new_figure(3, 2, height=8.0, width=9.0)
     sizes = np.maximum(np.asarray(store.sizes), 1)
     energies = np.asarray(store.energies) / sizes
@@ -144,7 +145,7 @@ def _draw(
         return
     together = np.concatenate([values for _, values in known])
     low, high = float(together.min()), float(together.max())
-    if logarithmic:
+    if logarithmic and high > DECADE * low:
         low = max(low, high * 1e-6)
         edges = np.geomspace(low, max(high, low * 1.01), BINS + 1)
         axes.set_xscale("log")
@@ -153,6 +154,7 @@ def _draw(
     style: Literal["step", "stepfilled"] = "step" if len(known) > 1 else "stepfilled"
     for name, values in known:
         axes.hist(np.clip(values, edges[0], edges[-1]), bins=edges.tolist(), histtype=style, label=name)
-    axes.set_yscale("log")
+    if axes.get_ylim()[1] > DECADE:  # else bars of one structure would have no height
+        axes.set_yscale("log")
     if len(known) > 1:
         axes.legend()
